@@ -1,0 +1,145 @@
+//! A node of an ONNX graph as the tables' functions see it: operands, attributes, a builder.
+
+use std::collections::HashMap;
+
+use frit_ir::{Builder, DType, Graph, Op, OpError, Tensor, ValueId};
+use frit_proto::onnx as wire;
+
+use super::{Importer, Scope, tensor};
+
+/// A node under import.
+pub(crate) struct Node<'a, 'm> {
+    /// Where values are added.
+    pub(crate) builder: &'a mut Builder,
+    pub(super) importer: &'a mut Importer<'m>,
+    pub(super) scope: &'a Scope,
+    /// The operands; nothing where an optional one is left out.
+    pub(crate) inputs: Vec<Option<ValueId>>,
+    pub(super) attributes: HashMap<&'m str, &'m wire::Attribute>,
+    /// Version of the opset that the node's op belongs to.
+    pub(crate) opset: i64,
+    /// Number of outputs that the node names (trailing ones may be left out, inner ones may be unnamed).
+    pub(crate) outputs: usize,
+    /// The op's name.
+    pub(crate) op: &'m str,
+    pub(super) wire: &'m wire::Node,
+}
+
+impl<'m> Node<'_, 'm> {
+    /// A required operand.
+    pub(crate) fn input(&self, at: usize) -> Result<ValueId, OpError> {
+        self.optional(at).ok_or_else(|| OpError::invalid(format!("operand {at} of '{}' is missing", self.op)))
+    }
+
+    /// An optional operand.
+    pub(crate) fn optional(&self, at: usize) -> Option<ValueId> {
+        self.inputs.get(at).copied().flatten()
+    }
+
+    /// All operands; none may be left out.
+    pub(crate) fn all_inputs(&self) -> Result<Vec<ValueId>, OpError> {
+        (0..self.inputs.len()).map(|at| self.input(at)).collect()
+    }
+
+    /// Is output `at` used?
+    pub(crate) fn wants(&self, at: usize) -> bool {
+        self.wire.output.get(at).is_some_and(|name| !name.is_empty())
+    }
+
+    /// Is the attribute there?
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
+    /// An integer attribute, if it is there.
+    pub(crate) fn maybe_int(&self, name: &str) -> Option<i64> {
+        self.attributes.get(name).and_then(|a| a.i)
+    }
+
+    /// An integer attribute.
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
+        self.maybe_int(name).unwrap_or(default)
+    }
+
+    /// An integer attribute that has no default.
+    pub(crate) fn required_int(&self, name: &str) -> Result<i64, OpError> {
+        self.maybe_int(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// A flag: an integer attribute that is 0 or 1.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
+        self.int(name, i64::from(default)) != 0
+    }
+
+    /// A float attribute.
+    pub(crate) fn float(&self, name: &str, default: f64) -> f64 {
+        self.attributes.get(name).and_then(|a| a.f).map_or(default, f64::from)
+    }
+
+    /// A float attribute, if it is there.
+    pub(crate) fn maybe_float(&self, name: &str) -> Option<f64> {
+        self.attributes.get(name).and_then(|a| a.f).map(f64::from)
+    }
+
+    /// A text attribute, if it is there.
+    pub(crate) fn maybe_text(&self, name: &str) -> Option<&'m str> {
+        self.attributes.get(name).and_then(|a| a.s.as_deref()).and_then(|s| std::str::from_utf8(s).ok())
+    }
+
+    /// A text attribute.
+    pub(crate) fn text(&self, name: &str, default: &'static str) -> &'m str {
+        self.maybe_text(name).unwrap_or(default)
+    }
+
+    /// An attribute that is a list of integers, if it is there.
+    pub(crate) fn maybe_ints(&self, name: &str) -> Option<&'m [i64]> {
+        self.attributes.get(name).map(|a| a.ints.as_slice())
+    }
+
+    /// An attribute that is a list of floats, if it is there.
+    pub(crate) fn maybe_floats(&self, name: &str) -> Option<&'m [f32]> {
+        self.attributes.get(name).map(|a| a.floats.as_slice())
+    }
+
+    /// An attribute that is a list of texts, if it is there.
+    pub(crate) fn maybe_texts(&self, name: &str) -> Option<Vec<String>> {
+        self.attributes.get(name).map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
+    }
+
+    /// A dtype attribute (an integer that names one), if it is there.
+    pub(crate) fn maybe_dtype(&self, name: &str) -> Result<Option<DType>, OpError> {
+        self.maybe_int(name).map(|n| tensor::dtype(n as i32)).transpose()
+    }
+
+    /// A tensor attribute, if it is there.
+    pub(crate) fn maybe_tensor(&self, name: &str) -> Result<Option<Tensor>, OpError> {
+        match self.attributes.get(name) {
+            Some(wire::Attribute { t: Some(t), .. }) => tensor::decode(t, self.importer.folder).map(Some),
+            Some(wire::Attribute { sparse_tensor: Some(t), .. }) => tensor::decode_sparse(t, self.importer.folder).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Subgraph attributes as graphs whose inputs are their own, then captures (all share them, in one order); and
+    /// the captured values.
+    pub(crate) fn subgraphs(&mut self, names: &[&str]) -> Result<(Vec<Graph>, Vec<ValueId>), OpError> {
+        let graphs = names.iter().map(|name| self.attributes.get(name).and_then(|a| a.g.as_ref()).ok_or_else(|| self.missing(name))).collect::<Result<Vec<_>, _>>()?;
+        self.importer.subgraphs(self.builder, self.scope, &graphs)
+    }
+
+    /// Complains about an attribute that is not there.
+    pub(crate) fn missing(&self, name: &str) -> OpError {
+        OpError::invalid(format!("attribute '{name}' of '{}' is missing", self.op))
+    }
+
+    /// Adds an op of one result.
+    pub(crate) fn apply(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, OpError> {
+        self.builder.apply(op, inputs)
+    }
+
+    /// Adds an op of one result whose operands are the node's first `count`.
+    pub(crate) fn simple(&mut self, op: impl Into<Op>, count: usize) -> Result<Vec<ValueId>, OpError> {
+        let inputs = (0..count).map(|at| self.input(at)).collect::<Result<Vec<_>, _>>()?;
+        self.builder.apply_all(op, &inputs)
+    }
+}

@@ -1,0 +1,6 @@
+//! Frit's compiler: from a model's bytes to an executable.
+//!
+//! In: a model file or a [`frit_ir::Graph`]. Out: a [`frit_ir::executable::Executable`]. Must not
+//! know: the run time.
+
+pub mod import;

@@ -1,0 +1,170 @@
+//! The executable: machine code, constants, a plan of buffers and a tree of steps.
+//!
+//! In: what the compiler's last stage makes. Out: what the run time loads from memory or from an
+//! artifact and runs. Must not know: how it was compiled.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dtype::DType;
+use crate::tensor::Tensor;
+use crate::vector::Target;
+
+/// A named end of a program.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Port {
+    /// The name that the model gives it.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents; nothing where they are only known at run time.
+    pub extents: Option<Vec<i64>>,
+    /// The shape as the model declared it, for messages.
+    pub declared: String,
+}
+
+/// Where a step finds or leaves a tensor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Slot {
+    /// The caller's input of this number.
+    Input(u32),
+    /// Constant of this number.
+    Constant(u32),
+    /// A range of the arena: first byte (a multiple of 64).
+    Arena(u64),
+    /// The output of this number, written in place into the tensor that the caller receives.
+    Output(u32),
+    /// A tensor made at run time whose shape is not known before, by number.
+    Dynamic(u32),
+}
+
+/// A slot and the type of the tensor in it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Operand {
+    /// Where.
+    pub slot: Slot,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents; empty and meaningless for [`Slot::Dynamic`].
+    pub extents: Vec<i64>,
+}
+
+/// One compiled kernel.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Code {
+    /// The kernel's name.
+    pub name: String,
+    /// First byte of its code in [`Executable::code`].
+    pub offset: u64,
+    /// Bytes of code.
+    pub len: u64,
+    /// Grid points.
+    pub points: u64,
+    /// Grid points that are worth a thread of their own: work is split no finer.
+    pub grain: u64,
+    /// Bytes of scratch that one call needs.
+    pub scratch_bytes: u64,
+    /// For each parameter: its dtype, number of elements, and whether it is written.
+    pub params: Vec<Param>,
+    /// Floating-point operations, for reports.
+    pub flops: u64,
+    /// Bytes that move at least once, for reports.
+    pub bytes: u64,
+}
+
+/// A kernel's parameter.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Param {
+    /// Element type.
+    pub dtype: DType,
+    /// Elements that the kernel may touch.
+    pub elems: u64,
+    /// Is it written?
+    pub written: bool,
+}
+
+/// One step of a program.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Step {
+    /// Runs a kernel.
+    Launch {
+        /// Which.
+        kernel: u32,
+        /// One per parameter.
+        operands: Vec<Operand>,
+        /// Names of the source nodes it stands for.
+        sources: Vec<String>,
+    },
+    /// Runs a one-node graph in the reference interpreter.
+    Interpret {
+        /// The graph, in the text form, with the node's operands as inputs.
+        graph: String,
+        /// Operands.
+        inputs: Vec<Operand>,
+        /// Results.
+        outputs: Vec<Operand>,
+        /// Names of the source nodes it stands for.
+        sources: Vec<String>,
+        /// Why no kernel does it, for reports.
+        why: String,
+    },
+    /// Copies a tensor.
+    Copy {
+        /// Where from.
+        from: Operand,
+        /// Where to.
+        to: Operand,
+    },
+    /// Runs one of two lists of steps.
+    If {
+        /// One bool.
+        cond: Operand,
+        /// Where it holds.
+        then_steps: Vec<Step>,
+        /// Where it does not.
+        else_steps: Vec<Step>,
+    },
+    /// Runs steps while a condition holds and a count is not reached. `counter` and `cond` are written by the run time and
+    /// the body respectively.
+    Loop {
+        /// Largest number of iterations, one i64; no bound if absent.
+        trip_count: Option<Operand>,
+        /// Whether to begin, one bool; yes if absent.
+        start: Option<Operand>,
+        /// Where the run time writes the iteration's number, one i64 in the arena.
+        counter: Operand,
+        /// Where the body leaves whether to go on, one bool; always if absent.
+        cond: Option<Operand>,
+        /// The body.
+        body: Vec<Step>,
+        /// For each result that the iterations stack up: where the body leaves it, and where the stack lies (its first
+        /// extent is the number of iterations; the shape of `Dynamic` ones is told by how many ran).
+        stacked: Vec<(Operand, Operand)>,
+        /// For each operand that the iterations walk along: the whole (its first extent is walked), and where the body expects its part.
+        sliced: Vec<(Operand, Operand)>,
+    },
+}
+
+/// A compiled program.
+#[derive(Clone, Debug)]
+pub struct Executable {
+    /// The model's name.
+    pub name: String,
+    /// What the code needs.
+    pub target: Target,
+    /// Inputs, in the model's order.
+    pub inputs: Vec<Port>,
+    /// Outputs, in the model's order.
+    pub outputs: Vec<Port>,
+    /// Weights and other constants, packed as kernels want them.
+    pub constants: Vec<Tensor>,
+    /// The kernels.
+    pub kernels: Vec<Code>,
+    /// Their code: position-independent, no relocations.
+    pub code: Vec<u8>,
+    /// Bytes of the arena of one call, without scratch.
+    pub arena_bytes: u64,
+    /// Number of dynamic tensors.
+    pub dynamics: u32,
+    /// What to do.
+    pub steps: Vec<Step>,
+}

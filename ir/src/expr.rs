@@ -1,0 +1,409 @@
+//! Scalar expressions over loop variables: what one point of a loop nest computes.
+//!
+//! In: variables, constants, loads. Out: [`Exprs`], an arena in which equal expressions are one
+//! node and children come before parents. Index arithmetic and element arithmetic are the same
+//! language; indices are `i64`. Must not know: which buffers the loads mean, how loops run.
+
+use std::collections::HashMap;
+
+use crate::dtype::DType;
+use crate::scalar::{Binary, Scalar, Unary, cast};
+
+/// An expression in an [`Exprs`] arena.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ExprId(pub u32);
+
+/// A loop variable; its number is given meaning by whoever owns the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Var(pub u32);
+
+/// What a load reads from; its number is given meaning by whoever owns the arena: an operand of a
+/// [`crate::compute::Compute`], a place of a [`crate::loops::Kernel`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Source(pub u32);
+
+/// One node of an expression.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Expr {
+    /// A number.
+    Const(Scalar),
+    /// The current value of a loop variable, an `i64`.
+    Var(Var),
+    /// One element of a source. `index` has one `i64` per axis of the source (one in all, counting
+    /// elements, where the owner treats sources as flat). Where `guard` (a bool) is false the
+    /// memory is not touched and the value is zero.
+    Load {
+        /// Where from.
+        source: Source,
+        /// Which element.
+        index: Vec<ExprId>,
+        /// Read only if this is true.
+        guard: Option<ExprId>,
+    },
+    /// A unary operation.
+    Unary(Unary, ExprId),
+    /// A binary operation on two expressions of one dtype.
+    Binary(Binary, ExprId, ExprId),
+    /// `a * b + c` rounded once.
+    Fma(ExprId, ExprId, ExprId),
+    /// The second if the first (a bool) is true, else the third. Both are evaluated.
+    Select(ExprId, ExprId, ExprId),
+    /// Conversion to the node's dtype, see [`cast`].
+    Cast(ExprId),
+    /// The same bits read as the node's dtype, which has the same size.
+    Bitcast(ExprId),
+    /// The result of the reduction that the owner's loops hold, in an epilogue.
+    Reduced,
+}
+
+impl Expr {
+    /// The expressions it is made of.
+    pub fn children(&self) -> Vec<ExprId> {
+        match self {
+            Expr::Const(_) | Expr::Var(_) | Expr::Reduced => Vec::new(),
+            Expr::Load { index, guard, .. } => index.iter().copied().chain(*guard).collect(),
+            Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => vec![*a],
+            Expr::Binary(_, a, b) => vec![*a, *b],
+            Expr::Fma(a, b, c) | Expr::Select(a, b, c) => vec![*a, *b, *c],
+        }
+    }
+}
+
+/// An arena of expressions. Constants are folded and neutral elements dropped as they are added.
+#[derive(Clone, Debug, Default)]
+pub struct Exprs {
+    nodes: Vec<(Expr, DType)>,
+    known: HashMap<(Expr, DType), ExprId>,
+}
+
+impl PartialEq for Exprs {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes
+    }
+}
+
+impl Exprs {
+    /// An empty arena.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of nodes; ids run from 0 to here.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Has it no nodes?
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The nodes with their dtypes, children before parents.
+    pub fn nodes(&self) -> &[(Expr, DType)] {
+        &self.nodes
+    }
+
+    /// A node.
+    pub fn get(&self, id: ExprId) -> &Expr {
+        &self.nodes[id.0 as usize].0
+    }
+
+    /// A node's dtype.
+    pub fn dtype(&self, id: ExprId) -> DType {
+        self.nodes[id.0 as usize].1
+    }
+
+    /// Adds a node as it is, sharing an equal one.
+    pub fn add_node(&mut self, expr: Expr, dtype: DType) -> ExprId {
+        let key = (expr, dtype);
+        if let Some(id) = self.known.get(&key) {
+            return *id;
+        }
+        let id = ExprId(self.nodes.len() as u32);
+        self.nodes.push(key.clone());
+        self.known.insert(key, id);
+        id
+    }
+
+    /// A constant of a dtype.
+    pub fn constant(&mut self, value: Scalar, dtype: DType) -> ExprId {
+        self.add_node(Expr::Const(cast(value, dtype)), dtype)
+    }
+
+    /// An `i64` constant.
+    pub fn int(&mut self, value: i64) -> ExprId {
+        self.constant(Scalar::Int(i128::from(value)), DType::I64)
+    }
+
+    /// A float constant of a dtype.
+    pub fn float(&mut self, value: f64, dtype: DType) -> ExprId {
+        self.constant(Scalar::Float(value), dtype)
+    }
+
+    /// A loop variable.
+    pub fn var(&mut self, var: Var) -> ExprId {
+        self.add_node(Expr::Var(var), DType::I64)
+    }
+
+    /// An unguarded load.
+    pub fn load(&mut self, source: Source, dtype: DType, index: Vec<ExprId>) -> ExprId {
+        self.add_node(Expr::Load { source, index, guard: None }, dtype)
+    }
+
+    /// A load that is zero where `guard` is false.
+    pub fn guarded_load(&mut self, source: Source, dtype: DType, index: Vec<ExprId>, guard: ExprId) -> ExprId {
+        let guard = if self.as_const(guard) == Some(Scalar::Bool(true)) { None } else { Some(guard) };
+        self.add_node(Expr::Load { source, index, guard }, dtype)
+    }
+
+    /// The number, if the node is a constant.
+    pub fn as_const(&self, id: ExprId) -> Option<Scalar> {
+        match self.get(id) {
+            Expr::Const(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The number, if the node is an integer constant.
+    pub fn as_int(&self, id: ExprId) -> Option<i64> {
+        match self.as_const(id)? {
+            Scalar::Int(n) => i64::try_from(n).ok(),
+            Scalar::Float(_) | Scalar::Bool(_) => None,
+        }
+    }
+
+    /// A unary operation.
+    pub fn unary(&mut self, op: Unary, a: ExprId) -> ExprId {
+        let dtype = self.dtype(a);
+        if let Some(value) = self.as_const(a) {
+            return self.constant(op.apply(value, dtype), op.result(dtype));
+        }
+        self.add_node(Expr::Unary(op, a), op.result(dtype))
+    }
+
+    /// A binary operation on two expressions of one dtype.
+    ///
+    /// # Panics
+    /// Where the dtypes differ.
+    pub fn binary(&mut self, op: Binary, a: ExprId, b: ExprId) -> ExprId {
+        let dtype = self.dtype(a);
+        assert_eq!(dtype, self.dtype(b), "{} of two dtypes", op.name());
+        let (ca, cb) = (self.as_const(a), self.as_const(b));
+        if let (Some(x), Some(y)) = (ca, cb) {
+            return self.constant(op.apply(x, y, dtype), op.result(dtype));
+        }
+        // Only integer and logical identities: x + 0 is not x for -0.0, x * 0 not 0 for NaN.
+        if !dtype.is_float() {
+            let zero = Some(Scalar::zero(dtype));
+            let one = Some(Scalar::one(dtype));
+            match op {
+                Binary::Add | Binary::Or if dtype != DType::Bool || op == Binary::Or => {
+                    if cb == zero {
+                        return a;
+                    }
+                    if ca == zero {
+                        return b;
+                    }
+                }
+                Binary::Sub if cb == zero && dtype != DType::Bool => return a,
+                Binary::Mul if dtype.is_int() => {
+                    if cb == one || ca == zero {
+                        return a;
+                    }
+                    if ca == one || cb == zero {
+                        return b;
+                    }
+                }
+                Binary::And if dtype == DType::Bool => {
+                    if cb == one || ca == zero {
+                        return a;
+                    }
+                    if ca == one || cb == zero {
+                        return b;
+                    }
+                }
+                Binary::FloorDiv | Binary::Div if cb == one => return a,
+                Binary::Mod | Binary::Rem if cb == one => return self.constant(Scalar::Int(0), dtype),
+                _ => {}
+            }
+        }
+        self.add_node(Expr::Binary(op, a, b), op.result(dtype))
+    }
+
+    /// Sum.
+    pub fn add(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.binary(Binary::Add, a, b)
+    }
+
+    /// Difference.
+    pub fn sub(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.binary(Binary::Sub, a, b)
+    }
+
+    /// Product.
+    pub fn mul(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.binary(Binary::Mul, a, b)
+    }
+
+    /// Logical and of two bools.
+    pub fn and(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.binary(Binary::And, a, b)
+    }
+
+    /// `a * b + c`, rounded once.
+    pub fn fma(&mut self, a: ExprId, b: ExprId, c: ExprId) -> ExprId {
+        let dtype = self.dtype(a);
+        self.add_node(Expr::Fma(a, b, c), dtype)
+    }
+
+    /// `low <= index < high`, a bool. A side that always holds is left out by the caller passing `None`.
+    pub fn within(&mut self, index: ExprId, low: Option<i64>, high: Option<i64>) -> ExprId {
+        let mut both = self.constant(Scalar::Bool(true), DType::Bool);
+        if let Some(low) = low {
+            let low = self.int(low);
+            let holds = self.binary(Binary::Le, low, index);
+            both = self.and(both, holds);
+        }
+        if let Some(high) = high {
+            let high = self.int(high);
+            let holds = self.binary(Binary::Lt, index, high);
+            both = self.and(both, holds);
+        }
+        both
+    }
+
+    /// The second if the first is true, else the third.
+    pub fn select(&mut self, cond: ExprId, yes: ExprId, no: ExprId) -> ExprId {
+        match self.as_const(cond) {
+            Some(value) if value.as_bool() => yes,
+            Some(_) => no,
+            None if yes == no => yes,
+            None => {
+                let dtype = self.dtype(yes);
+                self.add_node(Expr::Select(cond, yes, no), dtype)
+            }
+        }
+    }
+
+    /// Conversion to a dtype.
+    pub fn cast(&mut self, dtype: DType, a: ExprId) -> ExprId {
+        if self.dtype(a) == dtype {
+            return a;
+        }
+        if let Some(value) = self.as_const(a) {
+            return self.constant(value, dtype);
+        }
+        self.add_node(Expr::Cast(a), dtype)
+    }
+
+    /// The same bits as another dtype of the same size.
+    pub fn bitcast(&mut self, dtype: DType, a: ExprId) -> ExprId {
+        if self.dtype(a) == dtype {
+            return a;
+        }
+        self.add_node(Expr::Bitcast(a), dtype)
+    }
+
+    /// Adds a copy of a node with other children, folding again.
+    pub fn rebuild(&mut self, expr: &Expr, dtype: DType, mut child: impl FnMut(ExprId) -> ExprId) -> ExprId {
+        match expr {
+            Expr::Const(_) | Expr::Var(_) | Expr::Reduced => self.add_node(expr.clone(), dtype),
+            Expr::Load { source, index, guard } => {
+                let index = index.iter().map(|i| child(*i)).collect();
+                let guard = guard.map(&mut child);
+                match guard {
+                    Some(guard) => self.guarded_load(*source, dtype, index, guard),
+                    None => self.load(*source, dtype, index),
+                }
+            }
+            Expr::Unary(op, a) => {
+                let a = child(*a);
+                self.unary(*op, a)
+            }
+            Expr::Binary(op, a, b) => {
+                let (a, b) = (child(*a), child(*b));
+                self.binary(*op, a, b)
+            }
+            Expr::Fma(a, b, c) => {
+                let (a, b, c) = (child(*a), child(*b), child(*c));
+                self.fma(a, b, c)
+            }
+            Expr::Select(a, b, c) => {
+                let (a, b, c) = (child(*a), child(*b), child(*c));
+                self.select(a, b, c)
+            }
+            Expr::Cast(a) => {
+                let a = child(*a);
+                self.cast(dtype, a)
+            }
+            Expr::Bitcast(a) => {
+                let a = child(*a);
+                self.bitcast(dtype, a)
+            }
+        }
+    }
+
+    /// The nodes that `roots` need, children first.
+    pub fn reachable(&self, roots: &[ExprId]) -> Vec<ExprId> {
+        let mut wanted = vec![false; self.nodes.len()];
+        for root in roots {
+            wanted[root.0 as usize] = true;
+        }
+        for at in (0..self.nodes.len()).rev() {
+            if wanted[at] {
+                for child in self.nodes[at].0.children() {
+                    wanted[child.0 as usize] = true;
+                }
+            }
+        }
+        (0..self.nodes.len()).filter(|at| wanted[*at]).map(|at| ExprId(at as u32)).collect()
+    }
+}
+
+/// Evaluates expressions point by point. `load` answers loads (it is not asked where a guard is
+/// false), `reduced` is the value of [`Expr::Reduced`].
+pub fn evaluate(
+    exprs: &Exprs,
+    order: &[ExprId],
+    values: &mut [Scalar],
+    var: impl Fn(Var) -> i64,
+    mut load: impl FnMut(Source, &[i64]) -> Scalar,
+    reduced: Option<Scalar>,
+) {
+    let mut at = Vec::new();
+    for id in order {
+        let (expr, dtype) = &exprs.nodes[id.0 as usize];
+        let value = |id: &ExprId| values[id.0 as usize];
+        let result = match expr {
+            Expr::Const(value) => *value,
+            Expr::Var(v) => Scalar::Int(i128::from(var(*v))),
+            Expr::Load { source, index, guard } => {
+                if guard.as_ref().is_none_or(|g| value(g).as_bool()) {
+                    at.clear();
+                    at.extend(index.iter().map(|i| value(i).as_int() as i64));
+                    load(*source, &at)
+                } else {
+                    Scalar::zero(*dtype)
+                }
+            }
+            Expr::Unary(op, a) => op.apply(value(a), exprs.dtype(*a)),
+            Expr::Binary(op, a, b) => op.apply(value(a), value(b), exprs.dtype(*a)),
+            Expr::Fma(a, b, c) => {
+                let (a, b, c) = (value(a).as_f64(), value(b).as_f64(), value(c).as_f64());
+                cast(Scalar::Float(if *dtype == DType::F32 { f64::from((a as f32).mul_add(b as f32, c as f32)) } else { a.mul_add(b, c) }), *dtype)
+            }
+            Expr::Select(c, a, b) => if value(c).as_bool() { value(a) } else { value(b) },
+            Expr::Cast(a) => cast(value(a), *dtype),
+            Expr::Bitcast(a) => bitcast(value(a), exprs.dtype(*a), *dtype),
+            Expr::Reduced => reduced.unwrap_or(Scalar::zero(*dtype)),
+        };
+        values[id.0 as usize] = result;
+    }
+}
+
+/// The same bits, read as another dtype of the same size.
+pub fn bitcast(value: Scalar, from: DType, to: DType) -> Scalar {
+    let mut bytes = [0u8; 8];
+    crate::tensor::write(&mut bytes[..from.size()], 0, from, value);
+    crate::tensor::read(&bytes[..to.size()], 0, to)
+}

@@ -1,0 +1,52 @@
+//! Exponentials that sum to one.
+use crate::build::Builder;
+use crate::dtype::DType;
+use crate::error::OpError;
+use crate::graph::ValueId;
+use crate::ops::reduce::How;
+use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance};
+use crate::ops::{div::Div, exp::Exp, reduce::Reduce, sub::Sub};
+use crate::shape::TensorType;
+
+op! {
+    /// `y = exp(x - max(x)) / sum(exp(x - max(x)))` along `axis`.
+    pub struct Softmax = "softmax" {
+        /// The axis.
+        pub axis: usize,
+    }
+}
+
+impl OpDef for Softmax {
+    derived!();
+    fn arity(&self) -> Arity {
+        1..=1
+    }
+    fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
+        if self.axis >= args[0].ty.rank()? || !args[0].ty.dtype.is_float() {
+            return Err(OpError::invalid(format!("'softmax' along axis {} of {}", self.axis, args[0].ty)));
+        }
+        Ok(vec![args[0].ty.clone()])
+    }
+    fn expand(&self, b: &mut Builder, x: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
+        let axes = vec![self.axis];
+        let largest = b.apply(Reduce { how: How::Max, axes: axes.clone() }, x)?;
+        let shifted = b.apply(Sub {}, &[x[0], largest])?;
+        let powers = b.apply(Exp {}, &[shifted])?;
+        let sum = b.apply(Reduce { how: How::Sum, axes }, &[powers])?;
+        Ok(vec![b.apply(Div {}, &[powers, sum])?])
+    }
+    fn tolerance(&self, dtype: DType) -> Tolerance {
+        Tolerance::sum(dtype, 1.0)
+    }
+}
+
+impl Softmax {
+    pub(crate) fn samples() -> Vec<Sample> {
+        vec![
+            Sample::drawn(Softmax { axis: 1 }, Domain::Ordinary, &[(DType::F32, &[7, 33])]),
+            Sample::drawn(Softmax { axis: 0 }, Domain::Ordinary, &[(DType::F32, &[7, 33])]),
+            Sample::drawn(Softmax { axis: 1 }, Domain::Ordinary, &[(DType::F16, &[2, 5, 3])]),
+            Sample::drawn(Softmax { axis: 1 }, Domain::Ordinary, &[(DType::F32, &[3, 0])]),
+        ]
+    }
+}

@@ -1,0 +1,391 @@
+//! Tensors: a dtype, extents and bytes that several owners may share.
+//!
+//! In: numbers, or bytes mapped from a file. Out: [`Tensor`]. Row-major, little-endian, dense.
+//! Must not know: graphs, ops, files.
+
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use bytes::Bytes;
+use half::{bf16, f16};
+
+use crate::dtype::{Class, DType};
+use crate::error::OpError;
+use crate::scalar::{Scalar, cast};
+use crate::shape::{Shape, TensorType};
+
+/// Buffers start at multiples of this many bytes.
+pub const ALIGNMENT: usize = 64;
+
+/// Bytes on the heap whose first lies at a multiple of [`ALIGNMENT`].
+pub struct AlignedBytes {
+    buffer: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// Zeroed bytes.
+    ///
+    /// # Errors
+    /// Unsupported if there is not that much memory.
+    pub fn zeroed(len: usize) -> Result<Self, OpError> {
+        let too_large = || OpError::unsupported(format!("a buffer of {len} bytes does not fit into memory"));
+        let whole = len.checked_add(ALIGNMENT).filter(|n| *n <= isize::MAX as usize).ok_or_else(too_large)?;
+        // A zeroed vector comes from the allocator as untouched pages; the reservation is tried first so that
+        // running out of address space is an error and not an abort.
+        let mut probe: Vec<u8> = Vec::new();
+        probe.try_reserve_exact(whole).map_err(|_| too_large())?;
+        drop(probe);
+        let buffer = vec![0u8; whole];
+        let start = buffer.as_ptr().align_offset(ALIGNMENT);
+        Ok(Self { buffer, start, len })
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.buffer[self.start..self.start + self.len]
+    }
+
+    /// The bytes, to be written.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..self.start + self.len]
+    }
+}
+
+/// Where a tensor's bytes lie.
+#[derive(Clone)]
+enum Storage {
+    Owned(Arc<AlignedBytes>),
+    Shared(Bytes),
+    Text(Arc<[String]>),
+}
+
+/// A dense tensor. Cloning shares the bytes.
+#[derive(Clone)]
+pub struct Tensor {
+    dtype: DType,
+    extents: Vec<i64>,
+    storage: Storage,
+}
+
+/// Rust types that are elements of a dtype.
+pub trait Element: Pod {
+    /// The dtype.
+    const DTYPE: DType;
+}
+
+macro_rules! elements {
+    ($($rust:ty => $dtype:ident,)*) => { $(impl Element for $rust { const DTYPE: DType = DType::$dtype; })* };
+}
+
+elements! {
+    f32 => F32, f64 => F64, f16 => F16, bf16 => BF16,
+    i8 => I8, i16 => I16, i32 => I32, i64 => I64,
+    u8 => U8, u16 => U16, u32 => U32, u64 => U64,
+}
+
+/// Number of elements of extents that come from outside.
+///
+/// # Errors
+/// Invalid where an extent is negative or the product does not fit.
+pub fn checked_elems(extents: &[i64]) -> Result<usize, OpError> {
+    if let Some(negative) = extents.iter().find(|n| **n < 0) {
+        return Err(OpError::invalid(format!("extent {negative} is negative")));
+    }
+    if extents.contains(&0) {
+        return Ok(0);
+    }
+    extents
+        .iter()
+        .try_fold(1usize, |product, n| product.checked_mul(*n as usize))
+        .filter(|n| *n <= isize::MAX as usize / 16)
+        .ok_or_else(|| OpError::invalid(format!("a tensor of shape {extents:?} has more elements than memory can hold")))
+}
+
+impl Tensor {
+    /// A tensor over bytes on the heap.
+    ///
+    /// # Errors
+    /// Invalid where the number of bytes is not that of the shape.
+    pub fn from_bytes(dtype: DType, extents: &[i64], data: AlignedBytes) -> Result<Self, OpError> {
+        Self::check_len(dtype, extents, data.len)?;
+        Ok(Self { dtype, extents: extents.to_vec(), storage: Storage::Owned(Arc::new(data)) })
+    }
+
+    /// A tensor over bytes that somebody else owns (a mapped file, say). They are copied only if
+    /// they are not aligned to the dtype's size.
+    ///
+    /// # Errors
+    /// Invalid where the number of bytes is not that of the shape.
+    pub fn from_shared(dtype: DType, extents: &[i64], data: Bytes) -> Result<Self, OpError> {
+        Self::check_len(dtype, extents, data.len())?;
+        if (data.as_ptr() as usize).is_multiple_of(dtype.size().max(1)) {
+            return Ok(Self { dtype, extents: extents.to_vec(), storage: Storage::Shared(data) });
+        }
+        let mut copy = AlignedBytes::zeroed(data.len())?;
+        copy.as_mut_slice().copy_from_slice(&data);
+        Self::from_bytes(dtype, extents, copy)
+    }
+
+    fn check_len(dtype: DType, extents: &[i64], len: usize) -> Result<(), OpError> {
+        let expected = checked_elems(extents)?.checked_mul(dtype.size());
+        if expected == Some(len) {
+            Ok(())
+        } else {
+            Err(OpError::invalid(format!("a {dtype} tensor of shape {extents:?} does not take {len} bytes")))
+        }
+    }
+
+    /// A tensor of Rust numbers, row-major.
+    ///
+    /// # Panics
+    /// Where the number of elements is not that of the shape.
+    pub fn from_slice<T: Element>(extents: &[i64], data: &[T]) -> Self {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let mut buffer = AlignedBytes::zeroed(bytes.len()).expect("the copy of a slice fits where the slice did");
+        buffer.as_mut_slice().copy_from_slice(bytes);
+        Self::from_bytes(T::DTYPE, extents, buffer).expect("as many elements as the shape says")
+    }
+
+    /// A vector of i64, the form that shapes and axes come in.
+    pub fn from_ints(data: &[i64]) -> Self {
+        Self::from_slice(&[data.len() as i64], data)
+    }
+
+    /// A tensor of truth values.
+    ///
+    /// # Panics
+    /// Where the number of elements is not that of the shape.
+    pub fn from_bools(extents: &[i64], data: &[bool]) -> Self {
+        let data: Vec<u8> = data.iter().map(|b| u8::from(*b)).collect();
+        let mut tensor = Self::from_slice(extents, &data);
+        tensor.dtype = DType::Bool;
+        tensor
+    }
+
+    /// A tensor of text.
+    ///
+    /// # Errors
+    /// Invalid where the number of strings is not that of the shape.
+    pub fn from_strings(extents: &[i64], data: Vec<String>) -> Result<Self, OpError> {
+        if checked_elems(extents)? != data.len() {
+            return Err(OpError::invalid(format!("a tensor of shape {extents:?} does not hold {} strings", data.len())));
+        }
+        Ok(Self { dtype: DType::Str, extents: extents.to_vec(), storage: Storage::Text(data.into()) })
+    }
+
+    /// A tensor of rank 0.
+    pub fn scalar(dtype: DType, value: Scalar) -> Self {
+        Self::from_scalars(dtype, &[], std::iter::once(value)).expect("one element")
+    }
+
+    /// A tensor filled from an iterator, each value converted to the dtype; missing ones are zero.
+    ///
+    /// # Errors
+    /// Invalid or unsupported where the shape is not one that memory can hold.
+    pub fn from_scalars(dtype: DType, extents: &[i64], values: impl IntoIterator<Item = Scalar>) -> Result<Self, OpError> {
+        let elems = checked_elems(extents)?;
+        let mut buffer = AlignedBytes::zeroed(elems * dtype.size())?;
+        let bytes = buffer.as_mut_slice();
+        for (at, value) in values.into_iter().take(elems).enumerate() {
+            write(bytes, at, dtype, value);
+        }
+        Self::from_bytes(dtype, extents, buffer)
+    }
+
+    /// A tensor of floats, each rounded to the dtype.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_scalars`].
+    pub fn from_f64s(dtype: DType, extents: &[i64], values: &[f64]) -> Result<Self, OpError> {
+        if dtype == DType::F32 {
+            let narrow: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+            let mut buffer = AlignedBytes::zeroed(narrow.len() * 4)?;
+            buffer.as_mut_slice().copy_from_slice(bytemuck::cast_slice(&narrow));
+            return Self::from_bytes(dtype, extents, buffer);
+        }
+        Self::from_scalars(dtype, extents, values.iter().map(|x| Scalar::Float(*x)))
+    }
+
+    /// Zeros.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_scalars`].
+    pub fn zeros(dtype: DType, extents: &[i64]) -> Result<Self, OpError> {
+        Self::from_scalars(dtype, extents, std::iter::empty())
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Extents, outermost first.
+    pub fn extents(&self) -> &[i64] {
+        &self.extents
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.extents.len()
+    }
+
+    /// Number of elements.
+    pub fn elems(&self) -> usize {
+        self.extents.iter().product::<i64>() as usize
+    }
+
+    /// Dtype and shape.
+    pub fn ty(&self) -> TensorType {
+        TensorType { dtype: self.dtype, shape: Shape::known(&self.extents) }
+    }
+
+    /// The bytes; empty for text.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.storage {
+            Storage::Owned(data) => data.as_slice(),
+            Storage::Shared(data) => data,
+            Storage::Text(_) => &[],
+        }
+    }
+
+    /// The strings of a text tensor; empty for numbers.
+    pub fn strings(&self) -> &[String] {
+        match &self.storage {
+            Storage::Text(data) => data,
+            Storage::Owned(_) | Storage::Shared(_) => &[],
+        }
+    }
+
+    /// The elements.
+    ///
+    /// # Panics
+    /// Where `T` is not the tensor's dtype.
+    pub fn as_slice<T: Element>(&self) -> &[T] {
+        assert_eq!(T::DTYPE, self.dtype, "the tensor holds another dtype");
+        bytemuck::cast_slice(self.bytes())
+    }
+
+    /// One element, by its place in row-major order.
+    ///
+    /// # Panics
+    /// Outside the tensor.
+    pub fn get(&self, at: usize) -> Scalar {
+        read(self.bytes(), at, self.dtype)
+    }
+
+    /// All elements in row-major order.
+    pub fn scalars(&self) -> impl Iterator<Item = Scalar> + '_ {
+        (0..if self.dtype == DType::Str { 0 } else { self.elems() }).map(|at| self.get(at))
+    }
+
+    /// All elements as f64.
+    pub fn f64s(&self) -> Vec<f64> {
+        match self.dtype {
+            DType::F32 => self.as_slice::<f32>().iter().map(|x| f64::from(*x)).collect(),
+            DType::F64 => self.as_slice::<f64>().to_vec(),
+            _ => self.scalars().map(Scalar::as_f64).collect(),
+        }
+    }
+
+    /// All elements as i64 (floats cut off, u64 wrapped).
+    pub fn ints(&self) -> Vec<i64> {
+        self.scalars().map(|s| s.as_int() as i64).collect()
+    }
+
+    /// The same elements under another shape with as many elements.
+    ///
+    /// # Errors
+    /// Invalid where the number of elements differs.
+    pub fn reshaped(&self, extents: &[i64]) -> Result<Self, OpError> {
+        if checked_elems(extents)? != self.elems() {
+            return Err(OpError::invalid(format!("{:?} elements don't fill shape {extents:?}", self.extents)));
+        }
+        Ok(Self { extents: extents.to_vec(), ..self.clone() })
+    }
+
+    /// Each element converted to another dtype, see [`cast`].
+    ///
+    /// # Errors
+    /// Unsupported if there is not enough memory.
+    pub fn cast(&self, dtype: DType) -> Result<Self, OpError> {
+        if dtype == self.dtype {
+            return Ok(self.clone());
+        }
+        Self::from_scalars(dtype, &self.extents, self.scalars())
+    }
+
+    /// Where the bytes begin, for sharing checks.
+    pub fn address(&self) -> usize {
+        self.bytes().as_ptr() as usize
+    }
+}
+
+impl PartialEq for Tensor {
+    /// Same dtype, shape and bits.
+    fn eq(&self, other: &Self) -> bool {
+        self.dtype == other.dtype
+            && self.extents == other.extents
+            && ((self.address() == other.address() && self.dtype != DType::Str) || self.bytes() == other.bytes())
+            && self.strings() == other.strings()
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({}", self.ty())?;
+        if self.dtype == DType::Str {
+            write!(f, " {:?}", self.strings())?;
+        } else if self.elems() <= 16 {
+            write!(f, " {:?}", self.f64s())?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Reads one element out of a buffer's bytes.
+pub fn read(bytes: &[u8], at: usize, dtype: DType) -> Scalar {
+    fn pick<T: Pod>(bytes: &[u8], at: usize) -> T {
+        let size = size_of::<T>();
+        bytemuck::pod_read_unaligned(&bytes[at * size..(at + 1) * size])
+    }
+    match dtype {
+        DType::F32 => Scalar::Float(f64::from(pick::<f32>(bytes, at))),
+        DType::F64 => Scalar::Float(pick(bytes, at)),
+        DType::F16 => Scalar::Float(pick::<f16>(bytes, at).to_f64()),
+        DType::BF16 => Scalar::Float(pick::<bf16>(bytes, at).to_f64()),
+        DType::I8 | DType::I4 | DType::I2 => Scalar::Int(i128::from(pick::<i8>(bytes, at))),
+        DType::I16 => Scalar::Int(i128::from(pick::<i16>(bytes, at))),
+        DType::I32 => Scalar::Int(i128::from(pick::<i32>(bytes, at))),
+        DType::I64 => Scalar::Int(i128::from(pick::<i64>(bytes, at))),
+        DType::U8 | DType::U4 | DType::U2 => Scalar::Int(i128::from(bytes[at])),
+        DType::U16 => Scalar::Int(i128::from(pick::<u16>(bytes, at))),
+        DType::U32 => Scalar::Int(i128::from(pick::<u32>(bytes, at))),
+        DType::U64 => Scalar::Int(i128::from(pick::<u64>(bytes, at))),
+        DType::Bool => Scalar::Bool(bytes[at] != 0),
+        DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 | DType::F4E2M1 => {
+            Scalar::Float(crate::minifloat::decode(bytes[at], dtype))
+        }
+        DType::Str => Scalar::Int(0),
+    }
+}
+
+/// Writes one element into a buffer's bytes, converted to the dtype.
+pub fn write(bytes: &mut [u8], at: usize, dtype: DType, value: Scalar) {
+    let value = cast(value, dtype);
+    let mut put = |source: &[u8]| {
+        let size = source.len();
+        bytes[at * size..(at + 1) * size].copy_from_slice(source);
+    };
+    match (dtype, dtype.class()) {
+        (DType::F32, _) => put(&(value.as_f64() as f32).to_le_bytes()),
+        (DType::F64, _) => put(&value.as_f64().to_le_bytes()),
+        (DType::F16, _) => put(&f16::from_f64(value.as_f64()).to_le_bytes()),
+        (DType::BF16, _) => put(&bf16::from_f64(value.as_f64()).to_le_bytes()),
+        (_, Class::Float) => put(&[crate::minifloat::encode(value.as_f64(), dtype, true)]),
+        (_, Class::Bool) => put(&[u8::from(value.as_bool())]),
+        (_, Class::Signed | Class::Unsigned) => put(&value.as_int().to_le_bytes()[..dtype.size()]),
+        (_, Class::Text) => {}
+    }
+}

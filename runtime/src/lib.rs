@@ -1,0 +1,1 @@
+//! Frit's run time.

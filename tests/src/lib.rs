@@ -1,0 +1,3 @@
+//! What the test suites share.
+
+pub mod node_cases;
