@@ -142,6 +142,11 @@ pub trait OpDef: std::fmt::Debug {
         false
     }
 
+    /// Does it give the same results for the same operands? Ops that draw random numbers don't, and are not folded.
+    fn deterministic(&self) -> bool {
+        true
+    }
+
     /// Computes the results. By default by the body: its loops point by point, or its expansion.
     ///
     /// # Errors
