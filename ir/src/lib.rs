@@ -5,6 +5,7 @@
 //! [vector programs](vector::Program), then machine code in an [`executable::Executable`]. This crate
 //! depends on nothing else of Frit's and knows neither source formats nor devices.
 
+pub mod affine;
 pub mod build;
 pub mod compute;
 pub mod dtype;
