@@ -86,6 +86,11 @@ impl Compute {
         Self { dtype, extents: extents.to_vec(), reduce: reduce.to_vec(), combine, exprs, value }
     }
 
+    /// Does it join values (rather than compute each by itself)?
+    pub fn reduces(&self) -> bool {
+        !self.reduce.is_empty()
+    }
+
     /// Runs the nest point by point, accumulating float sums and products in f64.
     ///
     /// # Errors

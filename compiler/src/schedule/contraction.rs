@@ -1,0 +1,82 @@
+//! Sums of products: which operand is vectorised, which is broadcast.
+//!
+//! In: a nest. Out: [`Contraction`], the roles of its axes. Must not know: tiles, targets.
+//!
+//! The operand that the last output axis belongs to is the *vector* operand: a panel of it is staged with that axis
+//! innermost. Elements of the other, the *scalar* operand, are broadcast. An axis that only the first has is an
+//! `n` axis, one that only the second has an `m` axis, any other is a batch axis.
+
+use std::collections::BTreeSet;
+
+use frit_ir::compute::{Combine, Compute};
+use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
+use frit_ir::scalar::Binary;
+
+/// Sums of fewer products than this are not worth tiles.
+const MIN_DEPTH: i64 = 4;
+/// Rows of fewer elements than this are not worth panels.
+const MIN_WIDTH: i64 = 4;
+
+/// The roles of a nest's operands and output axes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Contraction {
+    /// What is staged in panels.
+    pub vector: ExprId,
+    /// What is broadcast.
+    pub scalar: ExprId,
+    /// The first thing that `vector` loads.
+    pub vector_operand: Source,
+    /// Trailing output axes that only `vector` has.
+    pub n: Vec<usize>,
+    /// Output axes that only `scalar` has.
+    pub m: Vec<usize>,
+    /// The other output axes.
+    pub batch: Vec<usize>,
+}
+
+impl Contraction {
+    /// The roles in a nest, if it is a sum of products worth tiles.
+    pub(super) fn of(nest: &Compute) -> Option<Self> {
+        Self::find(&nest.exprs, nest.value, &nest.extents, &nest.reduce, nest.combine)
+    }
+
+    /// As [`Contraction::of`], for the parts of a nest.
+    pub(super) fn find(exprs: &Exprs, value: ExprId, extents: &[i64], reduce: &[i64], combine: Combine) -> Option<Self> {
+        let Expr::Binary(Binary::Mul, a, b) = *exprs.get(value) else { return None };
+        let depth: i64 = reduce.iter().product();
+        if combine != Combine::Sum || reduce.is_empty() || depth < MIN_DEPTH || extents.contains(&0) {
+            return None;
+        }
+        let (in_a, in_b) = (variables(exprs, a), variables(exprs, b));
+        let role = |k: usize| (in_a.contains(&Var(k as u32)), in_b.contains(&Var(k as u32)));
+        let wide: Vec<usize> = (0..extents.len()).filter(|k| extents[*k] > 1).collect();
+        let (vector, scalar, own) = match role(*wide.last()?) {
+            (true, false) => (a, b, (true, false)),
+            (false, true) => (b, a, (false, true)),
+            _ => return None,
+        };
+        let n: Vec<usize> = wide.iter().rev().copied().take_while(|k| role(*k) == own).collect::<Vec<_>>().into_iter().rev().collect();
+        let m: Vec<usize> = wide.iter().copied().filter(|k| role(*k) == (own.1, own.0)).collect();
+        let batch: Vec<usize> = wide.iter().copied().filter(|k| !n.contains(k) && !m.contains(k)).collect();
+        if n.iter().map(|k| extents[*k]).product::<i64>() < MIN_WIDTH {
+            return None;
+        }
+        let vector_operand = exprs.reachable(&[vector]).into_iter().find_map(|id| match exprs.get(id) {
+            Expr::Load { source, .. } => Some(*source),
+            _ => None,
+        })?;
+        Some(Self { vector, scalar, vector_operand, n, m, batch })
+    }
+}
+
+/// The variables that an expression depends on.
+fn variables(exprs: &Exprs, root: ExprId) -> BTreeSet<Var> {
+    exprs
+        .reachable(&[root])
+        .into_iter()
+        .filter_map(|id| match exprs.get(id) {
+            Expr::Var(var) => Some(*var),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,559 @@
+//! Which nodes become one kernel.
+//!
+//! In: a graph of core ops. Out: calls of a [`Sink`], in order: kernels to make of [`Fused`] nests, nodes that no kernel does.
+//! Must not know: tiles, vectors, memory plans.
+//!
+//! Values are visited operands first. A nest without reduction is *deferred*: its expression is put into its
+//! consumers' where that costs nothing twice. A reduction is *pending*: consumers that read each of its elements where it
+//! is made become its epilogue, and movement only changes where the result is stored. What can't wait is
+//! *stored* to a buffer. Concatenation and padding are store addresses: each operand is stored into its part.
+
+use std::collections::BTreeSet;
+
+use frit_ir::compute::{Combine, Compute};
+use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
+use frit_ir::graph::{Graph, Node, NodeId, ValueId};
+use frit_ir::ops::{Body, reshape::flatten, reshape::unflatten};
+use frit_ir::scalar::{Binary, Scalar, Unary};
+use frit_ir::{DType, Error, Op};
+
+use super::contraction::Contraction;
+
+/// Expressions of more nodes than this are not fused further: they compile slowly and spill.
+const MAX_NODES: usize = 256;
+/// Kernels of more operands than this are not fused further.
+const MAX_OPERANDS: usize = 16;
+/// Between a value and the node where all its consumers meet lie no more nodes than this.
+const MAX_REGION: usize = 32;
+
+/// A fused computation, what one kernel will do: for every point of `extents`,
+/// `out[axes] = epilogue(combine over reduce of value)`.
+///
+/// `Var(0..extents.len())` are the points, the following ones the reduction. `Source(v)` is the value `v` of the graph.
+#[derive(Clone, Debug)]
+pub(super) struct Fused {
+    /// Extents of the points.
+    pub extents: Vec<i64>,
+    /// Extents of the reduction; empty where there is none.
+    pub reduce: Vec<i64>,
+    /// How values are joined.
+    pub combine: Combine,
+    /// The arena.
+    pub exprs: Exprs,
+    /// What is joined, or (without reduction) the result.
+    pub value: ExprId,
+    /// With reduction: the result, in which [`Expr::Reduced`] is what was joined.
+    pub epilogue: Option<ExprId>,
+    /// Where each point's result belongs: an index along each axis of `shape`.
+    pub axes: Vec<ExprId>,
+    /// Shape of the result.
+    pub shape: Vec<i64>,
+    /// Source nodes, in order.
+    pub nodes: BTreeSet<NodeId>,
+    /// For a reduction: the value that it is, which tells whether two pending values hold the same one.
+    pub root: Option<ValueId>,
+}
+
+impl Fused {
+    fn new(compute: &Compute, node: NodeId, root: ValueId) -> Self {
+        let mut exprs = compute.exprs.clone();
+        let axes = (0..compute.extents.len()).map(|k| exprs.var(Var(k as u32))).collect();
+        let (value, epilogue) = if compute.reduces() {
+            let joined = exprs.add_node(Expr::Reduced, compute.exprs.dtype(compute.value));
+            (compute.value, Some(exprs.cast(compute.dtype, joined)))
+        } else {
+            (exprs.cast(compute.dtype, compute.value), None)
+        };
+        Self {
+            extents: compute.extents.clone(),
+            reduce: compute.reduce.clone(),
+            combine: compute.combine,
+            exprs,
+            value,
+            epilogue,
+            axes,
+            shape: compute.extents.clone(),
+            nodes: BTreeSet::from([node]),
+            root: compute.reduces().then_some(root),
+        }
+    }
+
+    /// The result's expression.
+    pub fn result(&self) -> ExprId {
+        self.epilogue.unwrap_or(self.value)
+    }
+
+    /// Number of points of the result.
+    fn points(&self) -> i64 {
+        self.extents.iter().product()
+    }
+
+    /// The values it reads, each once, in order of first use.
+    pub fn sources(&self) -> Vec<ValueId> {
+        let roots: Vec<ExprId> = [Some(self.value), self.epilogue].into_iter().flatten().collect();
+        let mut sources = Vec::new();
+        for id in self.exprs.reachable(&roots) {
+            if let Expr::Load { source: Source(v), .. } = self.exprs.get(id)
+                && !sources.contains(&ValueId(*v))
+            {
+                sources.push(ValueId(*v));
+            }
+        }
+        sources
+    }
+
+    /// Is it only movement: one load, or a select among loads and constants?
+    fn is_movement(&self) -> bool {
+        self.root.is_none() && cost(&self.exprs, self.value) == 0
+    }
+
+    fn is_small(&self) -> bool {
+        let roots: Vec<ExprId> = [Some(self.value), self.epilogue].into_iter().flatten().collect();
+        self.exprs.reachable(&roots).len() <= MAX_NODES && self.sources().len() <= MAX_OPERANDS
+    }
+}
+
+/// What an element costs to compute, in additions; index arithmetic is free.
+fn cost(exprs: &Exprs, root: ExprId) -> u32 {
+    // Nodes below a load's index are index arithmetic.
+    let mut seen = BTreeSet::new();
+    let mut open = vec![root];
+    let mut sum = 0;
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match exprs.get(id) {
+            Expr::Const(_) | Expr::Var(_) | Expr::Load { .. } | Expr::Reduced => {}
+            Expr::Select(_, a, b) => open.extend([*a, *b]),
+            Expr::Bitcast(a) => open.push(*a),
+            Expr::Cast(a) => {
+                sum += 1;
+                open.push(*a);
+            }
+            Expr::Unary(op, a) => {
+                sum += match op {
+                    Unary::Neg | Unary::Abs | Unary::Not | Unary::IsNan | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc | Unary::Sign => 1,
+                    Unary::Sqrt => 8,
+                    _ => 16,
+                };
+                open.push(*a);
+            }
+            Expr::Binary(op, a, b) => {
+                sum += match op {
+                    Binary::Pow | Binary::Atan2 => 32,
+                    Binary::Div | Binary::Rem | Binary::Mod | Binary::FloorDiv => 8,
+                    _ => 1,
+                };
+                open.extend([*a, *b]);
+            }
+            Expr::Fma(a, b, c) => {
+                sum += 1;
+                open.extend([*a, *b, *c]);
+            }
+        }
+    }
+    sum
+}
+
+/// Inlining a producer whose elements are needed several times is worth it up to this cost.
+const CHEAP: u32 = 3;
+
+/// What is told while a graph is fused.
+pub(super) trait Sink {
+    /// A kernel that writes `fused` into the buffer of `to`, all of it or (concatenation, padding) its part.
+    fn kernel(&mut self, graph: &Graph, fused: &Fused, to: ValueId) -> Result<(), Error>;
+    /// A kernel that fills the buffer of `to` with a number.
+    fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) -> Result<(), Error>;
+    /// `value` is the buffer of `of` under another shape.
+    fn alias(&mut self, value: ValueId, of: ValueId);
+    /// A node that no nest describes. Its operands are stored.
+    fn node(&mut self, graph: &Graph, node: NodeId) -> Result<(), Error>;
+}
+
+/// What is known of a value.
+enum State {
+    /// In a buffer, or a constant, or an input.
+    Stored,
+    /// A nest that is not stored yet.
+    Waiting(Box<Fused>),
+}
+
+/// Fuses a graph.
+///
+/// # Errors
+/// What the sink says.
+pub(super) fn fuse(graph: &Graph, sink: &mut impl Sink) -> Result<(), Error> {
+    let mut fuser = Fuser { graph, sink, states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
+    for (_, value) in graph.inputs() {
+        fuser.states[value.0 as usize] = Some(State::Stored);
+    }
+    for (id, node) in graph.nodes() {
+        fuser.visit(id, node)?;
+    }
+    for (_, value) in graph.outputs() {
+        fuser.store(*value)?;
+    }
+    Ok(())
+}
+
+/// For each value the nodes that use it, each once.
+fn uses(graph: &Graph) -> Vec<Vec<NodeId>> {
+    let mut uses = graph.uses();
+    for list in &mut uses {
+        list.dedup();
+    }
+    uses
+}
+
+struct Fuser<'a, S> {
+    graph: &'a Graph,
+    sink: &'a mut S,
+    states: Vec<Option<State>>,
+    uses: Vec<Vec<NodeId>>,
+}
+
+impl<S: Sink> Fuser<'_, S> {
+    fn visit(&mut self, id: NodeId, node: &Node) -> Result<(), Error> {
+        if matches!(node.op, Op::Constant(_)) {
+            self.states[node.outputs[0].0 as usize] = Some(State::Stored);
+            return Ok(());
+        }
+        let types: Vec<_> = node.inputs.iter().map(|v| self.graph.ty(*v)).collect();
+        let nests = match node.op.def().body(&types) {
+            Ok(Body::Loops(nests)) if node.outputs.iter().all(|v| self.graph.ty(*v).shape.elems().is_some()) => nests,
+            _ => {
+                for value in &node.inputs {
+                    self.store(*value)?;
+                }
+                self.sink.node(self.graph, id)?;
+                for value in &node.outputs {
+                    self.states[value.0 as usize] = Some(State::Stored);
+                }
+                return Ok(());
+            }
+        };
+        let out = node.outputs[0];
+        match &node.op {
+            Op::Reshape(_) if self.is_stored(node.inputs[0]) => {
+                self.sink.alias(out, node.inputs[0]);
+                self.states[out.0 as usize] = Some(State::Stored);
+                return Ok(());
+            }
+            Op::Concat(concat) => {
+                let mut start = 0;
+                for value in &node.inputs {
+                    let extent = self.extents(*value)[concat.axis];
+                    let mut offset = vec![0; nests[0].extents.len()];
+                    offset[concat.axis] = start;
+                    self.place(id, *value, out, &nests[0].extents, &offset)?;
+                    start += extent;
+                }
+                self.states[out.0 as usize] = Some(State::Stored);
+                return Ok(());
+            }
+            Op::Pad(pad) if pad.before.iter().chain(&pad.after).all(|n| *n >= 0) => {
+                self.sink.fill(self.graph, pad.value, out, id)?;
+                self.place(id, node.inputs[0], out, &nests[0].extents, &pad.before)?;
+                self.states[out.0 as usize] = Some(State::Stored);
+                return Ok(());
+            }
+            _ => {}
+        }
+        for (nest, value) in nests.iter().zip(&node.outputs) {
+            let fused = self.absorb(id, node, nest, *value)?;
+            self.states[value.0 as usize] = Some(State::Waiting(Box::new(fused)));
+            if !self.may_wait(id, *value) {
+                self.store(*value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extents(&self, value: ValueId) -> Vec<i64> {
+        self.graph.ty(value).shape.extents().unwrap_or_default()
+    }
+
+    fn is_stored(&self, value: ValueId) -> bool {
+        matches!(self.states[value.0 as usize], Some(State::Stored))
+    }
+
+    fn waiting(&self, value: ValueId) -> Option<&Fused> {
+        match &self.states[value.0 as usize] {
+            Some(State::Waiting(fused)) => Some(fused),
+            _ => None,
+        }
+    }
+
+    fn store(&mut self, value: ValueId) -> Result<(), Error> {
+        if let Some(State::Waiting(fused)) = &self.states[value.0 as usize] {
+            self.sink.kernel(self.graph, fused, value)?;
+            self.states[value.0 as usize] = Some(State::Stored);
+        }
+        Ok(())
+    }
+
+    /// Writes a value into its part of a larger buffer.
+    fn place(&mut self, id: NodeId, value: ValueId, to: ValueId, shape: &[i64], offset: &[i64]) -> Result<(), Error> {
+        if self.extents(value).contains(&0) {
+            return Ok(());
+        }
+        if self.waiting(value).is_some() && self.uses[value.0 as usize].len() > 1 && !self.waiting(value).is_some_and(Fused::is_movement) {
+            self.store(value)?;
+        }
+        let mut fused = match self.waiting(value) {
+            Some(fused) => fused.clone(),
+            None => {
+                let (extents, dtype) = (self.extents(value), self.graph.ty(value).dtype);
+                let copy = Compute::map(dtype, &extents, |e, at| e.load(Source(value.0), dtype, at.to_vec()));
+                Fused::new(&copy, id, value)
+            }
+        };
+        for (axis, shift) in fused.axes.iter_mut().zip(offset) {
+            let shift = fused.exprs.int(*shift);
+            *axis = fused.exprs.add(*axis, shift);
+        }
+        fused.shape = shape.to_vec();
+        fused.nodes.insert(id);
+        self.sink.kernel(self.graph, &fused, to)
+    }
+
+    /// May a value wait for its consumers?
+    fn may_wait(&self, id: NodeId, value: ValueId) -> bool {
+        if self.graph.outputs().iter().any(|(_, v)| *v == value) {
+            return false;
+        }
+        let Some(fused) = self.waiting(value) else { return false };
+        if !fused.is_small() {
+            return false;
+        }
+        let movement = fused.is_movement() && fused.points() <= 1 << 31;
+        match self.uses[value.0 as usize].len() {
+            0 => false,
+            1 => true,
+            _ => movement || (fused.root.is_none() && cost(&fused.exprs, fused.value) <= 1 && fused.sources().len() <= 2) || self.converges(id, value),
+        }
+    }
+
+    /// Do all consumers of a value lead, through elementwise nodes that only they feed, to one node?
+    fn converges(&self, id: NodeId, value: ValueId) -> bool {
+        let extents = self.extents(value);
+        let mut region = BTreeSet::from([value]);
+        let mut open: BTreeSet<NodeId> = self.uses[value.0 as usize].iter().copied().collect();
+        let mut visited = BTreeSet::new();
+        while let Some(next) = open.pop_first() {
+            let node = self.graph.node(next);
+            let types: Vec<_> = node.inputs.iter().map(|v| self.graph.ty(*v)).collect();
+            let Ok(Body::Loops(nests)) = node.op.def().body(&types) else { return false };
+            let [nest] = nests.as_slice() else { return false };
+            let elementwise = !nest.reduces() && nest.extents == extents && !matches!(node.op, Op::Concat(_) | Op::Pad(_));
+            let identity = node.inputs.iter().enumerate().filter(|(_, v)| region.contains(v)).all(|(k, _)| reads_identity(nest, Source(k as u32), &extents));
+            // Other operands must be there by now and must not wait with a reduction of their own.
+            let ready = node.inputs.iter().all(|v| region.contains(v) || self.ready(*v, id));
+            if !elementwise || !identity || !ready || visited.len() >= MAX_REGION {
+                return false;
+            }
+            visited.insert(next);
+            let out = node.outputs[0];
+            if open.is_empty() {
+                return true;
+            }
+            if self.graph.outputs().iter().any(|(_, v)| *v == out) {
+                return false;
+            }
+            region.insert(out);
+            open.extend(self.uses[out.0 as usize].iter().copied());
+        }
+        false
+    }
+
+    fn ready(&self, value: ValueId, now: NodeId) -> bool {
+        match &self.states[value.0 as usize] {
+            Some(State::Stored) => true,
+            Some(State::Waiting(fused)) => fused.root.is_none(),
+            None => self.graph.constant(value).is_some() || matches!(self.graph.value(value).producer, frit_ir::graph::Producer::Node(maker, _) if maker < now),
+        }
+    }
+
+    /// A node's nest with what waits of its operands put in.
+    fn absorb(&mut self, id: NodeId, node: &Node, nest: &Compute, value: ValueId) -> Result<Fused, Error> {
+        let mut host = None;
+        let mut kept: BTreeSet<ValueId> = BTreeSet::new();
+        let operands: BTreeSet<ValueId> = node.inputs.iter().copied().collect();
+        for operand in operands {
+            let Some(fused) = self.waiting(operand) else { continue };
+            let places: Vec<usize> = (0..node.inputs.len()).filter(|k| node.inputs[*k] == operand).collect();
+            let keep = if let Some(root) = fused.root {
+                let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if t.perm.last() == Some(&(t.perm.len() - 1)));
+                let identity = !nest.reduces() && nest.extents == fused.shape && places.iter().all(|k| reads_identity(nest, Source(*k as u32), &fused.shape));
+                let same = host.is_none_or(|(known, _)| known == root);
+                let fits = same && (moves || identity);
+                if fits {
+                    host = Some((root, operand));
+                }
+                fits
+            } else {
+                self.worth_inlining(nest, fused, &places)
+            };
+            if keep {
+                kept.insert(operand);
+            } else {
+                self.store(operand)?;
+            }
+        }
+        loop {
+            let fused = self.combine(id, node, nest, value, host.map(|(_, operand)| operand), &kept);
+            if fused.is_small() || kept.is_empty() {
+                return Ok(fused);
+            }
+            // Too much for one kernel: what waits is stored after all.
+            for operand in std::mem::take(&mut kept) {
+                self.store(operand)?;
+            }
+            host = None;
+        }
+    }
+
+    fn worth_inlining(&self, nest: &Compute, fused: &Fused, places: &[usize]) -> bool {
+        let loads: Vec<(bool, usize)> = nest
+            .exprs
+            .nodes()
+            .iter()
+            .filter_map(|(expr, _)| match expr {
+                Expr::Load { source, guard, .. } if places.contains(&(source.0 as usize)) => Some((guard.is_some(), 1)),
+                _ => None,
+            })
+            .collect();
+        let movement = fused.is_movement();
+        let guarded = has_guard(&fused.exprs, fused.value);
+        if let Some(contraction) = Contraction::of(nest) {
+            return match places {
+                [k] if contraction.vector_operand == Source(*k as u32) => movement || cost(&fused.exprs, fused.value) <= CHEAP * 4,
+                [_] => movement && !guarded,
+                _ => false,
+            };
+        }
+        if movement && !guarded {
+            return true;
+        }
+        if loads.iter().any(|(guarded, _)| *guarded) {
+            return false;
+        }
+        let points: i64 = nest.extents.iter().chain(&nest.reduce).product();
+        let times = points.saturating_mul(loads.len() as i64) / fused.points().max(1);
+        times <= 1 || (!guarded && cost(&fused.exprs, fused.value) <= CHEAP && times <= 64) || (!guarded && fused.sources().is_empty())
+    }
+
+    /// Puts the kept operands' expressions into a nest, which becomes the epilogue of `host` if there is one.
+    fn combine(&self, id: NodeId, node: &Node, nest: &Compute, value: ValueId, host: Option<ValueId>, kept: &BTreeSet<ValueId>) -> Fused {
+        let mut nodes = BTreeSet::from([id]);
+        for operand in kept {
+            if let Some(fused) = self.waiting(*operand) {
+                nodes.extend(fused.nodes.iter().copied());
+            }
+        }
+        let operand_of = |source: Source| node.inputs[source.0 as usize];
+        let Some(host) = host.and_then(|v| self.waiting(v)) else {
+            let base = Fused::new(nest, id, value);
+            let mut exprs = Exprs::new();
+            let vars: Vec<ExprId> = (0..nest.extents.len() + nest.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+            let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, None);
+            let result = translate(&base.exprs, &[Some(base.value), base.epilogue], &mut exprs, &vars, None, &mut inline);
+            let axes = vars[..nest.extents.len()].to_vec();
+            return Fused { exprs, value: result[0].unwrap_or(base.value), epilogue: result[1], axes, nodes, ..base };
+        };
+        let mut exprs = host.exprs.clone();
+        let mut fused = Fused { nodes, ..host.clone() };
+        match &node.op {
+            Op::Reshape(reshape) => {
+                let flat = flatten(&mut exprs, &host.shape, &host.axes);
+                fused.axes = unflatten(&mut exprs, &reshape.extents, flat);
+                fused.shape = reshape.extents.clone();
+            }
+            Op::Transpose(transpose) => {
+                fused.axes = transpose.perm.iter().map(|k| host.axes[*k]).collect();
+                fused.shape = transpose.perm.iter().map(|k| host.shape[*k]).collect();
+            }
+            _ => {
+                let host_nodes = host.root;
+                let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, host_nodes);
+                let root = {
+                    let mut copy = nest.exprs.clone();
+                    let cast = copy.cast(nest.dtype, nest.value);
+                    (copy, cast)
+                };
+                let result = translate(&root.0, &[Some(root.1)], &mut exprs, &host.axes, None, &mut inline);
+                fused.epilogue = result[0];
+            }
+        }
+        Fused { exprs, ..fused }
+    }
+
+    /// Reads an element of an operand: out of its buffer, or by its expression.
+    #[allow(clippy::too_many_arguments, reason = "a load's parts, and where they go")]
+    fn read(&self, e: &mut Exprs, operand: ValueId, kept: &BTreeSet<ValueId>, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>, root: Option<ValueId>) -> ExprId {
+        let Some(fused) = self.waiting(operand).filter(|_| kept.contains(&operand)) else {
+            return e.add_node(Expr::Load { source: Source(operand.0), index, guard }, dtype);
+        };
+        let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
+        if root.is_some() && fused.root == root {
+            // The same reduction, at the same point: its epilogue holds as it is, over the same variables.
+            let vars: Vec<ExprId> = (0..fused.extents.len() + fused.reduce.len()).map(|k| e.var(Var(k as u32))).collect();
+            let result = translate(&fused.exprs, &[fused.epilogue], e, &vars, None, &mut load);
+            return result[0].expect("an epilogue was translated");
+        }
+        let result = translate(&fused.exprs, &[Some(fused.value)], e, &index, guard, &mut load);
+        let value = result[0].expect("a value was translated");
+        match guard {
+            Some(guard) => {
+                let zero = e.constant(Scalar::zero(dtype), dtype);
+                e.select(guard, value, zero)
+            }
+            None => value,
+        }
+    }
+}
+
+type Load<'a> = dyn FnMut(&mut Exprs, Source, DType, Vec<ExprId>, Option<ExprId>) -> ExprId + 'a;
+
+/// Copies expressions into another arena with other variables; loads are made by `load`, under `guard` as well as their own.
+pub(super) fn translate(from: &Exprs, roots: &[Option<ExprId>], to: &mut Exprs, vars: &[ExprId], guard: Option<ExprId>, load: &mut Load<'_>) -> Vec<Option<ExprId>> {
+    let wanted: Vec<ExprId> = roots.iter().flatten().copied().collect();
+    let mut map: Vec<Option<ExprId>> = vec![None; from.len()];
+    for id in from.reachable(&wanted) {
+        let (expr, dtype) = (from.get(id), from.dtype(id));
+        let child = |id: &ExprId| map[id.0 as usize].expect("children come first");
+        let new = match expr {
+            Expr::Var(Var(k)) => vars[*k as usize],
+            Expr::Load { source, index, guard: own } => {
+                let index = index.iter().map(child).collect();
+                let own = own.as_ref().map(child);
+                let guard = match (own, guard) {
+                    (Some(a), Some(b)) => Some(to.and(a, b)),
+                    (a, b) => a.or(b),
+                };
+                load(to, *source, dtype, index, guard)
+            }
+            other => to.rebuild(other, dtype, |id| map[id.0 as usize].expect("children come first")),
+        };
+        map[id.0 as usize] = Some(new);
+    }
+    roots.iter().map(|root| root.and_then(|id| map[id.0 as usize])).collect()
+}
+
+fn has_guard(exprs: &Exprs, root: ExprId) -> bool {
+    exprs.reachable(&[root]).into_iter().any(|id| matches!(exprs.get(id), Expr::Load { guard: Some(_), .. } | Expr::Select(..)))
+}
+
+/// Does a nest read an operand of its own shape only at the point that it computes?
+fn reads_identity(nest: &Compute, source: Source, shape: &[i64]) -> bool {
+    nest.extents == shape
+        && nest.exprs.reachable(&[nest.value]).into_iter().all(|id| match nest.exprs.get(id) {
+            Expr::Load { source: from, index, guard } if *from == source => {
+                guard.is_none()
+                    && index.len() == shape.len()
+                    && index.iter().enumerate().all(|(k, i)| *nest.exprs.get(*i) == Expr::Var(Var(k as u32)) || (shape[k] == 1 && nest.exprs.as_int(*i) == Some(0)))
+            }
+            _ => true,
+        })
+}

@@ -1,0 +1,626 @@
+//! From fused nests to kernels in the loop form.
+//!
+//! In: a [`Fused`] nest and a [`Target`]. Out: a [`Kernel`] and the values that its parameters are. There are
+//! three schedules: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
+//! reduced one, whichever is contiguous), and a contraction (register tiles over staged panels). Must not know:
+//! emitters, memory plans.
+
+use frit_ir::affine::{Affine, Extents, simplify_all};
+use frit_ir::compute::Combine;
+use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
+use frit_ir::graph::{Graph, ValueId};
+use frit_ir::loops::{Kernel, LoopKind, Place, Space, Stmt};
+use frit_ir::ops::reshape::{flatten, unflatten};
+use frit_ir::scalar::{Binary, Scalar};
+use frit_ir::vector::Target;
+use frit_ir::{DType, Tensor};
+
+use super::contraction::Contraction;
+use super::fuse::{Fused, translate};
+
+/// One grid point of a map handles no more elements than this where its extents can be split evenly.
+const MAP_BLOCK: i64 = 8192;
+/// Reductions of no more steps than this are written out.
+const MAX_UNROLLED: i64 = 9;
+
+/// A kernel, and what each of its parameters is.
+pub(super) struct Built {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// One per parameter.
+    pub operands: Vec<Operand>,
+}
+
+/// What a kernel's parameter is.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Operand {
+    /// A value of the graph.
+    Value(ValueId),
+    /// A constant made for this kernel.
+    Packed(Tensor),
+}
+
+/// Builds a kernel that writes `fused` into the buffer of `to`.
+pub(super) fn build(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Built {
+    if fused.root.is_none() {
+        return map(graph, fused, to);
+    }
+    match Contraction::find(&fused.exprs, fused.value, &fused.extents, &fused.reduce, fused.combine) {
+        Some(roles) => contraction(graph, fused, to, target, &roles).unwrap_or_else(|| reduction(graph, fused, to, target)),
+        None => reduction(graph, fused, to, target),
+    }
+}
+
+/// Builds a kernel that fills the buffer of `to` with a number.
+pub(super) fn fill(graph: &Graph, value: Scalar, to: ValueId) -> Built {
+    let elems = graph.ty(to).shape.elems().unwrap_or(0);
+    let mut work = Work::new(graph);
+    let (grid, index) = work.split(elems);
+    let place = work.output(to);
+    let dtype = graph.ty(to).dtype;
+    let value = work.exprs.constant(value, dtype);
+    let (var, extent) = index;
+    let at = work.position(&grid, var, extent);
+    let body = vec![Stmt::For { var, extent, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index: at, value, guard: None }] }];
+    work.finish(grid, body, 0)
+}
+
+/// A kernel under construction.
+struct Work<'g> {
+    graph: &'g Graph,
+    exprs: Exprs,
+    places: Vec<Place>,
+    operands: Vec<Option<Operand>>,
+    extents: Extents,
+    vars: u32,
+}
+
+impl<'g> Work<'g> {
+    fn new(graph: &'g Graph) -> Self {
+        Self { graph, exprs: Exprs::new(), places: Vec::new(), operands: Vec::new(), extents: Extents::new(), vars: 0 }
+    }
+
+    fn var(&mut self, extent: i64) -> Var {
+        let var = Var(self.vars);
+        self.vars += 1;
+        self.extents.set(var, extent);
+        var
+    }
+
+    fn place(&mut self, place: Place, operand: Option<Operand>) -> Source {
+        self.places.push(place);
+        self.operands.push(operand);
+        Source(self.places.len() as u32 - 1)
+    }
+
+    fn tile(&mut self, dtype: DType, elems: i64, space: Space) -> Source {
+        self.place(Place { dtype, elems, space }, None)
+    }
+
+    fn parameter(&mut self, value: ValueId, space: Space) -> Source {
+        let known = self.operands.iter().position(|o| *o == Some(Operand::Value(value)));
+        if let Some(at) = known {
+            return Source(at as u32);
+        }
+        let ty = self.graph.ty(value);
+        let place = Place { dtype: ty.dtype, elems: ty.shape.elems().unwrap_or(0), space };
+        self.place(place, Some(Operand::Value(value)))
+    }
+
+    fn output(&mut self, value: ValueId) -> Source {
+        self.parameter(value, Space::Output)
+    }
+
+    /// Splits a long row into blocks for the grid: the grid's axes, and the variable and extent within a block.
+    fn split(&mut self, extent: i64) -> (Vec<(Var, i64)>, (Var, i64)) {
+        let block = block(extent);
+        let grid = if block < extent { vec![(self.var(extent / block), extent / block)] } else { Vec::new() };
+        let var = self.var(block);
+        (grid, (var, block))
+    }
+
+    /// The position in a row that was split.
+    fn position(&mut self, grid: &[(Var, i64)], var: Var, block: i64) -> ExprId {
+        let inner = self.exprs.var(var);
+        match grid.last() {
+            Some((outer, _)) => {
+                let outer = self.exprs.var(*outer);
+                let block = self.exprs.int(block);
+                let base = self.exprs.mul(outer, block);
+                self.exprs.add(base, inner)
+            }
+            None => inner,
+        }
+    }
+
+    /// Copies a nest's expressions, its variables replaced; loads become flat.
+    fn import(&mut self, fused: &Fused, roots: &[ExprId], vars: &[ExprId], reduced: Option<ExprId>) -> Vec<ExprId> {
+        let mut exprs = std::mem::take(&mut self.exprs);
+        let roots: Vec<Option<ExprId>> = roots.iter().copied().map(Some).collect();
+        let mut load = |e: &mut Exprs, Source(v): Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| {
+            let value = ValueId(v);
+            if let Some(tensor) = self.graph.constant(value)
+                && tensor.elems() == 1
+                && guard.is_none()
+            {
+                return e.constant(tensor.get(0), dtype);
+            }
+            let extents = self.graph.ty(value).shape.extents().unwrap_or_default();
+            let flat = flatten(e, &extents, &index);
+            let source = self.parameter(value, Space::Input);
+            e.add_node(Expr::Load { source, index: vec![flat], guard }, dtype)
+        };
+        let done = translate(&fused.exprs, &roots, &mut exprs, vars, None, &mut load);
+        let done: Vec<ExprId> = done.into_iter().map(|id| id.expect("every root is there")).collect();
+        self.exprs = exprs;
+        let done = match reduced {
+            Some(value) => done.into_iter().map(|id| self.substitute_reduced(id, value)).collect(),
+            None => done,
+        };
+        simplify_all(&mut self.exprs, &done, &self.extents)
+    }
+
+    fn substitute_reduced(&mut self, root: ExprId, value: ExprId) -> ExprId {
+        let order = self.exprs.reachable(&[root]);
+        let mut map = std::collections::BTreeMap::new();
+        for id in order {
+            let (expr, dtype) = (self.exprs.get(id).clone(), self.exprs.dtype(id));
+            let new = if expr == Expr::Reduced { value } else { self.exprs.rebuild(&expr, dtype, |child| map[&child]) };
+            map.insert(id, new);
+        }
+        map[&root]
+    }
+
+    /// The flat index of a nest's result.
+    fn store_index(&mut self, fused: &Fused, vars: &[ExprId]) -> ExprId {
+        let axes = self.import(fused, &fused.axes, vars, None);
+        let flat = flatten(&mut self.exprs, &fused.shape, &axes);
+        simplify_all(&mut self.exprs, &[flat], &self.extents)[0]
+    }
+
+    fn finish(self, grid: Vec<(Var, i64)>, body: Vec<Stmt>, flops: u64) -> Built {
+        let bytes = self.places.iter().filter(|p| matches!(p.space, Space::Input | Space::Output)).map(|p| p.elems as u64 * p.dtype.size() as u64).sum();
+        let kernel = Kernel { name: String::new(), places: self.places, grid, exprs: self.exprs, body, flops, bytes };
+        let operands = self.operands.into_iter().flatten().collect();
+        Built { kernel, operands }
+    }
+}
+
+/// The longest even block of a row that is not too long, or the row.
+fn block(extent: i64) -> i64 {
+    if extent <= MAP_BLOCK {
+        return extent;
+    }
+    (MAP_BLOCK / 8..=MAP_BLOCK).rev().find(|b| extent % b == 0).unwrap_or(extent)
+}
+
+/// Has an expression index arithmetic beyond sums and products?
+fn divides(exprs: &Exprs, roots: &[ExprId]) -> bool {
+    exprs.reachable(roots).into_iter().any(|id| exprs.dtype(id) == DType::I64 && matches!(exprs.get(id), Expr::Binary(Binary::FloorDiv | Binary::Mod, ..)))
+}
+
+/// Variables for a nest's axes, the axes of each group as one: the group's own variable, split up by division.
+fn grouped(work: &mut Work<'_>, extents: &[i64], groups: &[Vec<usize>]) -> (Vec<(Var, i64)>, Vec<ExprId>) {
+    let zero = work.exprs.int(0);
+    let mut axes = vec![zero; extents.len()];
+    let mut vars = Vec::new();
+    for group in groups {
+        let shape: Vec<i64> = group.iter().map(|k| extents[*k]).collect();
+        let extent: i64 = shape.iter().product();
+        let var = work.var(extent);
+        vars.push((var, extent));
+        let flat = work.exprs.var(var);
+        let parts = unflatten(&mut work.exprs, &shape, flat);
+        for (k, part) in group.iter().zip(parts) {
+            axes[*k] = part;
+        }
+    }
+    (vars, axes)
+}
+
+fn float_ops(fused: &Fused, roots: &[ExprId]) -> u64 {
+    fused.exprs.reachable(roots).into_iter().filter(|id| fused.exprs.dtype(*id).is_float() && matches!(fused.exprs.get(*id), Expr::Unary(..) | Expr::Binary(..) | Expr::Fma(..))).count() as u64
+}
+
+/// A nest without reduction.
+fn map(graph: &Graph, fused: &Fused, to: ValueId) -> Built {
+    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| fused.extents[*k] != 1).collect();
+    // As many trailing axes as possible run as one, as long as no index needs a division for it.
+    for first in 0..wide.len().max(1) {
+        let mut groups: Vec<Vec<usize>> = wide[..first.min(wide.len())].iter().map(|k| vec![*k]).collect();
+        groups.push(wide[first.min(wide.len())..].to_vec());
+        let mut work = Work::new(graph);
+        let (mut vars, _) = grouped(&mut work, &fused.extents, &groups);
+        let (inner, extent) = vars.pop().unwrap_or_else(|| (work.var(1), 1));
+        // The innermost row is split for the grid.
+        let block = block(extent);
+        let (inner, mut grid) = if block < extent {
+            let outer = work.var(extent / block);
+            let inside = work.var(block);
+            ((inside, block), [vars.clone(), vec![(outer, extent / block)]].concat())
+        } else {
+            ((inner, extent), vars.clone())
+        };
+        let at = work.position(if block < extent { &grid } else { &[] }, inner.0, block);
+        let zero = work.exprs.int(0);
+        let mut axes = vec![zero; fused.extents.len()];
+        for (group, (var, _)) in groups.iter().zip(&vars) {
+            axes[group[0]] = work.exprs.var(*var);
+        }
+        let last = groups.last().cloned().unwrap_or_default();
+        let shape: Vec<i64> = last.iter().map(|k| fused.extents[*k]).collect();
+        let parts = unflatten(&mut work.exprs, &shape, at);
+        for (k, part) in last.iter().zip(parts) {
+            axes[*k] = part;
+        }
+        let place = work.output(to);
+        let value = work.import(fused, &[fused.value], &axes, None)[0];
+        let index = work.store_index(fused, &axes);
+        let merged = last.len() > 1;
+        if merged && divides(&work.exprs, &[value, index]) {
+            continue;
+        }
+        grid.retain(|(_, extent)| *extent != 1);
+        let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]);
+        let body = vec![Stmt::For { var: inner.0, extent: inner.1, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] }];
+        return work.finish(grid, body, flops);
+    }
+    unreachable!("a group of one axis needs no division")
+}
+
+/// The loads of an expression: place and flat index.
+fn loads(exprs: &Exprs, root: ExprId) -> Vec<(ExprId, bool)> {
+    exprs
+        .reachable(&[root])
+        .into_iter()
+        .filter_map(|id| match exprs.get(id) {
+            Expr::Load { index, guard, .. } => Some((index[0], guard.is_some())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn strides(exprs: &Exprs, root: ExprId, var: Var) -> Option<Vec<i64>> {
+    loads(exprs, root).into_iter().map(|(index, _)| Affine::of(exprs, index).map(|form| form.coefficient(var))).collect()
+}
+
+fn identity(work: &mut Work<'_>, combine: Combine, dtype: DType) -> ExprId {
+    work.exprs.constant(combine.identity(dtype), dtype)
+}
+
+/// Wraps statements in loops, the first variable outermost.
+fn nested(vars: &[(Var, i64)], kind: LoopKind, body: Vec<Stmt>) -> Vec<Stmt> {
+    vars.iter().rev().fold(body, |body, (var, extent)| vec![Stmt::For { var: *var, extent: *extent, kind, body }])
+}
+
+/// A nest with reduction that is not worth tiles.
+fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Built {
+    let rank = fused.extents.len();
+    let wide: Vec<usize> = (0..rank).filter(|k| fused.extents[*k] != 1).collect();
+    let reduced: Vec<usize> = (0..fused.reduce.len()).filter(|k| fused.reduce[*k] != 1).collect();
+    let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+    let dtype = fused.exprs.dtype(fused.value);
+    let lanes = i64::from(target.lanes(dtype)).max(1);
+    // Reduced axes run as one if no index needs a division for it.
+    for merged in [true, false] {
+        let mut groups: Vec<Vec<usize>> = wide.iter().map(|k| vec![*k]).collect();
+        let inner: Vec<Vec<usize>> = if merged { vec![reduced.iter().map(|k| rank + k).collect()] } else { reduced.iter().map(|k| vec![rank + k]).collect() };
+        let inner: Vec<Vec<usize>> = inner.into_iter().filter(|g| !g.is_empty()).collect();
+        groups.extend(inner.clone());
+        let mut work = Work::new(graph);
+        let (vars, axes) = grouped(&mut work, &all, &groups);
+        let place = work.output(to);
+        let value = work.import(fused, &[fused.value], &axes, None)[0];
+        if merged && reduced.len() > 1 && divides(&work.exprs, &[value]) {
+            continue;
+        }
+        let (outer, loops) = vars.split_at(wide.len());
+        let flops = all.iter().product::<i64>() as u64 * (1 + float_ops(fused, &[fused.value]));
+        let along = |var: Option<&(Var, i64)>| var.and_then(|(var, extent)| strides(&work.exprs, value, *var).map(|s| (*extent, s)));
+        let unit = |strides: &[i64]| strides.iter().all(|s| matches!(s, 0 | 1));
+        let by_rows = along(loops.last()).is_some_and(|(_, s)| unit(&s)) && !along(outer.last()).is_some_and(|(extent, s)| extent >= lanes && unit(&s));
+        let columns = outer.last().is_some_and(|(_, extent)| *extent >= lanes) && !by_rows;
+        let start = identity(&mut work, fused.combine, dtype);
+        if !columns {
+            let tile = work.tile(dtype, 1, Space::Registers);
+            let zero = work.exprs.int(0);
+            let joined = work.exprs.load(tile, dtype, vec![zero]);
+            let result = work.import(fused, &[fused.result()], &axes, Some(joined))[0];
+            let index = work.store_index(fused, &axes);
+            let step = vec![Stmt::Accumulate { place: tile, index: zero, combine: fused.combine, value }];
+            let step = match loops.split_last() {
+                Some(((var, extent), rest)) => nested(rest, LoopKind::Serial, vec![Stmt::For { var: *var, extent: *extent, kind: if by_rows { LoopKind::Vector } else { LoopKind::Serial }, body: step }]),
+                None => step,
+            };
+            let mut body = vec![Stmt::Store { place: tile, index: zero, value: start, guard: None }];
+            body.extend(step);
+            body.push(Stmt::Store { place, index, value: result, guard: None });
+            return work.finish(outer.to_vec(), body, flops);
+        }
+        // Vectors along the last output axis, a block of it at a time; the last block overlaps the one before.
+        let (last, extent) = outer[outer.len() - 1];
+        let width = if extent <= 4 * lanes { extent } else { 4 * lanes };
+        let (column, blocks) = (work.var(width), (extent + width - 1) / width);
+        let mut grid = outer[..outer.len() - 1].to_vec();
+        let base = if blocks > 1 {
+            let block = work.var(blocks);
+            grid.push((block, blocks));
+            overlapped(&mut work, block, width, extent)
+        } else {
+            work.exprs.int(0)
+        };
+        let offset = work.exprs.var(column);
+        let at = work.exprs.add(base, offset);
+        let axes: Vec<ExprId> = {
+            let mut axes = axes;
+            let _ = last;
+            axes[wide[wide.len() - 1]] = at;
+            axes
+        };
+        let tile = work.tile(dtype, width, Space::Registers);
+        let joined = work.exprs.load(tile, dtype, vec![offset]);
+        let value = work.import(fused, &[fused.value], &axes, None)[0];
+        let result = work.import(fused, &[fused.result()], &axes, Some(joined))[0];
+        let index = work.store_index(fused, &axes);
+        let vector = |body: Vec<Stmt>| Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body };
+        let short = loops.iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED;
+        let step = vec![vector(vec![Stmt::Accumulate { place: tile, index: offset, combine: fused.combine, value }])];
+        let mut body = vec![vector(vec![Stmt::Store { place: tile, index: offset, value: start, guard: None }])];
+        body.extend(nested(loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, step));
+        body.push(vector(vec![Stmt::Store { place, index, value: result, guard: None }]));
+        return work.finish(grid, body, flops);
+    }
+    unreachable!("axes that are not merged need no division")
+}
+
+/// `min(block * width, extent - width)`: where a block starts, the last one overlapping the one before it. Points in both
+/// are computed twice, to the same bits.
+fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprId {
+    let (var, wide, last) = (work.exprs.var(block), work.exprs.int(width), work.exprs.int(extent - width));
+    let start = work.exprs.mul(var, wide);
+    if extent % width == 0 { start } else { work.exprs.binary(Binary::Min, start, last) }
+}
+
+/// Rows and vectors of a register tile: as many accumulators as the target's registers hold beside the operands, and rows
+/// that leave little over.
+fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
+    let room = registers - 4;
+    let mut best = (f64::MAX, (1, lanes));
+    for vectors in 1..=room {
+        let width = vectors * lanes;
+        if vectors > 1 && width > n {
+            break;
+        }
+        for rows in 1..=(room / vectors).min(m) {
+            // Time of one step of the sum, in cycles: two multiply-adds or two loads at once, four cycles of latency.
+            let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
+            let step = (fmas / 2.0).max(loads / 2.0).max(4.0);
+            let tiles = (m as f64 / rows as f64).ceil() * (n as f64 / width as f64).ceil();
+            let time = step * tiles;
+            if time < best.0 * 0.999 {
+                best = (time, (rows, width.min(n)));
+            }
+        }
+    }
+    best.1
+}
+
+/// A sum of products. Grid: batch axes and panels of the vector operand. Each point stages its panel (unless it was
+/// packed at compile time) and runs register tiles over all rows.
+fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles: &Contraction) -> Option<Built> {
+    let rank = fused.extents.len();
+    let dtype = fused.exprs.dtype(fused.value);
+    let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+    let lanes = i64::from(target.lanes(dtype));
+    let size = |axes: &[usize]| axes.iter().map(|k| all[*k]).product::<i64>();
+    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
+    let packed = constant_load(graph, fused, roles.vector);
+    if m == 1 && packed.is_none() || !matches!(dtype, DType::F32 | DType::F64 | DType::I32) {
+        return None;
+    }
+    let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers));
+    let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
+    let (row_blocks, panels) = ((m + rows - 1) / rows, (n + width - 1) / width);
+
+    let mut work = Work::new(graph);
+    let place = work.output(to);
+    let mut groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
+    let (batch, mut axes) = grouped(&mut work, &all, &groups);
+    groups.clear();
+    let panel = work.var(panels);
+    let mut grid = batch.clone();
+    grid.push((panel, panels));
+    // Columns: a panel's start and a lane.
+    let column = work.var(width);
+    let base = overlapped(&mut work, panel, width, n);
+    let lane = work.exprs.var(column);
+    let at_n = work.exprs.add(base, lane);
+    assign(&mut work, &mut axes, &all, &roles.n, at_n);
+    // Rows: a block's start and a row.
+    let (block, row) = (work.var(row_blocks), work.var(rows));
+    let start = overlapped(&mut work, block, rows, m);
+    let row_at = work.exprs.var(row);
+    let at_m = work.exprs.add(start, row_at);
+    assign(&mut work, &mut axes, &all, &roles.m, at_m);
+    // The sum runs over one variable where rows are broadcast, over the nest's own where panels are staged.
+    let k = work.var(depth);
+    let k_at = work.exprs.var(k);
+    let mut row_axes = axes.clone();
+    assign(&mut work, &mut row_axes, &all, &reduced, k_at);
+    let scalar = work.import(fused, &[roles.scalar], &row_axes, None)[0];
+
+    let (depth_at, wide) = (work.exprs.int(depth), work.exprs.int(width));
+    let mut body = Vec::new();
+    let (panel_place, first) = match packed {
+        Some(packed) => {
+            let tensor = pack(graph, fused, roles, &packed, &batch, panels, width, n)?;
+            let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
+            let place = work.place(place, Some(Operand::Packed(tensor)));
+            let mut flat = work.exprs.int(0);
+            // The packed constant has a panel for each batch point that it depends on.
+            for ((var, extent), k) in batch.iter().zip(&roles.batch) {
+                if depends(&fused.exprs, roles.vector, Var(*k as u32)) {
+                    let (var, extent) = (work.exprs.var(*var), work.exprs.int(*extent));
+                    let scaled = work.exprs.mul(flat, extent);
+                    flat = work.exprs.add(scaled, var);
+                }
+            }
+            let (count, var) = (work.exprs.int(panels), work.exprs.var(panel));
+            let scaled = work.exprs.mul(flat, count);
+            let number = work.exprs.add(scaled, var);
+            let rows = work.exprs.mul(number, depth_at);
+            (place, work.exprs.mul(rows, wide))
+        }
+        None => {
+            let tile = work.tile(dtype, depth * width, Space::Scratch);
+            let groups: Vec<Vec<usize>> = reduced.iter().filter(|k| all[**k] != 1).map(|k| vec![*k]).collect();
+            let (loops, parts) = grouped(&mut work, &all, &groups);
+            let mut stage_axes = axes.clone();
+            for k in &reduced {
+                stage_axes[*k] = parts[*k];
+            }
+            let value = work.import(fused, &[roles.vector], &stage_axes, None)[0];
+            let flat = flatten(&mut work.exprs, &fused.reduce, &stage_axes[rank..]);
+            let scaled = work.exprs.mul(flat, wide);
+            let index = work.exprs.add(scaled, lane);
+            let index = simplify_all(&mut work.exprs, &[index], &work.extents)[0];
+            let copy = Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place: tile, index, value, guard: None }] };
+            body.extend(nested(&loops, LoopKind::Serial, vec![copy]));
+            (tile, work.exprs.int(0))
+        }
+    };
+
+    let tile = work.tile(dtype, rows * width, Space::Registers);
+    // Each vector loop has a variable of its own.
+    let vector_loop = |work: &mut Work<'_>, make: &mut dyn FnMut(&mut Work<'_>, ExprId) -> Stmt| {
+        let var = work.var(width);
+        let lane = work.exprs.var(var);
+        let body = vec![make(work, lane)];
+        Stmt::For { var, extent: width, kind: LoopKind::Vector, body }
+    };
+    let rows_loop = |work: &mut Work<'_>, make: &mut dyn FnMut(&mut Work<'_>, ExprId, ExprId) -> Stmt| {
+        let var = work.var(rows);
+        let at = work.exprs.var(var);
+        let stmt = vector_loop(work, &mut |work, lane| make(work, at, lane));
+        Stmt::For { var, extent: rows, kind: LoopKind::Unrolled, body: vec![stmt] }
+    };
+    let tile_at = |work: &mut Work<'_>, row: ExprId, lane: ExprId| {
+        let wide = work.exprs.int(width);
+        let scaled = work.exprs.mul(row, wide);
+        work.exprs.add(scaled, lane)
+    };
+    let clear = rows_loop(&mut work, &mut |work, row, lane| {
+        let index = tile_at(work, row, lane);
+        let value = identity(work, fused.combine, dtype);
+        Stmt::Store { place: tile, index, value, guard: None }
+    });
+    let step = rows_loop(&mut work, &mut |work, at_row, lane| {
+        let scalar = replace(work, scalar, row_at, at_row);
+        let (depth_index, wide) = (work.exprs.var(k), work.exprs.int(width));
+        let scaled = work.exprs.mul(depth_index, wide);
+        let inner = work.exprs.add(scaled, lane);
+        let index = work.exprs.add(first, inner);
+        let vector = work.exprs.load(panel_place, dtype, vec![index]);
+        let index = tile_at(work, at_row, lane);
+        let value = work.exprs.mul(scalar, vector);
+        Stmt::Accumulate { place: tile, index, combine: Combine::Sum, value }
+    });
+    let finish = rows_loop(&mut work, &mut |work, at_row, at_lane| {
+        let index = tile_at(work, at_row, at_lane);
+        let joined = work.exprs.load(tile, dtype, vec![index]);
+        let mut own = axes.clone();
+        let n_at = work.exprs.add(base, at_lane);
+        let m_at = work.exprs.add(start, at_row);
+        assign(work, &mut own, &all, &roles.n, n_at);
+        assign(work, &mut own, &all, &roles.m, m_at);
+        let value = work.import(fused, &[fused.result()], &own, Some(joined))[0];
+        let index = work.store_index(fused, &own);
+        Stmt::Store { place, index, value, guard: None }
+    });
+    let sum = Stmt::For { var: k, extent: depth, kind: LoopKind::Serial, body: vec![step] };
+    body.push(Stmt::For { var: block, extent: row_blocks, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
+    let flops = 2 * all.iter().product::<i64>() as u64;
+    grid.retain(|(_, extent)| *extent != 1);
+    Some(work.finish(grid, body, flops))
+}
+
+/// Sets the indices of axes that run as one.
+fn assign(work: &mut Work<'_>, axes: &mut [ExprId], extents: &[i64], group: &[usize], at: ExprId) {
+    let shape: Vec<i64> = group.iter().map(|k| extents[*k]).collect();
+    let parts = unflatten(&mut work.exprs, &shape, at);
+    for (k, part) in group.iter().zip(parts) {
+        axes[*k] = part;
+    }
+}
+
+fn replace(work: &mut Work<'_>, root: ExprId, from: ExprId, to: ExprId) -> ExprId {
+    let mut map = std::collections::BTreeMap::new();
+    for id in work.exprs.reachable(&[root]) {
+        let (expr, dtype) = (work.exprs.get(id).clone(), work.exprs.dtype(id));
+        let new = if id == from { to } else { work.exprs.rebuild(&expr, dtype, |child| map[&child]) };
+        map.insert(id, new);
+    }
+    map[&root]
+}
+
+fn depends(exprs: &Exprs, root: ExprId, var: Var) -> bool {
+    exprs.reachable(&[root]).into_iter().any(|id| *exprs.get(id) == Expr::Var(var))
+}
+
+/// A constant that an expression reads element for element, and its index.
+struct ConstantLoad {
+    tensor: Tensor,
+    flat: Affine,
+}
+
+fn constant_load(graph: &Graph, fused: &Fused, id: ExprId) -> Option<ConstantLoad> {
+    let Expr::Load { source: Source(v), index, guard: None } = fused.exprs.get(id) else { return None };
+    let tensor = graph.constant(ValueId(*v))?.clone();
+    let mut exprs = fused.exprs.clone();
+    let flat = flatten(&mut exprs, tensor.extents(), index);
+    Some(ConstantLoad { flat: Affine::of(&exprs, flat)?, tensor })
+}
+
+/// Lays a constant operand out as panels: `[batch.., panel, depth, width]`.
+#[allow(clippy::too_many_arguments, reason = "the parts of one layout")]
+fn pack(graph: &Graph, fused: &Fused, roles: &Contraction, load: &ConstantLoad, _batch: &[(Var, i64)], panels: i64, width: i64, n: i64) -> Option<Tensor> {
+    let _ = graph;
+    let rank = fused.extents.len();
+    let step = |k: usize| load.flat.coefficient(Var(k as u32));
+    let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();
+    let offsets = |axes: &[usize], extent: &dyn Fn(usize) -> i64| -> Vec<i64> {
+        axes.iter().fold(vec![0], |offsets, k| offsets.iter().flat_map(|o| (0..extent(*k)).map(move |i| o + i * step(*k))).collect())
+    };
+    let of_axis = |k: usize| if k < rank { fused.extents[k] } else { fused.reduce[k - rank] };
+    let batch_offsets = offsets(&batch, &of_axis);
+    let depth_offsets = offsets(&(0..fused.reduce.len()).map(|k| rank + k).collect::<Vec<_>>(), &of_axis);
+    let column_offsets = offsets(&roles.n, &of_axis);
+    let size = load.tensor.dtype().size();
+    let elems = batch_offsets.len() * panels as usize * depth_offsets.len() * width as usize;
+    let mut data = frit_ir::tensor::AlignedBytes::zeroed(elems.checked_mul(size)?).ok()?;
+    let (from, to) = (load.tensor.bytes(), data.as_mut_slice());
+    let mut at = 0;
+    for batch in &batch_offsets {
+        for panel in 0..panels {
+            let first = (panel * width).min(n - width) as usize;
+            let columns = &column_offsets[first..first + width as usize];
+            let contiguous = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
+            for depth in &depth_offsets {
+                let base = load.flat.constant + batch + depth;
+                if contiguous {
+                    let start = (base + columns[0]) as usize * size;
+                    to[at..at + columns.len() * size].copy_from_slice(&from[start..start + columns.len() * size]);
+                    at += columns.len() * size;
+                } else {
+                    for column in columns {
+                        let start = (base + column) as usize * size;
+                        to[at..at + size].copy_from_slice(&from[start..start + size]);
+                        at += size;
+                    }
+                }
+            }
+        }
+    }
+    let shape = [batch_offsets.len() as i64, panels, depth_offsets.len() as i64, width];
+    Tensor::from_bytes(load.tensor.dtype(), &shape, data).ok()
+}
