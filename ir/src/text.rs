@@ -875,7 +875,7 @@ mod tests {
             ("graph \"g\" { output \"y", "line 1, column 20: this string has no end"),
             ("graph \"g\" { } }", "line 1, column 15: expected the end of the text after the graph"),
             ("graph \"g\" {\n  %0: f32[9223372036854775807] = constant() {value=f32[9223372036854775807] [1.0]}\n}", "line 2, column 55: a tensor of shape [9223372036854775807] has more elements than memory can hold"),
-            ("graph \"g\" {\n  %0: f32[4611686018427387904,4611686018427387904,0] = constant() {value=f32[4611686018427387904,4611686018427387904,0] []}\n  %0\n}", "line 3, column 5: expected ':', found '}'"),
+            ("graph \"g\" {\n  %0: f32[4611686018427387904,4611686018427387904,0] = constant() {value=f32[4611686018427387904,4611686018427387904,0] []}\n  %0\n}", "line 4, column 1: expected ':', found '}'"),
             ("graph \"g\" {\n  %0: f32[1000000000000] = constant() {value=f32[1000000000000] [1.0]}\n}", "line 2, column 49: a tensor of shape [1000000000000] has 1000000000000 elements, not 1"),
             ("graph \"g\" {\n  %0: f32[65] = constant() {value=<f32[65]>}\n}", "line 2, column 35: this text leaves out a tensor's elements, so it can't be read"),
         ];
