@@ -20,7 +20,9 @@ pub mod ops;
 pub mod scalar;
 pub mod shape;
 pub mod tensor;
+pub mod text;
 pub mod vector;
+pub mod verify;
 
 pub use build::Builder;
 pub use dtype::DType;

@@ -63,7 +63,7 @@ impl Dim {
         }
     }
 
-    fn from_terms(mut terms: Terms) -> Self {
+    pub(crate) fn from_terms(mut terms: Terms) -> Self {
         terms.retain(|_, coefficient| *coefficient != 0);
         match (terms.len(), terms.get(&Vec::new())) {
             (0, _) => Dim::Known(0),

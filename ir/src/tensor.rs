@@ -233,7 +233,7 @@ impl Tensor {
 
     /// Number of elements.
     pub fn elems(&self) -> usize {
-        self.extents.iter().product::<i64>() as usize
+        if self.extents.contains(&0) { 0 } else { self.extents.iter().product::<i64>() as usize }
     }
 
     /// Dtype and shape.

@@ -1,1 +1,3 @@
 //! Frit's run time.
+
+pub mod code;
