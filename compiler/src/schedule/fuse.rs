@@ -79,7 +79,7 @@ impl Fused {
     }
 
     /// The result's expression.
-    pub fn result(&self) -> ExprId {
+    pub(super) fn result(&self) -> ExprId {
         self.epilogue.unwrap_or(self.value)
     }
 
@@ -89,7 +89,7 @@ impl Fused {
     }
 
     /// The values it reads, each once, in order of first use.
-    pub fn sources(&self) -> Vec<ValueId> {
+    pub(super) fn sources(&self) -> Vec<ValueId> {
         let roots: Vec<ExprId> = [Some(self.value), self.epilogue].into_iter().flatten().collect();
         let mut sources = Vec::new();
         for id in self.exprs.reachable(&roots) {
@@ -166,9 +166,11 @@ pub(super) trait Sink {
     /// A kernel that fills the buffer of `to` with a number.
     fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) -> Result<(), Error>;
     /// `value` is the buffer of `of` under another shape.
-    fn alias(&mut self, value: ValueId, of: ValueId);
-    /// A node that no nest describes. Its operands are stored.
-    fn node(&mut self, graph: &Graph, node: NodeId) -> Result<(), Error>;
+    fn alias(&mut self, graph: &Graph, value: ValueId, of: ValueId);
+    /// A node that no kernel does, and why. Its operands are stored.
+    fn node(&mut self, graph: &Graph, node: NodeId, why: String) -> Result<(), Error>;
+    /// Can a nest be compiled? If not, why not?
+    fn supported(&self, nest: &Compute) -> Result<(), String>;
 }
 
 /// What is known of a value.
@@ -221,12 +223,16 @@ impl<S: Sink> Fuser<'_, S> {
         }
         let types: Vec<_> = node.inputs.iter().map(|v| self.graph.ty(*v)).collect();
         let nests = match node.op.def().body(&types) {
-            Ok(Body::Loops(nests)) if node.outputs.iter().all(|v| self.graph.ty(*v).shape.elems().is_some()) => nests,
-            _ => {
+            Ok(Body::Loops(nests)) => nests.iter().try_for_each(|nest| self.sink.supported(nest)).map(|()| nests),
+            _ => Err("it is irregular work that no kernel does".to_owned()),
+        };
+        let nests = match nests {
+            Ok(nests) => nests,
+            Err(why) => {
                 for value in &node.inputs {
                     self.store(*value)?;
                 }
-                self.sink.node(self.graph, id)?;
+                self.sink.node(self.graph, id, why)?;
                 for value in &node.outputs {
                     self.states[value.0 as usize] = Some(State::Stored);
                 }
@@ -236,7 +242,7 @@ impl<S: Sink> Fuser<'_, S> {
         let out = node.outputs[0];
         match &node.op {
             Op::Reshape(_) if self.is_stored(node.inputs[0]) => {
-                self.sink.alias(out, node.inputs[0]);
+                self.sink.alias(self.graph, out, node.inputs[0]);
                 self.states[out.0 as usize] = Some(State::Stored);
                 return Ok(());
             }

@@ -338,9 +338,9 @@ fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Buil
             return work.finish(outer.to_vec(), body, flops);
         }
         // Vectors along the last output axis, a block of it at a time; the last block overlaps the one before.
-        let (last, extent) = outer[outer.len() - 1];
+        let (_, extent) = outer[outer.len() - 1];
         let width = if extent <= 4 * lanes { extent } else { 4 * lanes };
-        let (column, blocks) = (work.var(width), (extent + width - 1) / width);
+        let blocks = (extent + width - 1) / width;
         let mut grid = outer[..outer.len() - 1].to_vec();
         let base = if blocks > 1 {
             let block = work.var(blocks);
@@ -349,25 +349,29 @@ fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Buil
         } else {
             work.exprs.int(0)
         };
-        let offset = work.exprs.var(column);
-        let at = work.exprs.add(base, offset);
-        let axes: Vec<ExprId> = {
-            let mut axes = axes;
-            let _ = last;
-            axes[wide[wide.len() - 1]] = at;
-            axes
-        };
         let tile = work.tile(dtype, width, Space::Registers);
-        let joined = work.exprs.load(tile, dtype, vec![offset]);
-        let value = work.import(fused, &[fused.value], &axes, None)[0];
-        let result = work.import(fused, &[fused.result()], &axes, Some(joined))[0];
-        let index = work.store_index(fused, &axes);
-        let vector = |body: Vec<Stmt>| Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body };
+        let mut vector = |make: &mut dyn FnMut(&mut Work<'_>, ExprId, &[ExprId]) -> Stmt| {
+            let var = work.var(width);
+            let lane = work.exprs.var(var);
+            let mut axes = axes.clone();
+            axes[wide[wide.len() - 1]] = work.exprs.add(base, lane);
+            Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(&mut work, lane, &axes)] }
+        };
+        let clear = vector(&mut |_, lane, _| Stmt::Store { place: tile, index: lane, value: start, guard: None });
+        let step = vector(&mut |work, lane, axes| {
+            let value = work.import(fused, &[fused.value], axes, None)[0];
+            Stmt::Accumulate { place: tile, index: lane, combine: fused.combine, value }
+        });
+        let finish = vector(&mut |work, lane, axes| {
+            let joined = work.exprs.load(tile, dtype, vec![lane]);
+            let value = work.import(fused, &[fused.result()], axes, Some(joined))[0];
+            let index = work.store_index(fused, axes);
+            Stmt::Store { place, index, value, guard: None }
+        });
         let short = loops.iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED;
-        let step = vec![vector(vec![Stmt::Accumulate { place: tile, index: offset, combine: fused.combine, value }])];
-        let mut body = vec![vector(vec![Stmt::Store { place: tile, index: offset, value: start, guard: None }])];
-        body.extend(nested(loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, step));
-        body.push(vector(vec![Stmt::Store { place, index, value: result, guard: None }]));
+        let mut body = vec![clear];
+        body.extend(nested(loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, vec![step]));
+        body.push(finish);
         return work.finish(grid, body, flops);
     }
     unreachable!("axes that are not merged need no division")
@@ -424,9 +428,8 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
 
     let mut work = Work::new(graph);
     let place = work.output(to);
-    let mut groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
+    let groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
     let (batch, mut axes) = grouped(&mut work, &all, &groups);
-    groups.clear();
     let panel = work.var(panels);
     let mut grid = batch.clone();
     grid.push((panel, panels));
@@ -453,7 +456,7 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
     let mut body = Vec::new();
     let (panel_place, first) = match packed {
         Some(packed) => {
-            let tensor = pack(graph, fused, roles, &packed, &batch, panels, width, n)?;
+            let tensor = pack(fused, roles, &packed, panels, width, n)?;
             let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
             let mut flat = work.exprs.int(0);
@@ -582,9 +585,7 @@ fn constant_load(graph: &Graph, fused: &Fused, id: ExprId) -> Option<ConstantLoa
 }
 
 /// Lays a constant operand out as panels: `[batch.., panel, depth, width]`.
-#[allow(clippy::too_many_arguments, reason = "the parts of one layout")]
-fn pack(graph: &Graph, fused: &Fused, roles: &Contraction, load: &ConstantLoad, _batch: &[(Var, i64)], panels: i64, width: i64, n: i64) -> Option<Tensor> {
-    let _ = graph;
+fn pack(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, width: i64, n: i64) -> Option<Tensor> {
     let rank = fused.extents.len();
     let step = |k: usize| load.flat.coefficient(Var(k as u32));
     let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();

@@ -1,0 +1,143 @@
+//! The stages in order, from a graph to an executable.
+//!
+//! In: an imported (or hand-built) graph and [`Options`]. Out: an [`Executable`], or the dump of a stage. Must not know:
+//! source formats, the run time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use frit_ir::executable::{Executable, Step};
+use frit_ir::graph::Graph;
+use frit_ir::vector::Target;
+use frit_ir::{Error, text};
+
+use crate::lower::{self, clif};
+use crate::rewrite::rewrite;
+use crate::schedule::{Schedule, schedule};
+use crate::specialise::{Binding, specialise};
+
+/// The forms that a model passes through, in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stage {
+    /// Bytes to graph.
+    Import,
+    /// Open dimensions bound, shapes inferred, constants folded.
+    Specialise,
+    /// Graph to cheaper equal graph.
+    Rewrite,
+    /// Graph to kernels and buffer plan.
+    Schedule,
+    /// Kernels to machine code.
+    Lower,
+    /// Executable and tensors to tensors.
+    Run,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: &[Stage] = &[Stage::Import, Stage::Specialise, Stage::Rewrite, Stage::Schedule, Stage::Lower, Stage::Run];
+
+    /// The name on the command line and in golden tests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Import => "import",
+            Stage::Specialise => "specialise",
+            Stage::Rewrite => "rewrite",
+            Stage::Schedule => "schedule",
+            Stage::Lower => "lower",
+            Stage::Run => "run",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Stage::ALL.iter().copied().find(|stage| stage.name() == text).ok_or_else(|| format!("there is no stage '{text}'"))
+    }
+}
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What stands for open dimensions.
+    pub binding: Binding,
+    /// What code is made for.
+    pub target: Target,
+    /// Is it an error if an op is left to the reference interpreter?
+    pub strict: bool,
+}
+
+impl Default for Options {
+    /// For this machine, with nothing bound.
+    fn default() -> Self {
+        Self { binding: Binding::default(), target: clif::host_target(), strict: false }
+    }
+}
+
+/// Compiles a graph.
+///
+/// # Errors
+/// Invalid where the model is at fault or a dimension stays open; unsupported with `strict` where an op has no
+/// kernel.
+pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
+    let schedule = scheduled(graph, options)?;
+    let _span = tracing::info_span!("lower").entered();
+    lower::lower(schedule, &options.target).map_err(|error| vec![error])
+}
+
+fn rewritten(graph: &Graph, options: &Options) -> Result<Graph, Vec<Error>> {
+    let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
+    tracing::info_span!("rewrite").in_scope(|| rewrite(&graph)).map_err(|error| vec![error])
+}
+
+fn scheduled(graph: &Graph, options: &Options) -> Result<Schedule, Vec<Error>> {
+    let graph = rewritten(graph, options)?;
+    let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.target, &lower::supported)).map_err(|error| vec![error])?;
+    if options.strict {
+        let mut errors = Vec::new();
+        interpreted(&schedule.steps, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+    }
+    Ok(schedule)
+}
+
+fn interpreted(steps: &[Step], errors: &mut Vec<Error>) {
+    for step in steps {
+        match step {
+            Step::Interpret { sources, why, .. } => errors.push(Error { node: sources.join(", "), ..Error::unsupported(format!("no kernel does this op: {why}")).help("leave --strict out to run it in the reference interpreter") }),
+            Step::If { then_steps, else_steps, .. } => {
+                interpreted(then_steps, errors);
+                interpreted(else_steps, errors);
+            }
+            Step::Loop { body, .. } => interpreted(body, errors),
+            Step::Launch { .. } | Step::Copy { .. } => {}
+        }
+    }
+}
+
+/// What a stage makes of a graph, as text.
+///
+/// # Errors
+/// As [`compile`].
+pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Vec<Error>> {
+    Ok(match stage {
+        Stage::Import => text::summarise(graph),
+        Stage::Specialise => text::summarise(&specialise(graph, &options.binding)?),
+        Stage::Rewrite => text::summarise(&rewritten(graph, options)?),
+        Stage::Schedule => scheduled(graph, options)?.to_string(),
+        Stage::Lower | Stage::Run => {
+            let schedule = scheduled(graph, options)?;
+            let programs = schedule.kernels.iter().map(|kernel| lower::program(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
+            programs.iter().map(|program| format!("{program}\n")).collect()
+        }
+    })
+}

@@ -1,0 +1,418 @@
+//! Stage 4: a graph becomes kernels and a tree of steps over planned buffers.
+//!
+//! In: a rewritten graph and a [`Target`]. Out: a [`Schedule`]. Ops that no nest describes, or that the emitters can't
+//! do, become steps of the reference interpreter, and the schedule says why. Must not know: machine code.
+
+mod contraction;
+mod fuse;
+mod legalise;
+mod memory;
+mod nest;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use frit_ir::compute::Compute;
+use frit_ir::executable::{Operand, Port, Slot, Step};
+use frit_ir::graph::{Graph, Node, NodeId, ValueId};
+use frit_ir::loops::Kernel;
+use frit_ir::scalar::Scalar;
+use frit_ir::vector::Target;
+use frit_ir::{Builder, DType, Error, Op, Tensor, TensorType, text};
+
+use fuse::{Fused, Sink};
+use memory::Life;
+use nest::Built;
+
+/// Kernels and what to do with them.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// The model's name.
+    pub name: String,
+    /// Inputs, in the model's order.
+    pub inputs: Vec<Port>,
+    /// Outputs, in the model's order.
+    pub outputs: Vec<Port>,
+    /// Kernels, each different.
+    pub kernels: Vec<Kernel>,
+    /// Constants as kernels want them.
+    pub constants: Vec<Tensor>,
+    /// What to do.
+    pub steps: Vec<Step>,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Number of tensors whose shape is only known at run time.
+    pub dynamics: u32,
+}
+
+/// Schedules a graph. `supported` says whether (and if not, why not) the emitters can do a nest.
+///
+/// # Errors
+/// A bug where a composite does not expand.
+pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
+    let graph = legalise::legalise(graph)?;
+    let mut planner = Planner { target, supported, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new() };
+    let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
+    let places = planner.graph(&graph, &inputs)?;
+    let mut taken = BTreeSet::new();
+    for (k, ((_, value), place)) in graph.outputs().iter().zip(&places).enumerate() {
+        match place {
+            Place::Buffer(buffer) if taken.insert(*buffer) => planner.buffers[*buffer].output = Some(k as u32),
+            _ => {
+                let ty = graph.ty(*value);
+                let from = planner.operand(place, ty);
+                planner.touch(place);
+                planner.push(Step::Copy { from, to: operand(Slot::Output(k as u32), ty) });
+            }
+        }
+    }
+    let port = |(name, value): &(String, ValueId)| Port { name: name.clone(), dtype: graph.ty(*value).dtype, extents: graph.ty(*value).shape.extents(), declared: graph.ty(*value).shape.to_string() };
+    let lives: Vec<Life> = planner.buffers.iter().map(|b| Life { bytes: if b.output.is_some() { 0 } else { b.bytes }, first: b.first, last: b.last }).collect();
+    let (offsets, arena_bytes) = memory::plan(&lives);
+    let slots: Vec<Slot> = planner.buffers.iter().zip(offsets).map(|(b, offset)| b.output.map_or(Slot::Arena(offset), Slot::Output)).collect();
+    let mut steps = planner.steps;
+    place_buffers(&mut steps, &slots);
+    Ok(Schedule {
+        name: graph.name.clone(),
+        inputs: graph.inputs().iter().map(port).collect(),
+        outputs: graph.outputs().iter().map(port).collect(),
+        kernels: planner.kernels,
+        constants: planner.constants,
+        steps,
+        arena_bytes,
+        dynamics: planner.dynamics,
+    })
+}
+
+impl std::fmt::Display for Schedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "schedule \"{}\": {} kernels, arena of {} bytes", self.name, self.kernels.len(), self.arena_bytes)?;
+        print_steps(f, &self.steps, &self.kernels, 1)?;
+        self.kernels.iter().try_for_each(|kernel| write!(f, "\n{kernel}"))
+    }
+}
+
+fn print_steps(f: &mut std::fmt::Formatter<'_>, steps: &[Step], kernels: &[Kernel], depth: usize) -> std::fmt::Result {
+    let list = |operands: &[Operand]| operands.iter().map(|o| format!("{:?}", o.slot)).collect::<Vec<_>>().join(", ");
+    let indent = "  ".repeat(depth);
+    for step in steps {
+        match step {
+            Step::Launch { kernel, operands, sources } => writeln!(f, "{indent}launch {}({}) @ {}", kernels[*kernel as usize].name, list(operands), sources.join(", "))?,
+            Step::Interpret { inputs, outputs, sources, why, .. } => writeln!(f, "{indent}interpret ({}) -> ({}) @ {}: {why}", list(inputs), list(outputs), sources.join(", "))?,
+            Step::Copy { from, to } => writeln!(f, "{indent}copy {:?} to {:?}", from.slot, to.slot)?,
+            Step::If { cond, then_steps, else_steps } => {
+                writeln!(f, "{indent}if {:?}", cond.slot)?;
+                print_steps(f, then_steps, kernels, depth + 1)?;
+                writeln!(f, "{indent}else")?;
+                print_steps(f, else_steps, kernels, depth + 1)?;
+            }
+            Step::Loop { trip_count, counter, body, .. } => {
+                writeln!(f, "{indent}loop {:?} times, counted in {:?}", trip_count.as_ref().map(|o| &o.slot), counter.slot)?;
+                print_steps(f, body, kernels, depth + 1)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts offsets in place of buffer numbers.
+fn place_buffers(steps: &mut [Step], slots: &[Slot]) {
+    let place = |operand: &mut Operand| {
+        if let Slot::Arena(buffer) = operand.slot {
+            operand.slot = slots[buffer as usize].clone();
+        }
+    };
+    for step in steps {
+        match step {
+            Step::Launch { operands, .. } => operands.iter_mut().for_each(place),
+            Step::Interpret { inputs, outputs, .. } => inputs.iter_mut().chain(outputs).for_each(place),
+            Step::Copy { from, to } => [from, to].into_iter().for_each(place),
+            Step::If { cond, then_steps, else_steps } => {
+                place(cond);
+                place_buffers(then_steps, slots);
+                place_buffers(else_steps, slots);
+            }
+            Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => {
+                trip_count.iter_mut().chain(start).chain(cond).chain([counter]).for_each(place);
+                stacked.iter_mut().chain(sliced).for_each(|(a, b)| {
+                    place(a);
+                    place(b);
+                });
+                place_buffers(body, slots);
+            }
+        }
+    }
+}
+
+/// Where a value lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Input(u32),
+    Constant(u32),
+    Buffer(usize),
+    Dynamic(u32),
+}
+
+struct Buffer {
+    bytes: u64,
+    first: u64,
+    last: u64,
+    output: Option<u32>,
+}
+
+/// What is known while the values of one graph get their places.
+type Scope = BTreeMap<ValueId, Place>;
+
+struct Planner<'a> {
+    target: &'a Target,
+    supported: &'a dyn Fn(&Compute) -> Result<(), String>,
+    kernels: Vec<Kernel>,
+    /// Kernels by their text.
+    known: HashMap<String, u32>,
+    constants: Vec<Tensor>,
+    /// Constants by where they lie and their type.
+    constant_ids: HashMap<(usize, String), u32>,
+    buffers: Vec<Buffer>,
+    dynamics: u32,
+    clock: u64,
+    steps: Vec<Step>,
+    /// The innermost is last.
+    scopes: Vec<Scope>,
+}
+
+fn operand(slot: Slot, ty: &TensorType) -> Operand {
+    Operand { slot, dtype: ty.dtype, extents: ty.shape.extents().unwrap_or_default() }
+}
+
+fn bytes(ty: &TensorType) -> u64 {
+    ty.shape.elems().unwrap_or(0) as u64 * ty.dtype.size() as u64
+}
+
+impl Planner<'_> {
+    /// Adds a graph's steps; returns where its outputs lie.
+    fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, Error> {
+        self.scopes.push(graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().copied()).collect());
+        fuse::fuse(graph, self)?;
+        let places = graph.outputs().iter().map(|(_, value)| self.place(graph, *value)).collect::<Vec<_>>();
+        for place in &places {
+            self.touch(place);
+        }
+        self.scopes.pop();
+        Ok(places)
+    }
+
+    fn push(&mut self, step: Step) {
+        self.steps.push(step);
+        self.clock += 1;
+    }
+
+    fn touch(&mut self, place: &Place) {
+        if let Place::Buffer(buffer) = place {
+            self.buffers[*buffer].last = self.clock;
+        }
+    }
+
+    fn scope(&mut self) -> &mut Scope {
+        self.scopes.last_mut().expect("a graph is being scheduled")
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> u32 {
+        let key = (tensor.address(), tensor.ty().to_string());
+        if tensor.dtype() != DType::Str
+            && tensor.elems() > 0
+            && let Some(id) = self.constant_ids.get(&key)
+        {
+            return *id;
+        }
+        let id = self.constants.len() as u32;
+        self.constants.push(tensor);
+        self.constant_ids.insert(key, id);
+        id
+    }
+
+    fn buffer(&mut self, bytes: u64) -> Place {
+        self.buffers.push(Buffer { bytes, first: self.clock, last: self.clock, output: None });
+        Place::Buffer(self.buffers.len() - 1)
+    }
+
+    /// Where a value lies; a value that has no place yet gets one.
+    fn place(&mut self, graph: &Graph, value: ValueId) -> Place {
+        if let Some(place) = self.scope().get(&value) {
+            return *place;
+        }
+        let ty = graph.ty(value);
+        let place = if let Some(tensor) = graph.constant(value) {
+            Place::Constant(self.constant(tensor.clone()))
+        } else {
+            self.room(ty)
+        };
+        self.scope().insert(value, place);
+        place
+    }
+
+    /// A buffer for a type, or a dynamic slot where its size is not known.
+    fn room(&mut self, ty: &TensorType) -> Place {
+        if ty.shape.elems().is_some() && ty.dtype != DType::Str {
+            self.buffer(bytes(ty))
+        } else {
+            self.dynamics += 1;
+            Place::Dynamic(self.dynamics - 1)
+        }
+    }
+
+    /// An operand; buffers go by number until they are placed.
+    fn operand(&self, place: &Place, ty: &TensorType) -> Operand {
+        let slot = match place {
+            Place::Input(k) => Slot::Input(*k),
+            Place::Constant(k) => Slot::Constant(*k),
+            Place::Buffer(k) => Slot::Arena(*k as u64),
+            Place::Dynamic(k) => Slot::Dynamic(*k),
+        };
+        operand(slot, ty)
+    }
+
+    /// The operand that a value is, used now.
+    fn used(&mut self, graph: &Graph, value: ValueId) -> Operand {
+        let place = self.place(graph, value);
+        self.touch(&place);
+        self.operand(&place, graph.ty(value))
+    }
+
+    fn launch(&mut self, graph: &Graph, built: Built, nodes: &BTreeSet<NodeId>, name: String) {
+        let key = format!("{:?}", (&built.kernel.places, &built.kernel.grid, built.kernel.exprs.nodes(), &built.kernel.body));
+        let kernel = match self.known.get(&key) {
+            Some(kernel) => *kernel,
+            None => {
+                let kernel = self.kernels.len() as u32;
+                self.kernels.push(Kernel { name: format!("k{kernel}_{name}"), ..built.kernel });
+                self.known.insert(key, kernel);
+                kernel
+            }
+        };
+        let operands = built
+            .operands
+            .into_iter()
+            .map(|operand| match operand {
+                nest::Operand::Value(value) => self.used(graph, value),
+                nest::Operand::Packed(tensor) => {
+                    let ty = tensor.ty();
+                    let place = Place::Constant(self.constant(tensor));
+                    self.operand(&place, &ty)
+                }
+            })
+            .collect();
+        self.push(Step::Launch { kernel, operands, sources: sources(graph, nodes) });
+    }
+
+    /// Copies a value to a place.
+    fn copy(&mut self, from: &Place, to: &Place, ty: &TensorType) {
+        self.touch(from);
+        self.touch(to);
+        let (from, to) = (self.operand(from, ty), self.operand(to, ty));
+        self.push(Step::Copy { from, to });
+    }
+
+    /// Runs one node in the interpreter.
+    fn interpret(&mut self, graph: &Graph, node: &Node, why: String) -> Result<(), Error> {
+        let mut builder = Builder::new(node.op.name());
+        builder.set_origins(node.origins.clone());
+        let inputs: Vec<ValueId> = node.inputs.iter().enumerate().map(|(k, v)| builder.input(format!("{k}"), graph.ty(*v).clone())).collect();
+        let outputs = builder.apply_all(node.op.clone(), &inputs).map_err(|error| builder.locate(error, &node.op, &inputs))?;
+        for (k, (value, outer)) in outputs.into_iter().zip(&node.outputs).enumerate() {
+            builder.refine(value, graph.ty(*outer).clone());
+            builder.output(format!("{k}"), value);
+        }
+        let inputs = node.inputs.iter().map(|v| self.used(graph, *v)).collect();
+        let outputs = node.outputs.iter().map(|v| self.used(graph, *v)).collect();
+        let sources = node.origins.iter().map(|origin| origin.to_string()).collect();
+        self.push(Step::Interpret { graph: text::print(&builder.finish()), inputs, outputs, sources, why });
+        Ok(())
+    }
+
+    /// The steps that a graph adds, apart.
+    fn nested(&mut self, graph: &Graph, inputs: &[Place], results: &[Place]) -> Result<Vec<Step>, Error> {
+        let outer = std::mem::take(&mut self.steps);
+        let outputs = self.graph(graph, inputs)?;
+        for (((_, value), from), to) in graph.outputs().iter().zip(outputs).zip(results) {
+            let ty = graph.ty(*value).clone();
+            self.copy(&from, to, &ty);
+        }
+        Ok(std::mem::replace(&mut self.steps, outer))
+    }
+}
+
+/// Names of the source nodes of nodes, each once.
+fn sources(graph: &Graph, nodes: &BTreeSet<NodeId>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for origin in nodes.iter().flat_map(|id| &graph.node(*id).origins) {
+        if !names.contains(&origin.name) {
+            names.push(origin.name.clone());
+        }
+    }
+    names
+}
+
+/// What a kernel is called: its ops (at most four, runs of one shortened), dtype and shape.
+fn name(graph: &Graph, fused: &Fused, dtype: DType) -> String {
+    let mut ops: Vec<&str> = fused.nodes.iter().map(|id| graph.node(*id).op.name()).filter(|op| *op != "reshape" && *op != "broadcast").collect();
+    ops.dedup();
+    let more = ops.len() > 4;
+    ops.truncate(4);
+    let shape: Vec<String> = fused.extents.iter().map(i64::to_string).collect();
+    format!("{}{}_{dtype}_{}", ops.join("_"), if more { "_etc" } else { "" }, shape.join("x"))
+}
+
+impl Sink for Planner<'_> {
+    fn supported(&self, nest: &Compute) -> Result<(), String> {
+        (self.supported)(nest)
+    }
+
+    fn kernel(&mut self, graph: &Graph, fused: &Fused, to: ValueId) -> Result<(), Error> {
+        self.place(graph, to);
+        if fused.extents.contains(&0) {
+            return Ok(());
+        }
+        let name = name(graph, fused, graph.ty(to).dtype);
+        let built = nest::build(graph, fused, to, self.target);
+        self.launch(graph, built, &fused.nodes, name);
+        Ok(())
+    }
+
+    fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) -> Result<(), Error> {
+        let ty = graph.ty(to);
+        self.place(graph, to);
+        if bytes(ty) > 0 {
+            let name = format!("fill_{}_{}", ty.dtype, ty.shape.elems().unwrap_or(0));
+            self.launch(graph, nest::fill(graph, value, to), &BTreeSet::from([node]), name);
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, graph: &Graph, value: ValueId, of: ValueId) {
+        let place = self.place(graph, of);
+        self.scope().insert(value, place);
+    }
+
+    fn node(&mut self, graph: &Graph, id: NodeId, why: String) -> Result<(), Error> {
+        let node = graph.node(id);
+        let fixed = |v: &ValueId| graph.ty(*v).shape.elems().is_some() && graph.ty(*v).dtype != DType::Str;
+        match &node.op {
+            Op::If(branches) => {
+                let cond = self.used(graph, node.inputs[0]);
+                let captures: Vec<Place> = node.inputs[1..].iter().map(|v| self.place(graph, *v)).collect();
+                let results: Vec<Place> = node.outputs.iter().map(|v| self.place(graph, *v)).collect();
+                let then_steps = self.nested(&branches.then_branch, &captures, &results)?;
+                let else_steps = self.nested(&branches.else_branch, &captures, &results)?;
+                for place in captures.iter().chain(&results) {
+                    self.touch(place);
+                }
+                self.push(Step::If { cond, then_steps, else_steps });
+                Ok(())
+            }
+            _ => {
+                let why = if node.outputs.iter().all(fixed) { why } else { "its shape is only known at run time".to_owned() };
+                self.interpret(graph, node, why)
+            }
+        }
+    }
+}
+

@@ -1,0 +1,198 @@
+//! Schedules compute what the graph computes: every op's samples are scheduled, and the kernels run in the loop form's
+//! interpreter, without code generation.
+
+use frit_ir::executable::{Operand, Slot, Step};
+use frit_ir::ops::{Domain, Input, Sample, Tolerance};
+use frit_ir::vector::Target;
+use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
+use frit_compiler::schedule::{Schedule, schedule};
+
+fn target() -> Target {
+    Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20] }
+}
+
+/// Numbers from a generator of Steele, Lea and Flood (SplitMix64, OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn tensor(&mut self, dtype: DType, extents: &[i64], domain: Domain) -> Tensor {
+        let (low, high) = match domain {
+            Domain::Between(low, high) => (low, high),
+            Domain::Any | Domain::Ordinary => (-4.0, 4.0),
+        };
+        let elems: i64 = extents.iter().product();
+        let values: Vec<Scalar> = (0..elems)
+            .map(|_| {
+                let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+                let special = domain == Domain::Any && dtype.is_float() && self.next().is_multiple_of(8);
+                Scalar::Float(if special { [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0][(self.next() % 5) as usize] } else { low + (high - low) * unit })
+            })
+            .collect();
+        Tensor::from_scalars(dtype, extents, values).expect("a small tensor")
+    }
+}
+
+struct Machine<'a> {
+    schedule: &'a Schedule,
+    arena: Vec<u8>,
+    inputs: &'a [Tensor],
+    outputs: Vec<Vec<u8>>,
+    dynamics: Vec<Option<Tensor>>,
+}
+
+impl Machine<'_> {
+    fn read(&self, operand: &Operand) -> Tensor {
+        let len = operand.extents.iter().product::<i64>() as usize * operand.dtype.size();
+        let bytes = match operand.slot {
+            Slot::Input(k) => return self.inputs[k as usize].reshaped(&operand.extents).expect("an input's shape"),
+            Slot::Constant(k) => return self.schedule.constants[k as usize].clone(),
+            Slot::Dynamic(k) => return self.dynamics[k as usize].clone().expect("made before"),
+            Slot::Arena(offset) => &self.arena[offset as usize..offset as usize + len],
+            Slot::Output(k) => &self.outputs[k as usize][..],
+        };
+        Tensor::from_shared(operand.dtype, &operand.extents, bytes.to_vec().into()).expect("an operand's size")
+    }
+
+    fn write(&mut self, operand: &Operand, bytes: &[u8]) {
+        match operand.slot {
+            Slot::Arena(offset) => self.arena[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes),
+            Slot::Output(k) => self.outputs[k as usize] = bytes.to_vec(),
+            _ => panic!("a step writes {:?}", operand.slot),
+        }
+    }
+
+    fn run(&mut self, steps: &[Step]) {
+        for step in steps {
+            match step {
+                Step::Launch { kernel, operands, .. } => {
+                    let kernel = &self.schedule.kernels[*kernel as usize];
+                    kernel.verify().unwrap_or_else(|problems| panic!("{problems:?}\n{kernel}"));
+                    let mut buffers: Vec<Vec<u8>> = operands
+                        .iter()
+                        .zip(kernel.params())
+                        .map(|(operand, (_, place))| {
+                            let mut bytes = match operand.slot {
+                                Slot::Output(k) => self.outputs[k as usize].clone(),
+                                _ => self.read(operand).bytes().to_vec(),
+                            };
+                            bytes.resize(place.elems as usize * place.dtype.size(), 0);
+                            bytes
+                        })
+                        .collect();
+                    kernel.run(&mut buffers).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+                    for ((operand, (_, place)), bytes) in operands.iter().zip(kernel.params()).zip(&buffers) {
+                        if place.space == frit_ir::loops::Space::Output {
+                            self.write(operand, bytes);
+                        }
+                    }
+                }
+                Step::Interpret { graph, inputs, outputs, .. } => {
+                    let graph = text::parse(graph).expect("a printed graph");
+                    let inputs: Vec<Tensor> = inputs.iter().map(|o| self.read(o)).collect();
+                    for (operand, tensor) in outputs.iter().zip(eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates")) {
+                        match operand.slot {
+                            Slot::Dynamic(k) => self.dynamics[k as usize] = Some(tensor),
+                            _ => self.write(operand, tensor.bytes()),
+                        }
+                    }
+                }
+                Step::Copy { from, to } => {
+                    let tensor = self.read(from);
+                    self.write(to, tensor.bytes());
+                }
+                Step::If { cond, then_steps, else_steps } => {
+                    let taken = self.read(cond).get(0).as_bool();
+                    self.run(if taken { then_steps } else { else_steps });
+                }
+                Step::Loop { .. } => panic!("no sample has a loop"),
+            }
+        }
+    }
+}
+
+fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
+    let schedule = schedule(graph, &target(), &|_| Ok(())).expect("schedules");
+    let mut machine = Machine {
+        schedule: &schedule,
+        arena: vec![0xff; schedule.arena_bytes as usize],
+        inputs,
+        outputs: schedule.outputs.iter().map(|port| vec![0xff; port.extents.as_ref().map_or(0, |e| e.iter().product::<i64>() as usize * port.dtype.size())]).collect(),
+        dynamics: vec![None; schedule.dynamics as usize],
+    };
+    machine.run(&schedule.steps);
+    schedule.outputs.iter().zip(&machine.outputs).map(|(port, bytes)| Tensor::from_shared(port.dtype, port.extents.as_ref().expect("a fixed shape"), bytes.clone().into()).expect("an output's size")).collect()
+}
+
+fn close(got: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Option<String> {
+    if got.ty() != expected.ty() {
+        return Some(format!("{} instead of {}", got.ty(), expected.ty()));
+    }
+    got.scalars().zip(expected.scalars()).enumerate().find_map(|(at, (a, b))| {
+        let fits = if expected.dtype().is_float() {
+            let (a, b) = (a.as_f64(), b.as_f64());
+            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance.absolute + tolerance.relative * b.abs()
+        } else {
+            a == b
+        };
+        (!fits).then(|| format!("element {at} is {a:?} instead of {b:?}"))
+    })
+}
+
+fn graph(sample: &Sample, random: &mut Random) -> Option<(Graph, Vec<Tensor>)> {
+    let mut builder = Builder::new("sample");
+    let mut inputs = Vec::new();
+    let values: Vec<_> = sample
+        .inputs
+        .iter()
+        .map(|input| {
+            let tensor = match input {
+                Input::Drawn(dtype, extents, domain) => random.tensor(*dtype, extents, *domain),
+                Input::Given(tensor) => tensor.clone(),
+                Input::Constant(tensor) => return builder.constant(tensor.clone()),
+            };
+            inputs.push(tensor.clone());
+            builder.input(format!("{}", inputs.len()), tensor.ty())
+        })
+        .collect();
+    let outputs = builder.apply_all(sample.op.clone(), &values).expect("a sample's types fit");
+    for (k, value) in outputs.into_iter().enumerate() {
+        builder.output(format!("{k}"), value);
+    }
+    let graph = builder.finish();
+    graph.outputs().iter().all(|(_, v)| graph.ty(*v).shape.elems().is_some()).then_some((graph, inputs))
+}
+
+#[test]
+fn kernels_compute_what_ops_compute() {
+    let mut random = Random(1);
+    let mut wrong = Vec::new();
+    for sample in Op::samples() {
+        let Some((graph, inputs)) = graph(&sample, &mut random) else { continue };
+        if inputs.iter().map(Tensor::elems).sum::<usize>() > 20_000 {
+            continue;
+        }
+        let shown = format!("{} of {}", text::print(&graph).lines().last().unwrap_or_default(), inputs.iter().map(|t| t.ty().to_string()).collect::<Vec<_>>().join(", "));
+        let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
+        let got = std::panic::catch_unwind(|| run(&graph, &inputs));
+        let got = match got {
+            Ok(got) => got,
+            Err(panic) => {
+                wrong.push(format!("{} {shown}: panic {}", sample.op.name(), panic.downcast_ref::<String>().map_or("", |s| s.as_str()).chars().take(1500).collect::<String>()));
+                continue;
+            }
+        };
+        for (got, expected) in got.iter().zip(&expected) {
+            if let Some(why) = close(got, expected, sample.op.def().tolerance(expected.dtype())) {
+                wrong.push(format!("{} {shown}: {why}", sample.op.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} samples differ:\n{}", wrong.len(), wrong.join("\n"));
+}
