@@ -88,15 +88,17 @@ macro_rules! derived {
 /// broadcasting of their shapes.
 ///
 /// `|e, x| ...` builds the expression in arena `e` from the operands' elements. All operands have one dtype of
-/// the given classes, and so has the result, unless `-> bool` is given.
+/// the given classes, and so has the result, unless `-> bool` is given. Attributes stand in braces after the
+/// name, each with the value that samples use; the expression sees them by reference.
 macro_rules! elementwise {
     (
-        $(#[$meta:meta])* $name:ident = $text:literal, $classes:ident $(-> $result:ident)?,
+        $(#[$meta:meta])* $name:ident = $text:literal $({ $($(#[$field_meta:meta])* pub $field:ident : $ty:ty = $sample:expr,)* })?,
+        $classes:ident $(-> $result:ident)?,
         |$e:ident, $($x:ident),+| $body:expr,
         tolerance: |$dtype:ident| $tolerance:expr,
         domain: $domain:expr $(,)?
     ) => {
-        op! { $(#[$meta])* pub struct $name = $text {} }
+        op! { $(#[$meta])* pub struct $name = $text { $($($(#[$field_meta])* pub $field: $ty,)*)? } }
 
         impl $crate::ops::OpDef for $name {
             derived!();
@@ -119,6 +121,7 @@ macro_rules! elementwise {
             }
             fn body(&self, args: &[&$crate::shape::TensorType]) -> Result<$crate::ops::Body, $crate::error::OpError> {
                 let dtypes: Vec<$crate::dtype::DType> = args.iter().map(|ty| ty.dtype).collect();
+                $($(let $field = &self.$field;)*)?
                 let nest = $crate::ops::sample::broadcast_nest(self.dtypes(&dtypes)[0], args, |$e, xs| {
                     let [$($x),+] = xs else { unreachable!("arity was checked") };
                     $(let $x = *$x;)+
@@ -134,7 +137,7 @@ macro_rules! elementwise {
         impl $name {
             pub(crate) fn samples() -> Vec<$crate::ops::Sample> {
                 let n = [$(stringify!($x)),+].len();
-                $crate::ops::sample::elementwise_samples($name {}, n, $crate::ops::sample::Classes::$classes, $domain)
+                $crate::ops::sample::elementwise_samples($name { $($($field: $sample,)*)? }, n, $crate::ops::sample::Classes::$classes, $domain)
             }
         }
     };

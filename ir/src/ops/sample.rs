@@ -87,6 +87,14 @@ pub fn broadcast_nest(dtype: DType, args: &[&TensorType], value: impl FnOnce(&mu
     }))
 }
 
+/// Computes in the accumulator's dtype of `x` and rounds the result to the dtype of `x`.
+pub fn wide(e: &mut Exprs, x: ExprId, value: impl FnOnce(&mut Exprs, ExprId) -> ExprId) -> ExprId {
+    let dtype = e.dtype(x);
+    let x = e.cast(dtype.accumulator(), x);
+    let y = value(e, x);
+    e.cast(dtype, y)
+}
+
 /// Which values a sample draws.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Domain {

@@ -9,9 +9,11 @@
 mod node;
 mod tensor;
 
+mod loss;
 mod math;
 mod movement;
 mod nn;
+mod quantise;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -28,7 +30,7 @@ pub(crate) use node::Node;
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[loss::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;

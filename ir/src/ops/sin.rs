@@ -1,0 +1,11 @@
+//! Sine.
+use crate::ops::{Domain, Tolerance};
+use crate::scalar::Unary;
+
+elementwise! {
+    /// `y = sin(x)`, x in radians; NaN for infinities.
+    Sin = "sin", Floats, |e, x| e.unary(Unary::Sin, x),
+    // Near a zero of the function the error is that of the reduced argument, which is absolute.
+    tolerance: |d| Tolerance::sum(d, 1.0),
+    domain: Domain::Between(-20.0, 20.0),
+}
