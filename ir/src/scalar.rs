@@ -100,6 +100,17 @@ impl Scalar {
     }
 }
 
+/// The order that sorting uses: by value, 0 equals -0, and NaN stands behind everything else and equals itself.
+pub fn order(a: Scalar, b: Scalar) -> std::cmp::Ordering {
+    match (a, b) {
+        (Scalar::Float(_), _) | (_, Scalar::Float(_)) => {
+            let (x, y) = (a.as_f64(), b.as_f64());
+            x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
+        }
+        _ => a.as_int().cmp(&b.as_int()),
+    }
+}
+
 /// Converts to a dtype. Float to float rounds to nearest, ties to even. Integers wrap. Float to
 /// integer cuts off towards zero and saturates, NaN becomes 0. To bool: anything but zero (NaN
 /// included) is true.

@@ -305,6 +305,57 @@ impl Tensor {
         Ok(Self { extents: extents.to_vec(), ..self.clone() })
     }
 
+    /// Elements of this tensor under a new shape: for each place of it, in row-major order, which element it is; zero
+    /// (or empty text) where there is none.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_scalars`].
+    ///
+    /// # Panics
+    /// Where a place lies outside the tensor.
+    pub fn picked(&self, extents: &[i64], places: impl IntoIterator<Item = Option<usize>>) -> Result<Self, OpError> {
+        let elems = checked_elems(extents)?;
+        let places = places.into_iter().take(elems);
+        if let Storage::Text(texts) = &self.storage {
+            return Self::from_strings(extents, places.map(|place| place.map_or_else(String::new, |at| texts[at].clone())).collect());
+        }
+        let size = self.dtype.size();
+        let mut buffer = AlignedBytes::zeroed(elems * size)?;
+        let from = self.bytes();
+        for (to, place) in buffer.as_mut_slice().chunks_exact_mut(size.max(1)).zip(places) {
+            if let Some(at) = place {
+                to.copy_from_slice(&from[at * size..(at + 1) * size]);
+            }
+        }
+        Self::from_bytes(self.dtype, extents, buffer)
+    }
+
+    /// The elements at `start + sum of index * strides`, counted in row-major order of this tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_scalars`].
+    ///
+    /// # Panics
+    /// Where that lies outside the tensor, or `extents` and `strides` differ in length.
+    pub fn strided(&self, extents: &[i64], start: i64, strides: &[i64]) -> Result<Self, OpError> {
+        let mut at = vec![0i64; extents.len()];
+        let mut place = start;
+        let places = std::iter::repeat_with(|| {
+            let now = place;
+            for axis in (0..extents.len()).rev() {
+                at[axis] += 1;
+                place += strides[axis];
+                if at[axis] < extents[axis] {
+                    break;
+                }
+                place -= strides[axis] * extents[axis];
+                at[axis] = 0;
+            }
+            Some(now as usize)
+        });
+        self.picked(extents, places)
+    }
+
     /// Each element converted to another dtype, see [`cast`].
     ///
     /// # Errors
@@ -342,6 +393,15 @@ impl std::fmt::Debug for Tensor {
         }
         f.write_str(")")
     }
+}
+
+/// Distances between neighbours along each axis, in elements, row-major.
+pub fn row_strides(extents: &[i64]) -> Vec<i64> {
+    let mut strides = vec![1i64; extents.len()];
+    for axis in (1..extents.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(extents[axis]);
+    }
+    strides
 }
 
 /// Reads one element out of a buffer's bytes.

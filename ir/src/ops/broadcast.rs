@@ -6,6 +6,7 @@ use crate::expr::Source;
 use crate::ops::sample::broadcast_index;
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample};
 use crate::shape::{Dim, TensorType};
+use crate::tensor::{Tensor, row_strides};
 
 op! {
     /// Repeats `x` to shape `extents`; axes are matched from the last, and each of `x` equals the new
@@ -36,6 +37,12 @@ impl OpDef for Broadcast {
             let index = broadcast_index(e, &from, at);
             e.load(Source(0), args[0].dtype, index)
         })]))
+    }
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let from = inputs[0].extents();
+        let mut steps = vec![0; self.extents.len() - from.len()];
+        steps.extend(from.iter().zip(row_strides(from)).map(|(extent, stride)| if *extent == 1 { 0 } else { stride }));
+        Ok(vec![inputs[0].strided(&self.extents, 0, &steps)?])
     }
 }
 

@@ -17,7 +17,7 @@ use crate::compute::Compute;
 use crate::dtype::DType;
 use crate::error::{Kind, OpError};
 use crate::graph::ValueId;
-use crate::shape::{Shape, TensorType};
+use crate::shape::{Dim, Shape, TensorType};
 use crate::tensor::Tensor;
 
 pub use attr::{Attr, AttrValue};
@@ -111,10 +111,7 @@ pub trait OpDef: std::fmt::Debug {
     /// Invalid where the operands don't fit; [`Kind::Unknown`] where a shape can't be told yet (the result is
     /// then unranked). By default the op is a composite, and the types are those of its expansion.
     fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
-        let mut builder = Builder::new("infer");
-        let inputs = bind(&mut builder, args);
-        let outputs = self.expand(&mut builder, &inputs)?;
-        Ok(outputs.iter().map(|v| builder.ty(*v).clone()).collect())
+        infer_expansion(self, args)
     }
 
     /// What the op computes, for operands whose extents are all known. By default: it is a composite.
@@ -159,6 +156,52 @@ pub trait OpDef: std::fmt::Debug {
     fn tolerance(&self, dtype: DType) -> Tolerance {
         let _ = dtype;
         Tolerance::EXACT
+    }
+}
+
+/// Types of a composite's results: those of its expansion.
+///
+/// # Errors
+/// As [`OpDef::infer`].
+pub fn infer_expansion<T: OpDef + ?Sized>(op: &T, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
+    let mut builder = Builder::new("infer");
+    let inputs = bind(&mut builder, args);
+    let outputs = op.expand(&mut builder, &inputs)?;
+    Ok(outputs.iter().map(|v| builder.ty(*v).clone()).collect())
+}
+
+/// As [`infer_expansion`], and where that can't be told yet the dims of the one result that `partial` gives: at least
+/// their number. The result has the first operand's dtype.
+///
+/// # Errors
+/// As [`OpDef::infer`].
+pub fn infer_parameters<T: OpDef + ?Sized>(op: &T, args: &[Arg<'_>], partial: impl FnOnce() -> Result<Vec<Dim>, OpError>) -> Result<Vec<TensorType>, OpError> {
+    match infer_expansion(op, args) {
+        Err(error) if error.kind == Kind::Unknown => {
+            let dtypes: Vec<DType> = args.iter().map(|arg| arg.ty.dtype).collect();
+            let dims = partial()?;
+            Ok(op.dtypes(&dtypes).into_iter().map(|dtype| TensorType::ranked(dtype, dims.clone())).collect())
+        }
+        other => other,
+    }
+}
+
+impl Arg<'_> {
+    /// The integers, if the operand is a constant.
+    pub fn ints(&self) -> Option<Vec<i64>> {
+        self.value.map(Tensor::ints)
+    }
+
+    /// Number of elements of a vector (a scalar counts as one); [`OpError::unknown`] where it is open.
+    ///
+    /// # Errors
+    /// Invalid where the operand has more than one axis.
+    pub fn length(&self) -> Result<usize, OpError> {
+        match self.ty.dims()? {
+            [] => Ok(1),
+            [one] => one.known().and_then(|n| usize::try_from(n).ok()).ok_or_else(OpError::unknown),
+            _ => Err(OpError::invalid(format!("a vector is needed, not {}", self.ty))),
+        }
     }
 }
 
@@ -297,6 +340,26 @@ ops! {
     slice::Slice,
     concat::Concat,
     pad::Pad,
+    extend::Extend,
+    tile::Tile,
+    triangle::Triangle,
+    depth_to_space::DepthToSpace,
+    space_to_depth::SpaceToDepth,
+    reverse_sequence::ReverseSequence,
+    eye_like::EyeLike,
+    one_hot::OneHot,
+    // Gather and scatter.
+    gather::Gather,
+    gather_elements::GatherElements,
+    gather_nd::GatherNd,
+    scatter_elements::ScatterElements,
+    scatter_nd::ScatterNd,
+    tensor_scatter::TensorScatter,
+    // Sorting and selection.
+    top_k::TopK,
+    unique::Unique,
+    compress::Compress,
+    nonzero::NonZero,
     // Reduction and contraction.
     reduce::Reduce,
     matmul::MatMul,
@@ -318,10 +381,24 @@ ops! {
     matmul_quantized::MatMulQuantized,
     nll_loss::NllLoss,
     // Composites whose parameters are operands.
+    shape_of::ShapeOf,
+    size_of::SizeOf,
     reshape_to::ReshapeTo,
     aggregate_by::AggregateBy,
     cumulate_by::CumulateBy,
     flattened::Flattened,
+    flatten::Flatten,
+    squeeze::Squeeze,
+    unsqueeze::Unsqueeze,
+    expand_to::ExpandTo,
+    tile_by::TileBy,
+    split::Split,
+    slice_by::SliceBy,
+    pad_by::PadBy,
+    center_crop_pad::CenterCropPad,
+    one_hot_by::OneHotBy,
+    range::Range,
+    trilu_by::TriluBy,
     // Control flow.
     if_::If,
 }

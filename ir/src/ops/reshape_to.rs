@@ -3,8 +3,9 @@ use crate::build::Builder;
 use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::reshape::Reshape;
-use crate::ops::{Arity, Input, OpDef, Sample};
 use crate::dtype::DType;
+use crate::ops::{Arg, Arity, Input, OpDef, Sample, infer_parameters};
+use crate::shape::{Dim, TensorType};
 use crate::tensor::Tensor;
 
 op! {
@@ -23,6 +24,27 @@ impl OpDef for ReshapeTo {
     }
     fn expands_early(&self) -> bool {
         true
+    }
+    fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
+        infer_parameters(self, args, || {
+            let Some(wanted) = args[1].ints() else { return Ok(vec![Dim::Unknown; args[1].length()?]) };
+            let from = args[0].ty.shape.dims();
+            let mut dims: Vec<Dim> = wanted
+                .iter()
+                .enumerate()
+                .map(|(axis, n)| match *n {
+                    -1 => Dim::Unknown,
+                    0 if self.zero_copies => from.and_then(|from| from.get(axis)).cloned().unwrap_or(Dim::Unknown),
+                    n => Dim::Known(n),
+                })
+                .collect();
+            if let (Some(from), Some(open)) = (from, wanted.iter().position(|n| *n == -1)) {
+                let product = |dims: &mut dyn Iterator<Item = &Dim>| dims.fold(Dim::Known(1), |p, dim| p.times(dim));
+                let rest = product(&mut dims.iter().enumerate().filter(|(k, _)| *k != open).map(|(_, dim)| dim));
+                dims[open] = product(&mut from.iter()).floor_div(&rest);
+            }
+            Ok(dims)
+        })
     }
     fn expand(&self, b: &mut Builder, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
         let mut extents = b.as_ints(inputs[1])?;

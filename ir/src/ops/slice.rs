@@ -5,6 +5,7 @@ use crate::error::OpError;
 use crate::expr::Source;
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample};
 use crate::shape::TensorType;
+use crate::tensor::{Tensor, row_strides};
 
 op! {
     /// `y[i..] = x[starts + i * steps]`, `extents` elements along each axis. Steps may be negative, not zero.
@@ -51,6 +52,12 @@ impl OpDef for Slice {
                 .collect();
             e.load(Source(0), args[0].dtype, index)
         })]))
+    }
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let strides = row_strides(inputs[0].extents());
+        let start = self.starts.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
+        let steps: Vec<i64> = self.steps.iter().zip(&strides).map(|(step, stride)| step.saturating_mul(*stride)).collect();
+        Ok(vec![inputs[0].strided(&self.extents, start, &steps)?])
     }
 }
 

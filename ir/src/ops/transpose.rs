@@ -5,6 +5,7 @@ use crate::error::OpError;
 use crate::expr::Source;
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample};
 use crate::shape::TensorType;
+use crate::tensor::{Tensor, row_strides};
 
 op! {
     /// `y`'s axis `k` is `x`'s axis `perm[k]`.
@@ -38,6 +39,13 @@ impl OpDef for Transpose {
             }
             e.load(Source(0), args[0].dtype, index)
         })]))
+    }
+    fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
+        let from = inputs[0].extents();
+        let strides = row_strides(from);
+        let extents: Vec<i64> = self.perm.iter().map(|k| from[*k]).collect();
+        let steps: Vec<i64> = self.perm.iter().map(|k| strides[*k]).collect();
+        Ok(vec![inputs[0].strided(&extents, 0, &steps)?])
     }
 }
 

@@ -132,6 +132,21 @@ impl<'m> Node<'_, 'm> {
         OpError::invalid(format!("attribute '{name}' of '{}' is missing", self.op))
     }
 
+    /// Complains about a text attribute's value.
+    pub(crate) fn unknown_text(&self, name: &str, value: &str) -> OpError {
+        OpError::invalid(format!("attribute '{name}' of '{}' is '{value}', which is unknown", self.op))
+    }
+
+    /// An axis of the first operand, counted as in Python.
+    pub(crate) fn axis(&self, axis: i64) -> Result<usize, OpError> {
+        frit_ir::shape::axis(axis, self.builder.rank(self.input(0)?)?)
+    }
+
+    /// An operand that was an attribute of integers in older opsets, if either is there.
+    pub(crate) fn ints_operand(&mut self, at: usize, name: &str) -> Option<ValueId> {
+        self.optional(at).or_else(|| self.maybe_ints(name).map(|ints| self.builder.ints(ints)))
+    }
+
     /// Adds an op of one result.
     pub(crate) fn apply(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, OpError> {
         self.builder.apply(op, inputs)
