@@ -8,8 +8,10 @@
 //! `ops!` below.
 
 pub mod attr;
+pub(crate) mod compose;
 #[macro_use]
 mod define;
+pub mod padding;
 pub mod sample;
 
 use crate::build::Builder;
@@ -221,7 +223,10 @@ ops! {
     // Elementwise, one operand.
     abs::Abs,
     exp::Exp,
+    log::Log,
     neg::Neg,
+    sqrt::Sqrt,
+    tanh::Tanh,
     cast::Cast,
     // Elementwise, two and three operands.
     add::Add,
@@ -229,7 +234,10 @@ ops! {
     mul::Mul,
     div::Div,
     max::Max,
+    min::Min,
+    pow::Pow,
     equal::Equal,
+    less::Less,
     select::Select,
     // Movement.
     broadcast::Broadcast,
@@ -242,11 +250,29 @@ ops! {
     reduce::Reduce,
     matmul::MatMul,
     conv::Conv,
+    conv_transpose::ConvTranspose,
+    window::Window,
+    window_index::WindowIndex,
     // Composites.
     relu::Relu,
+    sigmoid::Sigmoid,
     softmax::Softmax,
+    gemm::Gemm,
+    max_pool::MaxPool,
+    average_pool::AveragePool,
+    global_pool::GlobalPool,
+    lp_pool::LpPool,
+    batch_norm::BatchNorm,
+    layer_norm::LayerNorm,
+    rms_norm::RmsNorm,
+    group_norm::GroupNorm,
+    lp_norm::LpNorm,
+    lrn::Lrn,
     // Composites whose parameters are operands.
     reshape_to::ReshapeTo,
+    dot::Dot,
+    convolution::Convolution,
+    deconvolution::Deconvolution,
     // Control flow.
     if_::If,
 }

@@ -9,6 +9,7 @@
 mod node;
 mod tensor;
 
+mod control;
 mod math;
 mod movement;
 mod nn;
@@ -28,7 +29,7 @@ pub(crate) use node::Node;
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, control::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
