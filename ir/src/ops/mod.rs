@@ -12,7 +12,9 @@ pub(crate) mod compose;
 #[macro_use]
 mod define;
 pub mod padding;
+pub mod recurrent;
 pub mod sample;
+pub mod subgraph;
 
 use crate::build::Builder;
 use crate::compute::Compute;
@@ -268,6 +270,9 @@ ops! {
     group_norm::GroupNorm,
     lp_norm::LpNorm,
     lrn::Lrn,
+    lstm::Lstm,
+    gru::Gru,
+    rnn::Rnn,
     // Composites whose parameters are operands.
     reshape_to::ReshapeTo,
     dot::Dot,
@@ -275,4 +280,6 @@ ops! {
     deconvolution::Deconvolution,
     // Control flow.
     if_::If,
+    loop_::Loop,
+    scan::Scan,
 }

@@ -13,6 +13,7 @@ mod control;
 mod math;
 mod movement;
 mod nn;
+mod recurrent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -29,7 +30,7 @@ pub(crate) use node::Node;
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, control::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, recurrent::OPS, control::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
