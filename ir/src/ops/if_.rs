@@ -2,8 +2,9 @@
 use crate::error::OpError;
 use crate::dtype::DType;
 use crate::graph::Graph;
+use crate::ops::subgraph::{either, infer};
 use crate::ops::{Arg, Arity, Body, OpDef, Sample, at_least};
-use crate::shape::{Shape, TensorType};
+use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 op! {
@@ -36,15 +37,15 @@ impl OpDef for If {
         if a.outputs().len() != b.outputs().len() {
             return Err(OpError::invalid(format!("the branches of 'if' give {} and {} results", a.outputs().len(), b.outputs().len())));
         }
-        a.outputs()
-            .iter()
-            .zip(b.outputs())
-            .map(|((_, x), (_, y))| {
-                let (x, y) = (a.ty(*x), b.ty(*y));
+        let outer = &args[1..];
+        infer(a, outer)?
+            .into_iter()
+            .zip(infer(b, outer)?)
+            .map(|(x, y)| {
                 if x.dtype != y.dtype {
                     return Err(OpError::invalid(format!("the branches of 'if' give {x} and {y}")));
                 }
-                Ok(if x.shape == y.shape { x.clone() } else { TensorType::new(x.dtype, Shape::Unranked) })
+                Ok(if x.shape == y.shape { x } else { TensorType::new(x.dtype, either(&x.shape, &y.shape)) })
             })
             .collect()
     }

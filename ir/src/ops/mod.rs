@@ -8,9 +8,13 @@
 //! `ops!` below.
 
 pub mod attr;
+pub(crate) mod compose;
 #[macro_use]
 mod define;
+pub mod padding;
+pub mod recurrent;
 pub mod sample;
+pub mod subgraph;
 
 use crate::build::Builder;
 use crate::compute::Compute;
@@ -269,10 +273,10 @@ ops! {
     // Elementwise, one operand.
     abs::Abs,
     exp::Exp,
+    log::Log,
     neg::Neg,
     sqrt::Sqrt,
     reciprocal::Reciprocal,
-    log::Log,
     sin::Sin,
     cos::Cos,
     tan::Tan,
@@ -316,10 +320,11 @@ ops! {
     mul::Mul,
     div::Div,
     max::Max,
+    min::Min,
+    pow::Pow,
     equal::Equal,
     rem::Rem,
     modulo::Modulo,
-    min::Min,
     and::And,
     or::Or,
     xor::Xor,
@@ -328,7 +333,6 @@ ops! {
     less::Less,
     less_equal::LessEqual,
     prelu::Prelu,
-    pow::Pow,
     clip::Clip,
     quantize::Quantize,
     dequantize::Dequantize,
@@ -366,6 +370,9 @@ ops! {
     conv::Conv,
     cumulate::Cumulate,
     det::Det,
+    conv_transpose::ConvTranspose,
+    window::Window,
+    window_index::WindowIndex,
     // Composites.
     relu::Relu,
     softmax::Softmax,
@@ -380,6 +387,20 @@ ops! {
     matmul_integer::MatMulInteger,
     matmul_quantized::MatMulQuantized,
     nll_loss::NllLoss,
+    gemm::Gemm,
+    max_pool::MaxPool,
+    average_pool::AveragePool,
+    global_pool::GlobalPool,
+    lp_pool::LpPool,
+    batch_norm::BatchNorm,
+    layer_norm::LayerNorm,
+    rms_norm::RmsNorm,
+    group_norm::GroupNorm,
+    lp_norm::LpNorm,
+    lrn::Lrn,
+    lstm::Lstm,
+    gru::Gru,
+    rnn::Rnn,
     // Composites whose parameters are operands.
     shape_of::ShapeOf,
     size_of::SizeOf,
@@ -399,6 +420,11 @@ ops! {
     one_hot_by::OneHotBy,
     range::Range,
     trilu_by::TriluBy,
+    dot::Dot,
+    convolution::Convolution,
+    deconvolution::Deconvolution,
     // Control flow.
     if_::If,
+    loop_::Loop,
+    scan::Scan,
 }

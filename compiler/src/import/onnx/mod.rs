@@ -9,11 +9,13 @@
 mod node;
 mod tensor;
 
+mod control;
 mod loss;
 mod math;
 mod movement;
 mod nn;
 mod quantise;
+mod recurrent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -30,7 +32,15 @@ pub(crate) use node::Node;
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[loss::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[
+    control::OPS,
+    loss::OPS,
+    math::OPS,
+    movement::OPS,
+    nn::OPS,
+    quantise::OPS,
+    recurrent::OPS,
+];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
