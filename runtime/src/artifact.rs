@@ -21,12 +21,11 @@
 //! 2. *program*: everything else that is small (ports, kernels, steps, where each constant lies), in postcard.
 //! 3. *code*: the kernels' machine code.
 //! 4. *sums*: XXH3 of each [`CHUNK`] bytes of the constants, 8 bytes each.
-//! 5. *constants*: each at the next multiple of 64; text in postcard. Their checksum in the header is 0: *sums* has them.
+//! 5. *constants*: each at the next multiple of 64 (text is part of *program*). Their checksum in the header is 0: *sums* has them.
 //!
 //! Loading checks everything but the constants, so that it takes as long for a large model as for a small one. They are
 //! checked in parallel before the first result is given ([`Sums::verify`]).
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -73,10 +72,15 @@ struct Program {
 struct Constant {
     dtype: DType,
     extents: Vec<i64>,
-    /// First byte in the section.
-    offset: u64,
-    /// Bytes.
-    len: u64,
+    place: Place,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Place {
+    /// First byte in the section of constants, and number of bytes.
+    Bytes(u64, u64),
+    /// Here.
+    Text(Vec<String>),
 }
 
 /// A loaded artifact.
@@ -156,7 +160,7 @@ struct Layout<'e> {
     /// All sections but the constants.
     small: [Vec<u8>; SECTIONS - 1],
     /// The constants' bytes, in order, each to begin at the next multiple of 64.
-    constants: Vec<Cow<'e, [u8]>>,
+    constants: Vec<&'e [u8]>,
     /// Their bytes with the gaps.
     constants_len: u64,
 }
@@ -168,11 +172,15 @@ impl<'e> Layout<'e> {
         let mut places = Vec::with_capacity(executable.constants.len());
         let mut constants_len = 0;
         for tensor in &executable.constants {
-            let bytes: Cow<'_, [u8]> = if tensor.dtype() == DType::Str { postcard::to_stdvec(tensor.strings()).map_err(encode)?.into() } else { tensor.bytes().into() };
-            let (offset, len) = (aligned(constants_len), bytes.len() as u64);
-            places.push(Constant { dtype: tensor.dtype(), extents: tensor.extents().to_vec(), offset, len });
-            constants_len = offset + len;
-            constants.push(bytes);
+            let place = if tensor.dtype() == DType::Str {
+                Place::Text(tensor.strings().to_vec())
+            } else {
+                let (offset, len) = (aligned(constants_len), tensor.bytes().len() as u64);
+                constants_len = offset + len;
+                constants.push(tensor.bytes());
+                Place::Bytes(offset, len)
+            };
+            places.push(Constant { dtype: tensor.dtype(), extents: tensor.extents().to_vec(), place });
         }
         let program = Program {
             name: executable.name.clone(),
@@ -351,16 +359,14 @@ fn sections(bytes: &Bytes) -> Result<[Bytes; SECTIONS], Error> {
 }
 
 fn tensor(constant: &Constant, section: &Bytes) -> Result<Tensor, Error> {
-    let place = |error: frit_ir::OpError| malformed(error.message);
-    let first = usize::try_from(constant.offset).ok();
-    let end = first.zip(usize::try_from(constant.len).ok()).and_then(|(first, len)| first.checked_add(len));
-    let (Some(first), Some(end)) = (first, end.filter(|end| *end <= section.len())) else {
-        return Err(malformed("a constant lies outside its section"));
-    };
-    let bytes = section.slice(first..end);
-    if constant.dtype == DType::Str {
-        let strings: Vec<String> = postcard::from_bytes(&bytes).map_err(malformed)?;
-        return Tensor::from_strings(&constant.extents, strings).map_err(place);
+    let unfit = |error: frit_ir::OpError| malformed(error.message);
+    match &constant.place {
+        Place::Text(strings) if constant.dtype == DType::Str => Tensor::from_strings(&constant.extents, strings.clone()).map_err(unfit),
+        Place::Bytes(first, len) if constant.dtype != DType::Str => {
+            let end = first.checked_add(*len).filter(|end| *end <= section.len() as u64);
+            let end = end.ok_or_else(|| malformed("a constant lies outside its section"))?;
+            Tensor::from_shared(constant.dtype, &constant.extents, section.slice(*first as usize..end as usize)).map_err(unfit)
+        }
+        Place::Text(_) | Place::Bytes(..) => Err(malformed("text and numbers are mixed up")),
     }
-    Tensor::from_shared(constant.dtype, &constant.extents, bytes).map_err(place)
 }
