@@ -3,11 +3,16 @@
 //! In: what the compiler's last stage makes. Out: what the run time loads from memory or from an
 //! artifact and runs. Must not know: how it was compiled.
 
-use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 use crate::vector::Target;
+
+/// Steps nest no deeper than this.
+pub const MAX_DEPTH: usize = 64;
 
 /// A named end of a program.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -119,8 +124,10 @@ pub enum Step {
         /// One bool.
         cond: Operand,
         /// Where it holds.
+        #[serde(deserialize_with = "nested")]
         then_steps: Vec<Step>,
         /// Where it does not.
+        #[serde(deserialize_with = "nested")]
         else_steps: Vec<Step>,
     },
     /// Runs steps while a condition holds and a count is not reached. `counter` and `cond` are written by the run time and
@@ -135,6 +142,7 @@ pub enum Step {
         /// Where the body leaves whether to go on, one bool; always if absent.
         cond: Option<Operand>,
         /// The body.
+        #[serde(deserialize_with = "nested")]
         body: Vec<Step>,
         /// For each result that the iterations stack up: where the body leaves it, and where the stack lies (its first
         /// extent is the number of iterations; the shape of `Dynamic` ones is told by how many ran).
@@ -142,6 +150,33 @@ pub enum Step {
         /// For each operand that the iterations walk along: the whole (its first extent is walked), and where the body expects its part.
         sliced: Vec<(Operand, Operand)>,
     },
+}
+
+impl Step {
+    /// The lists of steps that it holds, in the order in which [`Executable::leaves`] walks them.
+    pub fn bodies(&self) -> Vec<&[Step]> {
+        match self {
+            Step::If { then_steps, else_steps, .. } => vec![then_steps, else_steps],
+            Step::Loop { body, .. } => vec![body],
+            Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => Vec::new(),
+        }
+    }
+}
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads a step's own steps, but not deeper than [`MAX_DEPTH`]: a file must not be able to exhaust the stack.
+fn nested<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
+    let depth = DEPTH.get();
+    if depth >= MAX_DEPTH {
+        return Err(serde::de::Error::custom(format!("steps nest deeper than {MAX_DEPTH}")));
+    }
+    DEPTH.set(depth + 1);
+    let steps = Vec::deserialize(deserializer);
+    DEPTH.set(depth);
+    steps
 }
 
 /// A compiled program.
@@ -167,4 +202,26 @@ pub struct Executable {
     pub dynamics: u32,
     /// What to do.
     pub steps: Vec<Step>,
+}
+
+impl Executable {
+    /// The steps that hold no others, in the order in which they stand; profiles number them so.
+    pub fn leaves(&self) -> Vec<&Step> {
+        fn walk<'s>(steps: &'s [Step], leaves: &mut Vec<&'s Step>) {
+            for step in steps {
+                match step {
+                    Step::If { .. } | Step::Loop { .. } => step.bodies().into_iter().for_each(|body| walk(body, leaves)),
+                    Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => leaves.push(step),
+                }
+            }
+        }
+        let mut leaves = Vec::new();
+        walk(&self.steps, &mut leaves);
+        leaves
+    }
+
+    /// Bytes of all constants.
+    pub fn constant_bytes(&self) -> u64 {
+        self.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
 }

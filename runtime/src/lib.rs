@@ -1,3 +1,21 @@
-//! Frit's run time.
+//! Frit's run time: runs executables and artifacts, without a compiler.
+//!
+//! In: an [`Executable`](frit_ir::executable::Executable), from memory or from an [`artifact`]. Out: a [`Session`] that
+//! turns input tensors into output tensors. Must not know: the compiler, source formats, terminals.
+//!
+//! Nothing of an executable is believed: [`check`] looks at every step before any code runs. `unsafe` is confined to
+//! [`code`] (bytes become callable), `launch` (they are called) and `map` (files become bytes).
 
+pub mod artifact;
+pub mod check;
 pub mod code;
+mod frame;
+mod launch;
+mod map;
+mod memory;
+mod session;
+pub mod target;
+mod threads;
+
+pub use session::{Options, Session, Timing};
+pub use threads::Threads;

@@ -1,0 +1,17 @@
+//! Mapped files.
+//!
+//! In: an open file. Out: its bytes, read by the system as they are used. Must not know: what they mean.
+
+#![allow(unsafe_code, reason = "mapping a file is the one way to use its bytes without copying them")]
+
+use std::fs::File;
+
+use bytes::Bytes;
+
+/// Maps a file that is not empty, read-only.
+pub(crate) fn map(file: &File) -> std::io::Result<Bytes> {
+    // SAFETY: the mapping is private and read-only. As with every mapped file, another process that truncates the file
+    // meanwhile can end this one with a signal; nothing is written through the mapping.
+    let mapping = unsafe { memmap2::Mmap::map(file) }?;
+    Ok(Bytes::from_owner(mapping))
+}

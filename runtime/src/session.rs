@@ -1,0 +1,349 @@
+//! Sessions: a program that is ready to run, any number of times, by any number of callers.
+//!
+//! In: an [`Executable`] or the path of an artifact, then input tensors. Out: output tensors. Must not know: how programs
+//! are made.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use bytes::Bytes;
+use frit_ir::executable::{Executable, Operand, Port, Step};
+use frit_ir::{Error, Graph, Tensor};
+
+use crate::artifact::{self, Artifact, Sums};
+use crate::check::check;
+use crate::frame::{Frame, stacked};
+use crate::launch::Kernels;
+use crate::memory::ArenaPool;
+use crate::target;
+use crate::threads::Threads;
+
+/// How a session runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its threads; the caller's alone by default.
+    pub threads: Threads,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { threads: Threads::one() }
+    }
+}
+
+/// What a step took in a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Timing {
+    /// The step's number in [`Executable::leaves`].
+    pub step: usize,
+    /// Nanoseconds, all times together.
+    pub ns: u64,
+    /// How many times it ran.
+    pub calls: u64,
+}
+
+/// A step made ready: graphs parsed, leaves numbered.
+enum Ready {
+    Launch { leaf: usize, kernel: usize, operands: Vec<Operand> },
+    Interpret { leaf: usize, graph: Box<Graph>, inputs: Vec<Operand>, outputs: Vec<Operand> },
+    Copy { leaf: usize, from: Operand, to: Operand },
+    If { cond: Operand, then_steps: Vec<Ready>, else_steps: Vec<Ready> },
+    Loop(Box<Loop>),
+}
+
+struct Loop {
+    trip_count: Option<Operand>,
+    start: Option<Operand>,
+    counter: Operand,
+    cond: Option<Operand>,
+    body: Vec<Ready>,
+    stacked: Vec<(Operand, Operand)>,
+    sliced: Vec<(Operand, Operand)>,
+}
+
+/// A program that is ready to run. `run` takes `&self`: callers on many threads share the weights, and each call works in
+/// an arena of its own.
+pub struct Session {
+    executable: Executable,
+    steps: Vec<Ready>,
+    leaves: usize,
+    kernels: Kernels,
+    arenas: ArenaPool,
+    threads: Threads,
+    sums: Option<Sums>,
+    intact: OnceLock<Result<(), Error>>,
+}
+
+impl Session {
+    /// Makes an executable ready.
+    ///
+    /// # Errors
+    /// Invalid where it does not hold together or is not for this machine; unsupported where memory runs out.
+    pub fn new(executable: Executable, options: &Options) -> Result<Self, Error> {
+        Self::make(Artifact { executable, sums: None }, options)
+    }
+
+    /// Loads an artifact. Its constants stay in the mapped file; they are checked on the first run, once, before it
+    /// gives a result (or by [`Session::verify`]), everything else is checked here.
+    ///
+    /// # Errors
+    /// Invalid where the file is not a whole, unaltered artifact of this version for this machine.
+    pub fn load(path: &Path, options: &Options) -> Result<Self, Error> {
+        Self::make(artifact::load(path)?, options)
+    }
+
+    /// Makes an artifact in memory ready (one that is part of the program, say), as [`Session::load`].
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    pub fn from_bytes(bytes: Bytes, options: &Options) -> Result<Self, Error> {
+        Self::make(artifact::parse(bytes)?, options)
+    }
+
+    fn make(artifact: Artifact, options: &Options) -> Result<Self, Error> {
+        let Artifact { executable, sums } = artifact;
+        if !executable.code.is_empty() {
+            target::check(&executable.target)?;
+        }
+        check(&executable)?;
+        let mut leaves = 0;
+        let steps = ready(&executable.steps, &mut leaves)?;
+        let kernels = Kernels::new(&executable)?;
+        let threads = options.threads.clone();
+        let arenas = ArenaPool::new(kernels.arena_bytes(threads.len()));
+        tracing::debug!(name = executable.name, kernels = executable.kernels.len(), leaves, arena_bytes = executable.arena_bytes, threads = threads.len(), "session");
+        Ok(Self { executable, steps, leaves, kernels, arenas, threads, sums, intact: OnceLock::new() })
+    }
+
+    /// The program.
+    pub fn executable(&self) -> &Executable {
+        &self.executable
+    }
+
+    /// The inputs, in the order in which [`Session::run`] takes them.
+    pub fn inputs(&self) -> &[Port] {
+        &self.executable.inputs
+    }
+
+    /// The outputs, in the order in which [`Session::run`] gives them.
+    pub fn outputs(&self) -> &[Port] {
+        &self.executable.outputs
+    }
+
+    /// Bytes that one call works in: the arena, and scratch for each thread.
+    pub fn arena_bytes(&self) -> usize {
+        self.kernels.arena_bytes(self.threads.len())
+    }
+
+    /// How many threads a call may use.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Compares the constants of an artifact with their checksums, once; the first run does so too.
+    ///
+    /// # Errors
+    /// Invalid where the file was altered.
+    pub fn verify(&self) -> Result<(), Error> {
+        self.intact.get_or_init(|| self.sums.as_ref().map_or(Ok(()), Sums::verify)).clone()
+    }
+
+    /// Runs the program. The results are new tensors whose bytes are aligned to 64.
+    ///
+    /// # Errors
+    /// Invalid where number, dtypes or shapes of the inputs don't fit, or their values do not (an index out of range).
+    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.execute(inputs, None)
+    }
+
+    /// Runs the program and says what each step took.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_profiled(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Timing>), Error> {
+        let mut times: Vec<Timing> = (0..self.leaves).map(|step| Timing { step, ..Timing::default() }).collect();
+        let outputs = self.execute(inputs, Some(&mut times))?;
+        Ok((outputs, times))
+    }
+
+    /// Runs the program on inputs given by name, in any order; the outputs come with their names, in the model's order.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; invalid where an input is missing, given twice or not one of the program's.
+    pub fn run_named<N: AsRef<str>>(&self, inputs: impl IntoIterator<Item = (N, Tensor)>) -> Result<Vec<(String, Tensor)>, Error> {
+        let mut slots: Vec<Option<Tensor>> = vec![None; self.inputs().len()];
+        for (name, tensor) in inputs {
+            let name = name.as_ref();
+            let at = self.inputs().iter().position(|port| port.name == name);
+            let at = at.ok_or_else(|| self.unfit(format!("the program has no input '{name}'")))?;
+            if slots[at].replace(tensor).is_some() {
+                return Err(self.unfit(format!("input '{name}' is given twice")));
+            }
+        }
+        let missing: Vec<&str> = slots.iter().zip(self.inputs()).filter(|(slot, _)| slot.is_none()).map(|(_, port)| port.name.as_str()).collect();
+        if !missing.is_empty() {
+            return Err(self.unfit(format!("no tensor is given for input '{}'", missing.join("', '"))));
+        }
+        let inputs: Vec<Tensor> = slots.into_iter().flatten().collect();
+        let outputs = self.run(&inputs)?;
+        Ok(self.outputs().iter().map(|port| port.name.clone()).zip(outputs).collect())
+    }
+
+    /// Compares inputs with what the program takes.
+    ///
+    /// # Errors
+    /// Invalid with what is expected and what was given.
+    pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<(), Error> {
+        if inputs.len() != self.inputs().len() {
+            return Err(self.unfit(format!("the program takes {} inputs, not {}", self.inputs().len(), inputs.len())));
+        }
+        for (port, tensor) in self.inputs().iter().zip(inputs) {
+            let fits = tensor.dtype() == port.dtype && port.extents.as_ref().is_none_or(|extents| extents == tensor.extents());
+            if !fits {
+                return Err(self.unfit(format!("input '{}' takes {}, and {} is given", port.name, describe(port), tensor.ty())));
+            }
+        }
+        Ok(())
+    }
+
+    fn unfit(&self, what: String) -> Error {
+        let inputs: Vec<String> = self.inputs().iter().map(|port| format!("'{}' {}", port.name, describe(port))).collect();
+        Error::invalid(what).help(if inputs.is_empty() { "the program takes no inputs".to_owned() } else { format!("the inputs are {}", inputs.join(", ")) })
+    }
+
+    fn execute(&self, inputs: &[Tensor], times: Option<&mut Vec<Timing>>) -> Result<Vec<Tensor>, Error> {
+        self.check_inputs(inputs)?;
+        self.verify()?;
+        let mut arena = self.arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
+        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, times };
+        call.steps(&self.steps)?;
+        call.frame.finish()
+    }
+}
+
+/// A port's type, with the shape that the model declares where that says more.
+fn describe(port: &Port) -> String {
+    let declared = &port.declared;
+    match &port.extents {
+        Some(extents) => {
+            let shape = frit_ir::Shape::known(extents).to_string();
+            if declared.is_empty() || *declared == shape { format!("{}{shape}", port.dtype) } else { format!("{}{shape} (compiled from {declared})", port.dtype) }
+        }
+        None => format!("{}{}", port.dtype, if declared.is_empty() { "[..]" } else { declared }),
+    }
+}
+
+/// Counts a leaf.
+fn next(leaves: &mut usize) -> usize {
+    *leaves += 1;
+    *leaves - 1
+}
+
+fn ready(steps: &[Step], leaves: &mut usize) -> Result<Vec<Ready>, Error> {
+    let mut result = Vec::with_capacity(steps.len());
+    for step in steps {
+        result.push(match step {
+            Step::Launch { kernel, operands, .. } => Ready::Launch { leaf: next(leaves), kernel: *kernel as usize, operands: operands.clone() },
+            Step::Interpret { graph, inputs, outputs, .. } => {
+                let graph = parse(graph, inputs, outputs)?;
+                Ready::Interpret { leaf: next(leaves), graph: Box::new(graph), inputs: inputs.clone(), outputs: outputs.clone() }
+            }
+            Step::Copy { from, to } => Ready::Copy { leaf: next(leaves), from: from.clone(), to: to.clone() },
+            Step::If { cond, then_steps, else_steps } => {
+                Ready::If { cond: cond.clone(), then_steps: ready(then_steps, leaves)?, else_steps: ready(else_steps, leaves)? }
+            }
+            Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => Ready::Loop(Box::new(Loop {
+                trip_count: trip_count.clone(),
+                start: start.clone(),
+                counter: counter.clone(),
+                cond: cond.clone(),
+                body: ready(body, leaves)?,
+                stacked: stacked.clone(),
+                sliced: sliced.clone(),
+            })),
+        });
+    }
+    Ok(result)
+}
+
+/// The graph of an interpreter step.
+fn parse(text: &str, inputs: &[Operand], outputs: &[Operand]) -> Result<Graph, Error> {
+    let broken = |why: String| Error::invalid(format!("the program is broken: an interpreter step {why}")).help("compile the model again");
+    let graph = frit_ir::text::parse(text).map_err(|error| broken(format!("does not parse: {error}")))?;
+    let ends = |ends: &[(String, frit_ir::ValueId)], operands: &[Operand]| ends.len() == operands.len() && ends.iter().zip(operands).all(|((_, value), operand)| graph.ty(*value).dtype == operand.dtype);
+    if ends(graph.inputs(), inputs) && ends(graph.outputs(), outputs) { Ok(graph) } else { Err(broken("has other operands than its graph".to_owned())) }
+}
+
+/// A run in progress.
+struct Call<'c> {
+    session: &'c Session,
+    frame: Frame<'c>,
+    times: Option<&'c mut Vec<Timing>>,
+}
+
+impl Call<'_> {
+    fn steps(&mut self, steps: &[Ready]) -> Result<(), Error> {
+        steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    fn step(&mut self, step: &Ready) -> Result<(), Error> {
+        match step {
+            Ready::Launch { leaf, kernel, operands } => self.timed(*leaf, |session, frame| session.kernels.launch(&session.executable, *kernel, operands, frame, &session.threads)),
+            Ready::Interpret { leaf, graph, inputs, outputs } => self.timed(*leaf, |_, frame| {
+                let operands = inputs.iter().map(|operand| frame.tensor(operand)).collect::<Result<Vec<_>, _>>()?;
+                let results = frit_ir::eval::run(graph, &operands.iter().collect::<Vec<_>>())?;
+                outputs.iter().zip(results).try_for_each(|(operand, tensor)| frame.put(operand, tensor))
+            }),
+            Ready::Copy { leaf, from, to } => self.timed(*leaf, |_, frame| frame.copy(from, to)),
+            Ready::If { cond, then_steps, else_steps } => {
+                let branch = if self.frame.scalar(cond)?.as_bool() { then_steps } else { else_steps };
+                self.steps(branch)
+            }
+            Ready::Loop(repeat) => self.repeat(repeat),
+        }
+    }
+
+    fn timed(&mut self, leaf: usize, work: impl FnOnce(&Session, &mut Frame<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let Some(times) = &mut self.times else { return work(self.session, &mut self.frame) };
+        let start = Instant::now();
+        let done = work(self.session, &mut self.frame);
+        let timing = &mut times[leaf];
+        timing.ns += start.elapsed().as_nanos() as u64;
+        timing.calls += 1;
+        done
+    }
+
+    fn repeat(&mut self, repeat: &Loop) -> Result<(), Error> {
+        let flag = |frame: &Frame<'_>, operand: &Option<Operand>| operand.as_ref().map_or(Ok(true), |operand| frame.scalar(operand).map(frit_ir::Scalar::as_bool));
+        let trips = repeat.trip_count.as_ref().map(|operand| self.frame.scalar(operand)).transpose()?;
+        let trips = trips.map_or(i64::MAX, |count| count.as_int() as i64);
+        let mut open: Vec<Vec<Tensor>> = vec![Vec::new(); repeat.stacked.len()];
+        let mut go = flag(&self.frame, &repeat.start)?;
+        let mut count = 0;
+        while go && count < trips {
+            self.frame.set_count(&repeat.counter, count)?;
+            for (whole, part) in &repeat.sliced {
+                self.frame.slice(whole, count as u64, part)?;
+            }
+            self.steps(&repeat.body)?;
+            for ((part, whole), parts) in repeat.stacked.iter().zip(&mut open) {
+                if self.frame.is_stack_fixed(whole) {
+                    self.frame.stack(part, whole, count as u64)?;
+                } else {
+                    parts.push(self.frame.tensor(part)?);
+                }
+            }
+            go = flag(&self.frame, &repeat.cond)?;
+            count += 1;
+        }
+        for ((part, whole), parts) in repeat.stacked.iter().zip(open) {
+            if !self.frame.is_stack_fixed(whole) {
+                self.frame.put(whole, stacked(whole.dtype, &part.extents, &parts)?)?;
+            } else if whole.extents.first() != Some(&count) {
+                return Err(Error::bug(format!("a loop ran {count} times and was to make {}{:?}", whole.dtype, whole.extents)));
+            }
+        }
+        Ok(())
+    }
+}
