@@ -41,7 +41,7 @@
 //!     -1.0f32, 0.0, 1.0, -2.0, 0.0, 2.0, -1.0, 0.0, 1.0, // Sobel, across
 //!     -1.0, -2.0, -1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 1.0, // and down
 //! ]));
-//! let features = image.conv(&edges, &[2, 2], &[1, 1])?.relu()?;
+//! let features = image.conv(&edges, &[2, 2], &[0, 0])?.relu()?;
 //! let pooled = features.reduce_max(&[2, 3])?; // [batch, 2, 1, 1]
 //! let classes = pooled.softmax(1)?;
 //! m.output("classes", &classes)?;
@@ -248,32 +248,31 @@ impl Model {
         self.state.borrow_mut().frames.last_mut().map(what)
     }
 
-    fn in_subgraph(&self) -> bool {
-        self.state.borrow().frames.len() > 1
-    }
-
     /// Adds an input. A dim is a number, or a name where the extent is open: `&["batch".into(), 784.into()]`.
     ///
     /// # Errors
     /// Invalid inside a subgraph, and where the name is taken or an extent is negative.
     #[track_caller]
     pub fn input(&self, name: &str, dtype: DType, dims: &[Dim]) -> Result<Handle, Error> {
-        let wrong = |message: String| Err(complaint(OpError::invalid(message), "input", Vec::new()));
-        if self.in_subgraph() {
-            return wrong("inputs are added to the model, not to a subgraph".into());
-        }
-        if let Some(negative) = dims.iter().find(|dim| dim.known().is_some_and(|n| n < 0)) {
-            return wrong(format!("extent {negative} of input '{name}' is negative"));
-        }
         let ty = TensorType::ranked(dtype, dims.to_vec());
-        let added = self.top(|frame| {
-            let taken = frame.builder.graph().inputs().iter().any(|(known, _)| known == name);
-            (!taken).then(|| (frame.serial, frame.builder.input(name, ty.clone())))
-        });
-        match added.flatten() {
-            Some((frame, id)) => Ok(Handle { state: Rc::clone(&self.state), frame, id, ty }),
-            None => wrong(format!("there is an input '{name}' already")),
+        match self.try_input(name, &ty) {
+            Ok((frame, id)) => Ok(Handle { state: Rc::clone(&self.state), frame, id, ty }),
+            Err(error) => Err(complaint(error, "input", Vec::new())),
         }
+    }
+
+    fn try_input(&self, name: &str, ty: &TensorType) -> Result<(u64, ValueId), OpError> {
+        let mut state = self.state.borrow_mut();
+        let [frame] = state.frames.as_mut_slice() else {
+            return Err(OpError::invalid("inputs are added to the model, not to a subgraph"));
+        };
+        if let Some(negative) = ty.dims()?.iter().find(|dim| dim.known().is_some_and(|n| n < 0)) {
+            return Err(OpError::invalid(format!("extent {negative} of input '{name}' is negative")));
+        }
+        if frame.builder.graph().inputs().iter().any(|(known, _)| known == name) {
+            return Err(OpError::invalid(format!("there is an input '{name}' already")));
+        }
+        Ok((frame.serial, frame.builder.input(name, ty.clone())))
     }
 
     /// Adds a constant.
@@ -288,25 +287,27 @@ impl Model {
     /// Invalid inside a subgraph, and where the name is taken or the value belongs to a subgraph or another model.
     #[track_caller]
     pub fn output(&self, name: &str, value: &Handle) -> Result<(), Error> {
-        let added = if self.in_subgraph() {
-            Err(OpError::invalid("outputs are given to the model, not to a subgraph").help("return the value from the closure"))
-        } else if !Rc::ptr_eq(&self.state, &value.state) {
-            Err(OpError::invalid(format!("the value of output '{name}' belongs to another model")))
-        } else {
-            let mut state = self.state.borrow_mut();
-            state.resolve(value, 0).and_then(|id| {
-                let builder = &mut state.frames[0].builder;
-                if builder.graph().outputs().iter().any(|(known, _)| known == name) {
-                    return Err(OpError::invalid(format!("there is an output '{name}' already")));
-                }
-                builder.output(name, id);
-                Ok(())
-            })
-        };
-        match added {
+        match self.try_output(name, value) {
             Ok(()) => Ok(()),
             Err(error) => Err(complaint(error, "output", vec![value.ty.to_string()])),
         }
+    }
+
+    fn try_output(&self, name: &str, value: &Handle) -> Result<(), OpError> {
+        if !Rc::ptr_eq(&self.state, &value.state) {
+            return Err(OpError::invalid(format!("the value of output '{name}' belongs to another model")));
+        }
+        let mut state = self.state.borrow_mut();
+        if state.frames.len() != 1 {
+            return Err(OpError::invalid("outputs are given to the model, not to a subgraph").help("return the value from the closure"));
+        }
+        let id = state.resolve(value, 0)?;
+        let builder = &mut state.frames[0].builder;
+        if builder.graph().outputs().iter().any(|(known, _)| known == name) {
+            return Err(OpError::invalid(format!("there is an output '{name}' already")));
+        }
+        builder.output(name, id);
+        Ok(())
     }
 
     /// Applies any op, in the innermost subgraph that is being built.
@@ -741,5 +742,106 @@ impl std::ops::Neg for &Handle {
     #[track_caller]
     fn neg(self) -> Self::Output {
         Handle::neg(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{eval, text, verify};
+
+    fn f32s(values: &[f32]) -> Tensor {
+        Tensor::from_slice(&[values.len() as i64], values)
+    }
+
+    #[test]
+    fn operators_work_on_handles_references_and_numbers() {
+        let m = Model::new("operators");
+        let x = m.input("x", DType::F32, &[2.into()]).unwrap();
+        let n = m.input("n", DType::I64, &[2.into()]).unwrap();
+        let y = ((&x + 1).unwrap() * &x).unwrap();
+        let z = (2.0 / (-&y).unwrap()).unwrap();
+        let k = (10 - (&n * 3).unwrap()).unwrap();
+        m.output("z", &z).unwrap();
+        m.output("k", &k).unwrap();
+        let graph = m.finish();
+        verify::verify(&graph).unwrap();
+        let results = eval::run(&graph, &[&f32s(&[1.0, 3.0]), &Tensor::from_ints(&[1, 2])]).unwrap();
+        assert_eq!(results, [f32s(&[-1.0, -1.0 / 6.0]), Tensor::from_ints(&[7, 4])]);
+    }
+
+    #[test]
+    fn errors_name_the_call() {
+        let m = Model::new("errors");
+        let x = m.input("x", DType::F32, &[2.into(), 3.into()]).unwrap();
+        let n = m.input("n", DType::I64, &[2.into()]).unwrap();
+        let line = line!() + 1;
+        let error = x.matmul(&x).unwrap_err();
+        assert!(error.node.starts_with("matmul at ") && error.node.contains(&format!("model.rs:{line}:")), "{error}");
+        assert_eq!(error.inputs, ["f32[2,3]", "f32[2,3]"]);
+        let line = line!() + 1;
+        let error = (&x + 1.0).and_then(|y| y + &n).unwrap_err();
+        assert!(error.message.contains("one dtype") && error.node.contains(&format!("model.rs:{line}:")), "{error}");
+        assert!((&n + 0.5).unwrap_err().message.contains("0.5 is no i64"));
+        assert!(m.input("x", DType::F32, &[]).unwrap_err().message.contains("already"));
+        assert!(x.softmax(2).unwrap_err().message.contains("axis 2"));
+        let other = Model::new("other").input("x", DType::F32, &[]).unwrap();
+        assert!((&x + &other).unwrap_err().message.contains("different models"));
+        m.output("x", &x).unwrap();
+        assert!(m.output("x", &x).unwrap_err().message.contains("already"));
+        drop(m.finish());
+        assert!(x.abs().unwrap_err().message.contains("finished"));
+    }
+
+    #[test]
+    fn movement_and_reduction() {
+        let m = Model::new("movement");
+        let x = m.input("x", DType::F32, &[2.into(), 3.into()]).unwrap();
+        let y = x.transpose(&[1, 0]).unwrap().slice(0, 1..3).unwrap().reshape(&[-1]).unwrap();
+        let mean = x.reduce_mean(&[-1]).unwrap();
+        let joined = m.concat(&[&x, &mean.broadcast(&[2, 2]).unwrap()], -1).unwrap().pad(&[0, 0], &[0, 1], 9.0).unwrap();
+        let zero = m.constant(Tensor::from_slice(&[], &[0.0f32]));
+        let chosen = x.equal(&mean).unwrap().select(&x, &zero).unwrap();
+        for (name, value) in [("y", &y), ("joined", &joined), ("chosen", &chosen)] {
+            m.output(name, value).unwrap();
+        }
+        let results = eval::run(&m.finish(), &[&Tensor::from_slice(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])]).unwrap();
+        assert_eq!(results[0], f32s(&[2.0, 5.0, 3.0, 6.0]));
+        assert_eq!(results[1], Tensor::from_slice(&[2, 6], &[1.0f32, 2.0, 3.0, 2.0, 2.0, 9.0, 4.0, 5.0, 6.0, 5.0, 5.0, 9.0]));
+        assert_eq!(results[2], Tensor::from_slice(&[2, 3], &[0.0f32, 2.0, 0.0, 0.0, 5.0, 0.0]));
+    }
+
+    #[test]
+    fn branches_capture_what_they_use() {
+        let m = Model::new("if");
+        let cond = m.input("cond", DType::Bool, &[]).unwrap();
+        let deep = m.input("deep", DType::Bool, &[]).unwrap();
+        let x = m.input("x", DType::F32, &[1.into()]).unwrap();
+        let y = m.input("y", DType::F32, &[1.into()]).unwrap();
+        let two = m.constant(f32s(&[2.0]));
+        let mut kept = None;
+        let results = m
+            .if_(
+                &cond,
+                |m| {
+                    let inner = (&x * &two)?;
+                    kept = Some(inner.clone());
+                    m.if_(&deep, |_| Ok(vec![(&inner + &x)?]), |_| Ok(vec![inner.clone()]))
+                },
+                |_| Ok(vec![(&y - &x)?]),
+            )
+            .unwrap();
+        m.output("z", &results[0]).unwrap();
+        assert!(kept.unwrap().abs().unwrap_err().message.contains("closed"));
+        assert!(m.if_(&cond, |m| m.input("no", DType::F32, &[]).map(|x| vec![x]), |_| Ok(vec![x.clone()])).unwrap_err().message.contains("not to a subgraph"));
+        assert!(m.if_(&x, |_| Ok(vec![x.clone()]), |_| Ok(vec![x.clone()])).unwrap_err().message.contains("not bool"));
+        let graph = m.finish();
+        verify::verify(&graph).unwrap();
+        assert_eq!(text::parse(&text::print(&graph)).unwrap(), graph);
+        let bool = |b| Tensor::from_bools(&[], &[b]);
+        for (cond, deep, expected) in [(true, true, 9.0), (true, false, 6.0), (false, true, 7.0)] {
+            let results = eval::run(&graph, &[&bool(cond), &bool(deep), &f32s(&[3.0]), &f32s(&[10.0])]).unwrap();
+            assert_eq!(results, [f32s(&[expected])]);
+        }
     }
 }
