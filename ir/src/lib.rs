@@ -16,6 +16,7 @@ pub mod expr;
 pub mod graph;
 pub mod loops;
 pub mod minifloat;
+pub mod model;
 pub mod ops;
 pub mod scalar;
 pub mod shape;

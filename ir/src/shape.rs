@@ -123,7 +123,7 @@ impl Dim {
     pub fn floor_div(&self, other: &Dim) -> Dim {
         match (self, other) {
             (_, Dim::Known(0)) | (Dim::Unknown, _) | (_, Dim::Unknown) => Dim::Unknown,
-            (Dim::Known(a), Dim::Known(b)) => Dim::Known(a.div_euclid(*b)),
+            (Dim::Known(a), Dim::Known(b)) => a.checked_div_euclid(*b).map_or(Dim::Unknown, Dim::Known),
             (Dim::Symbolic(terms), Dim::Known(b)) if terms.values().all(|n| n % b == 0) => {
                 Dim::from_terms(terms.iter().map(|(m, n)| (m.clone(), n / b)).collect())
             }

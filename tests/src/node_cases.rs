@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use frit_ir::{DType, Error, Tensor};
+use frit_ir::ops::Tolerance;
+use frit_ir::{Error, Tensor};
 use frit_proto::onnx as wire;
 use prost::Message;
 
@@ -63,22 +64,5 @@ fn tensor(path: &Path) -> Result<Tensor, Error> {
 /// Says where two tensors differ by more than ONNX's own tolerance (relative 1e-3, absolute 1e-7, as its
 /// `onnx.backend.test.runner` has them), or nothing.
 pub fn difference(got: &Tensor, expected: &Tensor) -> Option<String> {
-    if got.dtype() != expected.dtype() || got.extents() != expected.extents() {
-        return Some(format!("{} instead of {}", got.ty(), expected.ty()));
-    }
-    if expected.dtype() == DType::Str {
-        return (got.strings() != expected.strings()).then(|| "other text".to_owned());
-    }
-    for (at, (a, b)) in got.scalars().zip(expected.scalars()).enumerate() {
-        let fits = if expected.dtype().is_float() {
-            let (a, b) = (a.as_f64(), b.as_f64());
-            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-7 + 1e-3 * b.abs()
-        } else {
-            a == b
-        };
-        if !fits {
-            return Some(format!("element {at} is {a:?} instead of {b:?}"));
-        }
-    }
-    None
+    crate::compare::difference(got, expected, Tolerance { absolute: 1e-7, relative: 1e-3 })
 }

@@ -54,7 +54,7 @@ impl OpDef for Conv {
         let mut dims = vec![dx[0].clone(), dw[0].clone()];
         for k in 0..spatial {
             let reach = dw[k + 2].minus(&Dim::Known(1)).times(&Dim::Known(self.dilations[k]));
-            let room = dx[k + 2].plus(&Dim::Known(self.before[k] + self.after[k] - 1)).minus(&reach);
+            let room = dx[k + 2].plus(&Dim::Known(self.before[k])).plus(&Dim::Known(self.after[k])).minus(&Dim::Known(1)).minus(&reach);
             if room.known().is_some_and(|n| n < 0) {
                 return complain(&format!("the window does not fit spatial axis {k}"));
             }

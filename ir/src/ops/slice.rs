@@ -31,7 +31,7 @@ impl OpDef for Slice {
         }
         for (axis, dim) in dims.iter().enumerate() {
             let (start, extent, step) = (self.starts[axis], self.extents[axis], self.steps[axis]);
-            let last = start.checked_add((extent - 1).checked_mul(step).ok_or_else(|| OpError::invalid("'slice' overflows"))?);
+            let last = extent.checked_sub(1).and_then(|n| n.checked_mul(step)).and_then(|n| n.checked_add(start));
             let inside = |i: i64| i >= 0 && dim.known().is_none_or(|n| i < n);
             if extent < 0 || step == 0 || (extent > 0 && !(inside(start) && last.is_some_and(inside))) {
                 return Err(OpError::invalid(format!("'slice' takes {extent} elements from {start} by {step} along axis {axis} of {}", args[0].ty.shape)));
