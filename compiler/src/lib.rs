@@ -4,3 +4,4 @@
 //! know: the run time.
 
 pub mod import;
+pub mod lower;
