@@ -9,3 +9,4 @@ pub mod import;
 pub mod rewrite;
 pub mod schedule;
 pub mod specialise;
+pub mod lower;
