@@ -4,9 +4,6 @@
 //! know: the run time.
 
 pub mod import;
-//pub mod lower;
-//pub mod pipeline;
 pub mod rewrite;
 pub mod schedule;
 pub mod specialise;
-pub mod lower;
