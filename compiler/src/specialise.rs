@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use frit_ir::graph::{Graph, Node, ValueId};
-use frit_ir::ops::Body;
+use frit_ir::ops::{Arg, Body, loop_::Loop, scan::Scan};
 use frit_ir::shape::TensorType;
-use frit_ir::{Builder, Dim, Error, Kind, Op, Shape, Tensor};
+use frit_ir::{Builder, Dim, Error, Kind, Op, OpError, Shape, Tensor};
 
 /// What stands for a model's open dimensions.
 #[derive(Clone, Debug, Default)]
@@ -162,7 +162,7 @@ impl Rebuilder {
         let given: usize = constants.iter().map(Tensor::elems).sum();
         let limit = MAX_FOLDED.max(given.saturating_mul(4));
         let types: Vec<TensorType> = constants.iter().map(Tensor::ty).collect();
-        let args: Vec<frit_ir::ops::Arg<'_>> = types.iter().zip(constants).map(|(ty, tensor)| frit_ir::ops::Arg { ty, value: Some(tensor) }).collect();
+        let args: Vec<Arg<'_>> = types.iter().zip(constants).map(|(ty, tensor)| Arg { ty, value: Some(tensor) }).collect();
         let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= limit);
         if !node.op.infer(&args).ok()?.iter().all(small) || !node.op.def().deterministic() {
             return None;
@@ -220,7 +220,30 @@ impl Rebuilder {
                 branches.else_branch = rebuild(&branches.else_branch, &types[1..], self.expand)?;
                 Ok(branches.into())
             }
+            Op::Loop(repeat) => {
+                let args: Vec<Arg<'_>> = types.iter().zip(operands).map(|(ty, v)| Arg { ty, value: self.builder.as_constant(*v) }).collect();
+                let inner = repeat.body_inputs(&args);
+                Ok(match self.unless_unknown(inner, op, operands)? {
+                    Some(inner) => Op::Loop(Loop { body: rebuild(&repeat.body, &inner, self.expand)?, ..repeat.clone() }),
+                    None => op.clone(),
+                })
+            }
+            Op::Scan(scan) => {
+                let inner = scan.body_inputs(&types.iter().collect::<Vec<_>>());
+                Ok(match self.unless_unknown(inner, op, operands)? {
+                    Some(inner) => Op::Scan(Scan { body: rebuild(&scan.body, &inner, self.expand)?, ..scan.clone() }),
+                    None => op.clone(),
+                })
+            }
             _ => Ok(op.clone()),
+        }
+    }
+
+    fn unless_unknown(&self, types: Result<Vec<TensorType>, OpError>, op: &Op, operands: &[ValueId]) -> Result<Option<Vec<TensorType>>, Error> {
+        match types {
+            Ok(types) => Ok(Some(types)),
+            Err(error) if error.kind == Kind::Unknown => Ok(None),
+            Err(error) => Err(self.builder.locate(error, op, operands)),
         }
     }
 }

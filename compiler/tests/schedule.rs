@@ -111,7 +111,35 @@ impl Machine<'_> {
                     let taken = self.read(cond).get(0).as_bool();
                     self.run(if taken { then_steps } else { else_steps });
                 }
-                Step::Loop { .. } => panic!("no sample has a loop"),
+                Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => {
+                    let trips = trip_count.as_ref().map_or(i64::MAX, |o| self.read(o).ints()[0]);
+                    let mut going = start.as_ref().is_none_or(|o| self.read(o).get(0).as_bool());
+                    let mut stacks: Vec<Vec<u8>> = vec![Vec::new(); stacked.len()];
+                    let mut step = 0;
+                    while going && step < trips {
+                        self.write(counter, &step.to_le_bytes());
+                        for (whole, part) in sliced {
+                            let bytes = self.read(whole).bytes().to_vec();
+                            let len = part.extents.iter().product::<i64>() as usize * part.dtype.size();
+                            self.write(part, &bytes[step as usize * len..(step as usize + 1) * len]);
+                        }
+                        self.run(body);
+                        for (stack, (part, _)) in stacks.iter_mut().zip(stacked) {
+                            stack.extend_from_slice(self.read(part).bytes());
+                        }
+                        going = cond.as_ref().is_none_or(|o| self.read(o).get(0).as_bool());
+                        step += 1;
+                    }
+                    for (stack, (part, whole)) in stacks.iter().zip(stacked) {
+                        match whole.slot {
+                            Slot::Dynamic(k) => {
+                                let extents = [&[step], &part.extents[..]].concat();
+                                self.dynamics[k as usize] = Some(Tensor::from_shared(part.dtype, &extents, stack.clone().into()).expect("a stack's size"));
+                            }
+                            _ => self.write(whole, stack),
+                        }
+                    }
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use frit_ir::compute::Compute;
 use frit_ir::executable::{Operand, Port, Slot, Step};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::loops::Kernel;
+use frit_ir::ops::{loop_::Loop, scan::Scan};
 use frit_ir::scalar::Scalar;
 use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Error, Op, Tensor, TensorType, text};
@@ -328,6 +329,101 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// The steps of a loop's body: from places of the body's inputs to places of what it carries on (its first outputs
+    /// after `skipped` ones), and where its other outputs lie when a step is done.
+    fn repeated(&mut self, body: &Graph, inputs: &[Place], skipped: usize, carried: &[Place]) -> Result<(Vec<Step>, Vec<Place>), Error> {
+        let start = self.clock;
+        let outer = std::mem::take(&mut self.steps);
+        let mut outputs = self.graph(body, inputs)?;
+        // What merely passes a state or an element on must be saved before the states change.
+        let types: Vec<TensorType> = body.outputs().iter().map(|(_, v)| body.ty(*v).clone()).collect();
+        for (k, place) in outputs.iter_mut().enumerate() {
+            let own = k.checked_sub(skipped).and_then(|k| carried.get(k));
+            if inputs.contains(place) && matches!(place, Place::Buffer(_)) && own != Some(place) {
+                let saved = self.room(&types[k]);
+                self.copy(place, &saved, &types[k]);
+                *place = saved;
+            }
+        }
+        for (k, to) in carried.iter().enumerate() {
+            if outputs[skipped + k] != *to {
+                self.copy(&outputs[skipped + k].clone(), to, &types[skipped + k]);
+            }
+        }
+        for place in outputs.iter().chain(inputs).chain(carried) {
+            self.touch(place);
+        }
+        // What lives when the loop begins and is used in it lives to its end.
+        for buffer in self.buffers.iter_mut().filter(|b| b.first <= start && b.last >= start) {
+            buffer.last = self.clock;
+        }
+        Ok((std::mem::replace(&mut self.steps, outer), outputs))
+    }
+
+    /// States get buffers of their own, which hold the initial values when the loop begins and the last ones when it ends.
+    fn states(&mut self, graph: &Graph, initial: &[ValueId], results: &[ValueId]) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (from, to) in initial.iter().zip(results) {
+            let ty = graph.ty(*to).clone();
+            let state = self.room(&ty);
+            let from = self.place(graph, *from);
+            self.copy(&from, &state, &ty);
+            self.scope().insert(*to, state);
+            places.push(state);
+        }
+        places
+    }
+
+    fn scan(&mut self, graph: &Graph, node: &Node, scan: &Scan) -> Result<(), Error> {
+        let fixed = scan.states + scan.input_axes.len();
+        let scanned: Vec<Operand> = node.inputs[scan.states..fixed].iter().map(|v| self.used(graph, *v)).collect();
+        let captures: Vec<Place> = node.inputs[fixed..].iter().map(|v| self.place(graph, *v)).collect();
+        let results = node.outputs[scan.states..].iter().map(|v| self.used(graph, *v)).collect::<Vec<_>>();
+        let states = self.states(graph, &node.inputs[..scan.states], &node.outputs[..scan.states]);
+        let (count_ty, steps) = (TensorType::known(DType::I64, &[]), scanned[0].extents[0]);
+        let trips = Place::Constant(self.constant(Tensor::from_slice(&[], &[steps])));
+        let counter = self.room(&count_ty);
+        let element_types: Vec<TensorType> = scan.body.inputs()[scan.states..fixed].iter().map(|(_, v)| scan.body.ty(*v).clone()).collect();
+        let elements: Vec<Place> = element_types.iter().map(|ty| self.room(ty)).collect();
+        let inputs: Vec<Place> = states.iter().chain(&elements).chain(&captures).copied().collect();
+        let whole: Vec<Place> = node.inputs[scan.states..].iter().chain(&node.outputs).map(|v| self.place(graph, *v)).collect();
+        let (body, outputs) = self.repeated(&scan.body, &inputs, 0, &states)?;
+        for place in whole.iter().chain([&counter]) {
+            self.touch(place);
+        }
+        let collected = scan.body.outputs()[scan.states..].iter().zip(&outputs[scan.states..]).map(|((_, v), place)| self.operand(place, scan.body.ty(*v)));
+        let stacked = collected.zip(results).collect();
+        let sliced = scanned.into_iter().zip(elements.iter().zip(&element_types).map(|(place, ty)| self.operand(place, ty))).collect();
+        let (trip_count, counter) = (Some(self.operand(&trips, &count_ty)), self.operand(&counter, &count_ty));
+        self.push(Step::Loop { trip_count, start: None, counter, cond: None, body, stacked, sliced });
+        Ok(())
+    }
+
+    fn repeat(&mut self, graph: &Graph, node: &Node, repeat: &Loop) -> Result<(), Error> {
+        let ends = 2 + repeat.carried;
+        let trip_count = self.used(graph, node.inputs[0]);
+        let start = self.used(graph, node.inputs[1]);
+        let captures: Vec<Place> = node.inputs[ends..].iter().map(|v| self.place(graph, *v)).collect();
+        let results = node.outputs[repeat.carried..].iter().map(|v| self.used(graph, *v)).collect::<Vec<_>>();
+        let states = self.states(graph, &node.inputs[2..ends], &node.outputs[..repeat.carried]);
+        let body_ty = |k: usize| repeat.body.ty(repeat.body.inputs()[k].1).clone();
+        let counter = self.room(&body_ty(0));
+        let going = Tensor::from_bools(&[1], &[true]).reshaped(&body_ty(1).shape.extents().unwrap_or_default()).map_err(|_| Error::bug("a loop's condition is not one bool"))?;
+        let going = Place::Constant(self.constant(going));
+        let inputs: Vec<Place> = [counter, going].into_iter().chain(states.iter().copied()).chain(captures).collect();
+        let whole: Vec<Place> = node.inputs.iter().chain(&node.outputs).map(|v| self.place(graph, *v)).collect();
+        let (body, outputs) = self.repeated(&repeat.body, &inputs, 1, &states)?;
+        for place in whole.iter().chain([&counter]) {
+            self.touch(place);
+        }
+        let out_ty = |k: usize| repeat.body.ty(repeat.body.outputs()[k].1).clone();
+        let cond = (outputs[0] != going).then(|| self.operand(&outputs[0], &out_ty(0)));
+        let stacked = (1 + repeat.carried..outputs.len()).map(|k| self.operand(&outputs[k], &out_ty(k))).zip(results).collect();
+        let counter = self.operand(&counter, &body_ty(0));
+        self.push(Step::Loop { trip_count: Some(trip_count), start: Some(start), counter, cond, body, stacked, sliced: Vec::new() });
+        Ok(())
+    }
+
     /// The steps that a graph adds, apart.
     fn nested(&mut self, graph: &Graph, inputs: &[Place], results: &[Place]) -> Result<Vec<Step>, Error> {
         let outer = std::mem::take(&mut self.steps);
@@ -408,6 +504,8 @@ impl Sink for Planner<'_> {
                 self.push(Step::If { cond, then_steps, else_steps });
                 Ok(())
             }
+            Op::Scan(scan) if node.inputs.iter().chain(&node.outputs).all(fixed) && keeps(&scan.body, 0, 0, scan.states) && plain(scan) => self.scan(graph, node, scan),
+            Op::Loop(repeat) if node.inputs.iter().chain(&node.outputs[..repeat.carried]).all(fixed) && keeps(&repeat.body, 2, 1, repeat.carried) => self.repeat(graph, node, repeat),
             _ => {
                 let why = if node.outputs.iter().all(fixed) { why } else { "its shape is only known at run time".to_owned() };
                 self.interpret(graph, node, why)
@@ -416,3 +514,15 @@ impl Sink for Planner<'_> {
     }
 }
 
+
+/// Are the types of all of a body's ends known, and does each state keep its type?
+fn keeps(body: &Graph, first_input: usize, first_output: usize, states: usize) -> bool {
+    let known = |(_, value): &(String, ValueId)| body.ty(*value).shape.elems().is_some() && body.ty(*value).dtype != DType::Str;
+    let same = |k: usize| body.ty(body.inputs()[first_input + k].1) == body.ty(body.outputs()[first_output + k].1);
+    body.inputs().iter().chain(body.outputs()).all(known) && (0..states).all(same)
+}
+
+/// Does a scan go forward along first axes?
+fn plain(scan: &Scan) -> bool {
+    scan.input_axes.iter().chain(&scan.output_axes).all(|axis| *axis == 0) && !scan.input_reversed.iter().chain(&scan.output_reversed).any(|r| *r)
+}
