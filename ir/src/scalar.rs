@@ -140,13 +140,23 @@ pub fn wrap(value: i128, dtype: DType) -> i128 {
 pub fn round_float(x: f64, dtype: DType) -> f64 {
     match dtype {
         DType::F32 => f64::from(x as f32),
-        DType::F16 => f16::from_f64(x).to_f64(),
-        DType::BF16 => bf16::from_f64(x).to_f64(),
+        DType::F16 => f16::from_f32(round_to_odd(x)).to_f64(),
+        DType::BF16 => bf16::from_f32(round_to_odd(x)).to_f64(),
         DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 | DType::F4E2M1 => {
             crate::minifloat::decode(crate::minifloat::encode(x, dtype, true), dtype)
         }
         _ => x,
     }
+}
+
+/// An f64 as the f32 that every narrower float type rounds as it would the f64: where inexact, the neighbour whose last bit is 1.
+fn round_to_odd(x: f64) -> f32 {
+    let near = x as f32;
+    let (bits, back) = (near.to_bits(), f64::from(near));
+    if near.is_nan() || back == x || bits & 1 == 1 {
+        return near;
+    }
+    f32::from_bits(if back.abs() < x.abs() { bits + 1 } else { bits - 1 })
 }
 
 macro_rules! scalar_ops {

@@ -1,0 +1,272 @@
+//! The Cranelift emitter against the definition of scalar arithmetic, on edge values of every dtype.
+
+#![allow(unsafe_code, reason = "runs the code that is tested")]
+
+use frit_compiler::lower::clif;
+use frit_ir::DType;
+use frit_ir::expr::bitcast;
+use frit_ir::scalar::{Binary, Scalar, Unary, cast};
+use frit_ir::tensor::{read, write};
+use frit_ir::vector::{Address, Inst, Program, Reg, RegType};
+use frit_runtime::code::CodeMemory;
+
+const DTYPES: &[DType] = &[
+    DType::F32,
+    DType::F64,
+    DType::F16,
+    DType::BF16,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::Bool,
+];
+const I64: RegType = RegType { dtype: DType::I64, lanes: 1 };
+
+/// Runs a program on buffers over its whole grid.
+fn run(program: &Program, buffers: &mut [Vec<u8>]) {
+    let code = clif::emit(program, &clif::host_target()).unwrap_or_else(|e| panic!("{}: {e}", program.name));
+    let memory = CodeMemory::new(&code).expect("memory");
+    let mut scratch = vec![0u64; (program.scratch_bytes as usize).div_ceil(8)];
+    let mut pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr()).collect();
+    pointers.push(scratch.as_mut_ptr().cast());
+    let kernel = memory.entry(0).expect("code");
+    let points = program.grid.iter().product::<i64>() as u64;
+    // In two pieces, as a pool of threads would.
+    let middle = points / 3;
+    // SAFETY: the programs of these tests stay inside the buffers that they are given.
+    unsafe {
+        kernel(pointers.as_ptr(), 0, middle);
+        kernel(pointers.as_ptr(), middle, points);
+    }
+}
+
+/// A program whose one grid axis counts groups of lanes: it loads a group of each input, does `body` and stores its result.
+fn groups(name: &str, inputs: &[DType], output: DType, lanes: u32, count: usize, body: impl Fn(&[Reg], Reg) -> Vec<Inst>) -> Program {
+    let mut regs = vec![I64; 3];
+    let (group, width, index) = (Reg(0), Reg(1), Reg(2));
+    let mut insts = vec![
+        Inst::Const { dst: width, value: Scalar::Int(i128::from(lanes)) },
+        Inst::Binary { dst: index, op: Binary::Mul, a: group, b: width },
+    ];
+    let mut loaded = Vec::new();
+    for (at, dtype) in inputs.iter().enumerate() {
+        let dst = Reg(regs.len() as u32);
+        regs.push(RegType { dtype: *dtype, lanes });
+        insts.push(Inst::Load { dst, from: Address { buffer: at as u32, base: 0, index, offset: 0 }, stride: 1 });
+        loaded.push(dst);
+    }
+    let out = Reg(regs.len() as u32);
+    regs.push(RegType { dtype: output, lanes });
+    insts.extend(body(&loaded, out));
+    insts.push(Inst::Store { src: out, to: Address { buffer: inputs.len() as u32, base: 0, index, offset: 0 }, stride: 1 });
+    Program {
+        name: name.to_owned(),
+        regs,
+        mutable: Vec::new(),
+        params: inputs.iter().copied().chain([output]).collect(),
+        scratch_bytes: 0,
+        grid: vec![count.div_ceil(lanes as usize) as i64],
+        grid_regs: vec![group],
+        body: insts,
+    }
+}
+
+fn same(got: Scalar, want: Scalar) -> bool {
+    match (got, want) {
+        (Scalar::Float(a), Scalar::Float(b)) if a.is_nan() && b.is_nan() => true,
+        _ => got == want,
+    }
+}
+
+fn edges(dtype: DType) -> Vec<Scalar> {
+    let raw: Vec<Scalar> = match dtype {
+        _ if dtype.is_float() => {
+            let mut all = vec![f64::NAN];
+            for x in [
+                0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 7.0, 10.25, 100.5, 127.5, 128.0, 255.9, 256.0, 1023.0, 2049.0, 4097.0, 32767.5, 65503.0,
+                65519.9, 65520.0, 65536.0, 8388609.0, 16777217.0, 2147483647.0, 2147483648.0, 4294967295.0, 4294967296.0, 9.223372036854775e18,
+                1.8446744073709552e19, 1e20, 1.9e34, 3.4028235e38, 3.40282357e38, 1e39, 1e300, f64::MAX, f64::INFINITY, 1e-3, 5.9e-8, 2.9e-8, 6.1e-5,
+                6.0e-5, 3.05e-5, 1.17e-38, 1.0e-40, 1.4e-45, 1e-46, 2.3e-308, 5e-324, 1.0 + 2f64.powi(-11), 1.0 + 2f64.powi(-11) + 2f64.powi(-40), 1.0 + 3.0 * 2f64.powi(-11),
+                1.0 + 2f64.powi(-8), 1.0 + 2f64.powi(-8) + 2f64.powi(-45), 1.0 + 3.0 * 2f64.powi(-8), 0.1, 0.3, 1234.5678,
+            ] {
+                all.extend([x, -x]);
+            }
+            all.into_iter().map(Scalar::Float).collect()
+        }
+        DType::Bool => vec![Scalar::Bool(false), Scalar::Bool(true)],
+        _ => {
+            let (low, high) = dtype.int_range().expect("an integer");
+            [0, 1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 31, 32, 33, 63, 64, 65, 100, 127, 128, 255, 1000, 32768, 65535, 1 << 24, (1 << 24) + 1, (1 << 53) + 1, (1 << 60) + 12345]
+                .into_iter()
+                .flat_map(|n| [n, -n, low + n, high - n])
+                .filter(|n| (low..=high).contains(n))
+                .map(Scalar::Int)
+                .collect()
+        }
+    };
+    raw.into_iter().map(|x| cast(x, dtype)).collect()
+}
+
+/// Values as bytes, padded with repetitions to a multiple of 8 and a little more.
+fn bytes(values: &[Scalar], dtype: DType) -> Vec<u8> {
+    let count = values.len().next_multiple_of(8) + 8;
+    let mut data = vec![0; count * dtype.size()];
+    for at in 0..count {
+        write(&mut data, at, dtype, values[at % values.len()]);
+    }
+    data
+}
+
+fn check(name: &str, inputs: &[(DType, &[Scalar])], output: DType, body: impl Fn(&[Reg], Reg) -> Vec<Inst>, want: impl Fn(&[Scalar]) -> Scalar) {
+    let count = inputs[0].1.len();
+    for lanes in [1, 2, 3, 4, 8] {
+        let dtypes: Vec<DType> = inputs.iter().map(|(dtype, _)| *dtype).collect();
+        let program = groups(name, &dtypes, output, lanes, count, &body);
+        let mut buffers: Vec<Vec<u8>> = inputs.iter().map(|(dtype, values)| bytes(values, *dtype)).collect();
+        buffers.push(vec![0; (count.next_multiple_of(8) + 8) * output.size()]);
+        run(&program, &mut buffers);
+        for at in 0..count {
+            let operands: Vec<Scalar> = inputs.iter().map(|(_, values)| values[at]).collect();
+            let (got, want) = (read(&buffers[inputs.len()], at, output), want(&operands));
+            assert!(same(got, want), "{name} x{lanes} of {operands:?}: {got:?}, not {want:?}");
+        }
+    }
+}
+
+fn pairs(dtype: DType) -> (Vec<Scalar>, Vec<Scalar>) {
+    let all = edges(dtype);
+    all.iter().flat_map(|a| all.iter().map(|b| (*a, *b))).unzip()
+}
+
+#[test]
+fn unary_operations_keep_to_the_definition() {
+    let ops = [Unary::Neg, Unary::Abs, Unary::Sign, Unary::Floor, Unary::Ceil, Unary::Round, Unary::Trunc, Unary::Sqrt, Unary::Not, Unary::IsNan];
+    for dtype in DTYPES {
+        let values = edges(*dtype);
+        for op in ops {
+            let name = format!("{} {dtype}", op.name());
+            check(&name, &[(*dtype, &values)], op.result(*dtype), |x, dst| vec![Inst::Unary { dst, op, a: x[0] }], |x| op.apply(x[0], *dtype));
+        }
+    }
+}
+
+#[test]
+fn binary_operations_keep_to_the_definition() {
+    for dtype in DTYPES {
+        let (xs, ys) = pairs(*dtype);
+        for op in Binary::ALL.iter().copied() {
+            let bitwise = matches!(op, Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr);
+            if op == Binary::Atan2 && *dtype != DType::Bool || dtype.is_float() && (bitwise || op == Binary::Pow) {
+                continue;
+            }
+            let name = format!("{} {dtype}", op.name());
+            check(
+                &name,
+                &[(*dtype, &xs), (*dtype, &ys)],
+                op.result(*dtype),
+                |x, dst| vec![Inst::Binary { dst, op, a: x[0], b: x[1] }],
+                |x| op.apply(x[0], x[1], *dtype),
+            );
+        }
+    }
+}
+
+#[test]
+fn operations_with_constants_keep_to_the_definition() {
+    for dtype in [DType::F32, DType::F64, DType::I8, DType::U8, DType::I32, DType::U32, DType::I64, DType::U64] {
+        let values = edges(dtype);
+        let ops: &[Binary] = if dtype.is_float() {
+            &[Binary::Min, Binary::Max]
+        } else {
+            &[Binary::Div, Binary::FloorDiv, Binary::Rem, Binary::Mod, Binary::Shl, Binary::Shr, Binary::Min]
+        };
+        let constants: Vec<Scalar> = [0.0, -0.0, 1.0, -1.0, 2.0, 3.0, 6.5, 7.0, 8.0, 64.0, -8.0, f64::NAN].iter().map(|c| cast(Scalar::Float(*c), dtype)).collect();
+        for op in ops.iter().copied() {
+            for value in &constants {
+                let name = format!("{} {dtype} {value:?}", op.name());
+                let count = values.len();
+                for lanes in [1, 4] {
+                    let mut program = groups(&name, &[dtype], dtype, lanes, count, |_, _| Vec::new());
+                    let (out, constant) = (Reg(4), Reg(5));
+                    program.regs.push(RegType { dtype, lanes });
+                    let at = program.body.len() - 1;
+                    program.body.splice(
+                        at..at,
+                        [Inst::Const { dst: constant, value: *value }, Inst::Binary { dst: out, op, a: Reg(3), b: constant }],
+                    );
+                    let mut buffers = vec![bytes(&values, dtype), vec![0; (count + 16) * dtype.size()]];
+                    run(&program, &mut buffers);
+                    for (at, x) in values.iter().enumerate() {
+                        let (got, want) = (read(&buffers[1], at, dtype), op.apply(*x, *value, dtype));
+                        assert!(same(got, want), "{name} x{lanes} of {x:?}: {got:?}, not {want:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn casts_keep_to_the_definition() {
+    for from in DTYPES {
+        let values = edges(*from);
+        for to in DTYPES {
+            let name = format!("cast {from} {to}");
+            check(&name, &[(*from, &values)], *to, |x, dst| vec![Inst::Cast { dst, a: x[0] }], |x| cast(x[0], *to));
+            if from.size() == to.size() && *from != DType::Bool && *to != DType::Bool {
+                let name = format!("bitcast {from} {to}");
+                check(&name, &[(*from, &values)], *to, |x, dst| vec![Inst::Bitcast { dst, a: x[0] }], |x| bitcast(x[0], *from, *to));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_f16_and_bf16_survives_a_load_and_store() {
+    for (dtype, integer) in [(DType::F16, DType::U16), (DType::BF16, DType::U16)] {
+        let count = 1 << 16;
+        let program = groups("copy", &[dtype], dtype, 4, count, |x, dst| vec![Inst::Cast { dst, a: x[0] }]);
+        let data: Vec<u8> = (0..count).flat_map(|n| (n as u16).to_le_bytes()).collect();
+        let mut buffers = vec![data.clone(), vec![0; count * 2]];
+        run(&program, &mut buffers);
+        for at in 0..count {
+            let (got, want) = (read(&buffers[1], at, dtype), read(&data, at, dtype));
+            assert!(same(got, want), "{dtype} {:?}: {got:?}, not {want:?}", read(&data, at, integer));
+        }
+    }
+}
+
+#[test]
+fn selections_and_multiply_adds_keep_to_the_definition() {
+    for dtype in DTYPES {
+        let (xs, ys) = pairs(*dtype);
+        let conds: Vec<Scalar> = (0..xs.len()).map(|at| Scalar::Bool(at % 3 == 1)).collect();
+        check(
+            &format!("select {dtype}"),
+            &[(DType::Bool, &conds), (*dtype, &xs), (*dtype, &ys)],
+            *dtype,
+            |x, dst| vec![Inst::Select { dst, cond: x[0], a: x[1], b: x[2] }],
+            |x| if x[0].as_bool() { x[1] } else { x[2] },
+        );
+        if !clif::host_target().fma || *dtype == DType::Bool {
+            continue;
+        }
+        let zs: Vec<Scalar> = ys.iter().rev().copied().collect();
+        check(
+            &format!("fma {dtype}"),
+            &[(*dtype, &xs), (*dtype, &ys), (*dtype, &zs)],
+            *dtype,
+            |x, dst| vec![Inst::Fma { dst, a: x[0], b: x[1], c: x[2] }],
+            |x| match dtype {
+                DType::F32 => Scalar::Float(f64::from((x[0].as_f64() as f32).mul_add(x[1].as_f64() as f32, x[2].as_f64() as f32))),
+                _ if dtype.is_float() => cast(Scalar::Float(x[0].as_f64().mul_add(x[1].as_f64(), x[2].as_f64())), *dtype),
+                _ => Binary::Add.apply(Binary::Mul.apply(x[0], x[1], *dtype), x[2], *dtype),
+            },
+        );
+    }
+}
