@@ -16,6 +16,7 @@ mod movement;
 mod nn;
 mod quantise;
 mod recurrent;
+mod signal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -41,6 +42,7 @@ const TABLES: &[&[(&str, Handler)]] = &[
     quantise::OPS,
     recurrent::OPS,
 ];
+const TABLES: &[&[(&str, Handler)]] = &[loss::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, signal::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
