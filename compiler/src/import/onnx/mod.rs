@@ -41,8 +41,8 @@ const TABLES: &[&[(&str, Handler)]] = &[
     nn::OPS,
     quantise::OPS,
     recurrent::OPS,
+    signal::OPS,
 ];
-const TABLES: &[&[(&str, Handler)]] = &[loss::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, signal::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
