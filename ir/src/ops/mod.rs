@@ -270,6 +270,8 @@ ops! {
     // Constants.
     constant::Constant,
     iota::Iota,
+    cosine_window::CosineWindow,
+    random::Random,
     // Elementwise, one operand.
     abs::Abs,
     exp::Exp,
@@ -364,6 +366,7 @@ ops! {
     unique::Unique,
     compress::Compress,
     nonzero::NonZero,
+    frames::Frames,
     // Reduction and contraction.
     reduce::Reduce,
     matmul::MatMul,
@@ -373,6 +376,7 @@ ops! {
     conv_transpose::ConvTranspose,
     window::Window,
     window_index::WindowIndex,
+    mel_weights::MelWeights,
     // Composites.
     relu::Relu,
     softmax::Softmax,
@@ -401,6 +405,7 @@ ops! {
     lstm::Lstm,
     gru::Gru,
     rnn::Rnn,
+    dft::Dft,
     // Composites whose parameters are operands.
     shape_of::ShapeOf,
     size_of::SizeOf,
@@ -423,6 +428,10 @@ ops! {
     dot::Dot,
     convolution::Convolution,
     deconvolution::Deconvolution,
+    cosine_window_by::CosineWindowBy,
+    dft_by::DftBy,
+    stft::Stft,
+    random_like::RandomLike,
     // Control flow.
     if_::If,
     loop_::Loop,

@@ -189,6 +189,12 @@ fn cast(n: &mut Node<'_, '_>, to: DType) -> Values {
         other => return Err(OpError::invalid(format!("round_mode '{other}' is none of up, down and nearest"))),
     };
     let narrow = to == DType::F8E8M0 || (!saturate && to.is_float() && to.size() == 1);
+    if n.builder.dtype(n.input(0)?).is_float() && to.int_bits().is_some_and(|bits| (2..8).contains(&bits)) {
+        // Values out of range wrap, as from integers, instead of saturating.
+        let x = n.input(0)?;
+        let whole = n.apply(Cast { to: DType::I32 }, &[x])?;
+        return Ok(vec![n.apply(Cast { to }, &[whole])?]);
+    }
     if narrow { n.simple(CastNarrow { to, saturate, rounding }, 1) } else { n.simple(Cast { to }, 1) }
 }
 

@@ -16,6 +16,7 @@ mod movement;
 mod nn;
 mod quantise;
 mod recurrent;
+mod signal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -40,6 +41,7 @@ const TABLES: &[&[(&str, Handler)]] = &[
     nn::OPS,
     quantise::OPS,
     recurrent::OPS,
+    signal::OPS,
 ];
 
 /// The opsets that are known.
