@@ -364,6 +364,12 @@ ops! {
     unique::Unique,
     compress::Compress,
     nonzero::NonZero,
+    // Images.
+    grid_sample::GridSample,
+    fold::Fold,
+    roi_align::RoiAlign,
+    max_roi_pool::MaxRoiPool,
+    non_max_suppression::NonMaxSuppression,
     // Reduction and contraction.
     reduce::Reduce,
     matmul::MatMul,
@@ -423,6 +429,9 @@ ops! {
     dot::Dot,
     convolution::Convolution,
     deconvolution::Deconvolution,
+    resize_to::ResizeTo,
+    affine_grid::AffineGrid,
+    col2im::Col2Im,
     // Control flow.
     if_::If,
     loop_::Loop,

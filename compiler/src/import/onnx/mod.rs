@@ -11,6 +11,7 @@ mod tensor;
 
 mod control;
 mod loss;
+mod image;
 mod math;
 mod movement;
 mod nn;
@@ -41,6 +42,7 @@ const TABLES: &[&[(&str, Handler)]] = &[
     quantise::OPS,
     recurrent::OPS,
 ];
+const TABLES: &[&[(&str, Handler)]] = &[image::OPS, math::OPS, movement::OPS, nn::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
