@@ -367,6 +367,12 @@ ops! {
     compress::Compress,
     nonzero::NonZero,
     frames::Frames,
+    // Images.
+    grid_sample::GridSample,
+    fold::Fold,
+    roi_align::RoiAlign,
+    max_roi_pool::MaxRoiPool,
+    non_max_suppression::NonMaxSuppression,
     // Reduction and contraction.
     reduce::Reduce,
     matmul::MatMul,
@@ -432,6 +438,9 @@ ops! {
     dft_by::DftBy,
     stft::Stft,
     random_like::RandomLike,
+    resize_to::ResizeTo,
+    affine_grid::AffineGrid,
+    col2im::Col2Im,
     // Control flow.
     if_::If,
     loop_::Loop,

@@ -11,6 +11,7 @@ mod tensor;
 
 mod control;
 mod loss;
+mod image;
 mod math;
 mod movement;
 mod nn;
@@ -43,6 +44,7 @@ const TABLES: &[&[(&str, Handler)]] = &[
     recurrent::OPS,
     signal::OPS,
 ];
+const TABLES: &[&[(&str, Handler)]] = &[image::OPS, math::OPS, movement::OPS, nn::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
