@@ -1,1 +1,86 @@
-//! Compile a model and run it.
+//! Frit: compile a model and run it, in process.
+//!
+//! In: the path of a model, or a [`Graph`] made with a [`Builder`](frit_ir::Builder). Out: an [`Executable`], a file of
+//! it, or a [`Session`] that runs it. Must not know: terminals.
+//!
+//! ```
+//! use frit::{Builder, DType, Options, Session, Tensor, TensorType};
+//! use frit_ir::ops::add::Add;
+//!
+//! let mut builder = Builder::new("double");
+//! let x = builder.input("x", TensorType::known(DType::F32, &[3]));
+//! let y = builder.apply(Add {}, &[x, x])?;
+//! builder.output("y", y);
+//!
+//! let executable = frit::compile(&builder.finish(), &Options::default()).map_err(|mut errors| errors.remove(0))?;
+//! let session = Session::new(executable, &Default::default())?;
+//! let outputs = session.run(&[Tensor::from_slice(&[3], &[1f32, 2.0, 3.0])])?;
+//! assert_eq!(outputs[0].as_slice::<f32>(), [2.0, 4.0, 6.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod interpret;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use frit_compiler::specialise::Binding;
+pub use frit_ir::executable::Executable;
+pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
+pub use frit_runtime::{Session, Threads, artifact};
+
+/// How a model is compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Extents of open dimensions, by symbol.
+    pub dims: BTreeMap<String, i64>,
+    /// Whole shapes, by input name.
+    pub shapes: BTreeMap<String, Vec<i64>>,
+    /// Is a step that only the interpreter can do an error?
+    pub strict: bool,
+}
+
+/// Reads a model.
+///
+/// # Errors
+/// Every complaint about the file, with the names of its nodes.
+pub fn import(path: &Path) -> Result<Graph, Vec<Error>> {
+    frit_compiler::import::load(path)
+}
+
+/// Compiles a graph for this machine.
+///
+/// # Errors
+/// Invalid where dimensions stay open or nodes don't fit; with `strict`, unsupported where a node has no kernel.
+pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
+    let binding = Binding { dims: options.dims.clone(), shapes: options.shapes.clone() };
+    let graph = frit_compiler::specialise::specialise(graph, &binding)?;
+    let graph = frit_compiler::rewrite::rewrite(&graph).map_err(|error| vec![error])?;
+    interpret::executable(&graph).map_err(|error| vec![error])
+}
+
+/// Is the file an artifact (rather than a model)?
+///
+/// # Errors
+/// Invalid where it can't be read.
+pub fn is_artifact(path: &Path) -> Result<bool, Error> {
+    use std::io::Read;
+    let unreadable = |error: std::io::Error| Error::invalid(format!("can't read '{}': {error}", path.display())).help("give the path of a model or an artifact");
+    let mut head = Vec::new();
+    if path.is_file() || !path.exists() {
+        std::fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut head)).map_err(unreadable)?;
+    }
+    Ok(artifact::is_artifact(&head))
+}
+
+/// Makes a session of a model or an artifact, whichever the file is.
+///
+/// # Errors
+/// As [`import`], [`compile`] and [`Session::load`].
+pub fn load(path: &Path, options: &Options, run: &frit_runtime::Options) -> Result<Session, Vec<Error>> {
+    let one = |error| vec![error];
+    if is_artifact(path).map_err(one)? {
+        return Session::load(path, run).map_err(one);
+    }
+    Session::new(compile(&import(path)?, options)?, run).map_err(one)
+}
