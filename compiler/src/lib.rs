@@ -4,6 +4,8 @@
 //! know: the run time.
 
 pub mod import;
+pub mod lower;
+pub mod pipeline;
 pub mod rewrite;
 pub mod schedule;
 pub mod specialise;

@@ -20,6 +20,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use frit_ir::dtype::{Class, DType};
 use frit_ir::error::Error;
+use frit_ir::expr::Exprs;
 use frit_ir::scalar::{Binary, Scalar, Unary};
 use frit_ir::vector::{Address, Inst, Program, Reg, RegType, Target};
 use target_lexicon::Triple;
@@ -87,6 +88,17 @@ fn isa(target: &Target) -> Result<OwnedTargetIsa, Error> {
     builder
         .finish(settings::Flags::new(flags))
         .map_err(|e| Error::unsupported(format!("no code can be made for target `{}`: {e}", target.triple)))
+}
+
+/// Are an arena's dtypes among those that have a machine form?
+///
+/// # Errors
+/// Unsupported, naming the dtype.
+pub fn supported(exprs: &Exprs) -> Result<(), Error> {
+    for (_, dtype) in exprs.nodes() {
+        carrier(*dtype)?;
+    }
+    Ok(())
 }
 
 /// Machine code of a program, to be placed at a multiple of [`ALIGNMENT`].

@@ -27,7 +27,8 @@ const GRAIN: u64 = 1 << 17;
 /// # Errors
 /// Why it can't be.
 pub fn supported(nest: &Compute) -> Result<(), String> {
-    clif::supported(nest).and_then(|()| math::supported(&nest.exprs)).map_err(|error| error.message)
+    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], true).map_err(|error| error.message)?;
+    clif::supported(&exprs).map_err(|error| error.message)
 }
 
 /// The vector program of a kernel.
@@ -36,7 +37,7 @@ pub fn supported(nest: &Compute) -> Result<(), String> {
 /// Unsupported where a function has no expansion; a bug where the kernel is malformed.
 pub fn program(kernel: &Kernel, target: &Target) -> Result<Program, Error> {
     let named = |error: OpError| Error::at(error, format!("kernel '{}'", kernel.name), Vec::new());
-    let kernel = math::legalise(kernel, target).map_err(named)?;
+    let kernel = math::legalise_kernel(kernel, target.fma)?;
     vectorise::vectorise(&kernel, target).map_err(named)
 }
 
