@@ -19,7 +19,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod interpret;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,9 +53,7 @@ pub fn import(path: &Path) -> Result<Graph, Vec<Error>> {
 /// Invalid where dimensions stay open or nodes don't fit; with `strict`, unsupported where a node has no kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
     let binding = Binding { dims: options.dims.clone(), shapes: options.shapes.clone() };
-    let graph = frit_compiler::specialise::specialise(graph, &binding)?;
-    let graph = frit_compiler::rewrite::rewrite(&graph).map_err(|error| vec![error])?;
-    interpret::executable(&graph).map_err(|error| vec![error])
+    frit_compiler::pipeline::compile(graph, &frit_compiler::pipeline::Options { binding, strict: options.strict, ..Default::default() })
 }
 
 /// Is the file an artifact (rather than a model)?
