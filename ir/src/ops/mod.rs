@@ -433,6 +433,7 @@ ops! {
     trilu_by::TriluBy,
     dot::Dot,
     convolution::Convolution,
+    convolution_integer::ConvolutionInteger,
     deconvolution::Deconvolution,
     cosine_window_by::CosineWindowBy,
     dft_by::DftBy,

@@ -47,7 +47,7 @@ fn present(n: &Node<'_, '_>, required: usize, optional: usize) -> Values {
 }
 
 /// The rule for the margins of a window op, and the margins where they are given.
-fn margins(n: &Node<'_, '_>) -> Result<(Padding, Vec<i64>, Vec<i64>), OpError> {
+pub(super) fn margins(n: &Node<'_, '_>) -> Result<(Padding, Vec<i64>, Vec<i64>), OpError> {
     let padding = match n.text("auto_pad", "NOTSET") {
         "NOTSET" => Padding::Given,
         "VALID" => Padding::None,
@@ -63,7 +63,7 @@ fn margins(n: &Node<'_, '_>) -> Result<(Padding, Vec<i64>, Vec<i64>), OpError> {
     Ok((padding, before.to_vec(), after.to_vec()))
 }
 
-fn list(n: &Node<'_, '_>, name: &str) -> Vec<i64> {
+pub(super) fn list(n: &Node<'_, '_>, name: &str) -> Vec<i64> {
     n.maybe_ints(name).unwrap_or_default().to_vec()
 }
 

@@ -1,17 +1,24 @@
 //! Quantisation, and contractions of quantised numbers.
 
 use frit_ir::ops::cast_narrow::{CastNarrow, Rounding};
-use frit_ir::ops::{cast::Cast, dequantize::Dequantize, dynamic_quantize::DynamicQuantize, matmul_integer::MatMulInteger, matmul_quantized::MatMulQuantized, quantize::Quantize};
+use frit_ir::ops::{cast::Cast, convolution_integer::ConvolutionInteger, dequantize::Dequantize, dynamic_quantize::DynamicQuantize, matmul_integer::MatMulInteger, matmul_quantized::MatMulQuantized, mul::Mul, quantize::Quantize};
 use frit_ir::{DType, OpError, ValueId};
 
+use super::nn::{list, margins};
 use super::{Handler, Node};
 
 type Values = Result<Vec<ValueId>, OpError>;
 
 pub(super) const OPS: &[(&str, Handler)] = &[
+    ("ConvInteger", |n| {
+        let (x, w) = (n.input(0)?, n.input(1)?);
+        let operands = [x, w, zero_point(n, 2, x), zero_point(n, 3, w)];
+        Ok(vec![convolution(n, &operands)?])
+    }),
     ("DequantizeLinear", dequantize),
     ("DynamicQuantizeLinear", |n| n.simple(DynamicQuantize {}, 1)),
     ("MatMulInteger", matmul_integer),
+    ("QLinearConv", quantised_convolution),
     ("QLinearMatMul", |n| n.simple(MatMulQuantized {}, 8)),
     ("QuantizeLinear", quantize),
 ];
@@ -43,9 +50,30 @@ fn dequantize(n: &mut Node<'_, '_>) -> Values {
     Ok(vec![n.apply(Dequantize { to, axis, block }, &operands)?])
 }
 
+/// An operand, or zero of the dtype of `x`.
+fn zero_point(n: &mut Node<'_, '_>, at: usize, x: ValueId) -> ValueId {
+    n.optional(at).unwrap_or_else(|| n.builder.scalar(n.builder.dtype(x), 0.0))
+}
+
 fn matmul_integer(n: &mut Node<'_, '_>) -> Values {
     let (a, b) = (n.input(0)?, n.input(1)?);
-    let zero = |n: &mut Node<'_, '_>, at: usize, x: ValueId| n.optional(at).unwrap_or_else(|| n.builder.scalar(n.builder.dtype(x), 0.0));
-    let (a_zero, b_zero) = (zero(n, 2, a), zero(n, 3, b));
-    Ok(vec![n.apply(MatMulInteger {}, &[a, b, a_zero, b_zero])?])
+    let operands = [a, b, zero_point(n, 2, a), zero_point(n, 3, b)];
+    Ok(vec![n.apply(MatMulInteger {}, &operands)?])
+}
+
+fn convolution(n: &mut Node<'_, '_>, operands: &[ValueId]) -> Result<ValueId, OpError> {
+    let (padding, before, after) = margins(n)?;
+    let op = ConvolutionInteger { strides: list(n, "strides"), dilations: list(n, "dilations"), before, after, padding, groups: n.int("group", 1) };
+    n.apply(op, operands)
+}
+
+fn quantised_convolution(n: &mut Node<'_, '_>) -> Values {
+    let operands: Vec<ValueId> = [n.input(0)?, n.input(3)?, n.input(2)?, n.input(5)?].into_iter().chain(n.optional(8)).collect();
+    let sums = convolution(n, &operands)?;
+    let scales = [n.input(1)?, n.input(4)?];
+    let scale = n.apply(Mul {}, &scales)?;
+    let value = n.apply(Dequantize { to: DType::F32, axis: 1, block: 0 }, &[sums, scale])?;
+    let (y_scale, y_zero) = (n.input(6)?, n.input(7)?);
+    let to = n.builder.dtype(y_zero);
+    Ok(vec![n.apply(Quantize { to, axis: 1, block: 0 }, &[value, y_scale, y_zero])?])
 }
