@@ -10,8 +10,8 @@ mod node;
 mod tensor;
 
 mod control;
-mod loss;
 mod image;
+mod loss;
 mod math;
 mod movement;
 mod nn;
@@ -36,6 +36,7 @@ type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 /// Which ops of which family are known.
 const TABLES: &[&[(&str, Handler)]] = &[
     control::OPS,
+    image::OPS,
     loss::OPS,
     math::OPS,
     movement::OPS,
@@ -44,7 +45,6 @@ const TABLES: &[&[(&str, Handler)]] = &[
     recurrent::OPS,
     signal::OPS,
 ];
-const TABLES: &[&[(&str, Handler)]] = &[image::OPS, math::OPS, movement::OPS, nn::OPS];
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
