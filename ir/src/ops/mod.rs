@@ -380,9 +380,12 @@ ops! {
     cumulate::Cumulate,
     det::Det,
     conv_transpose::ConvTranspose,
+    deform_conv::DeformConv,
+    einsum::Einsum,
     window::Window,
     window_index::WindowIndex,
     mel_weights::MelWeights,
+    max_unpool::MaxUnpool,
     // Composites.
     relu::Relu,
     softmax::Softmax,
@@ -412,6 +415,10 @@ ops! {
     gru::Gru,
     rnn::Rnn,
     dft::Dft,
+    attention::Attention,
+    rotary_embedding::RotaryEmbedding,
+    linear_attention::LinearAttention,
+    causal_conv::CausalConv,
     // Composites whose parameters are operands.
     shape_of::ShapeOf,
     size_of::SizeOf,
@@ -442,6 +449,7 @@ ops! {
     resize_to::ResizeTo,
     affine_grid::AffineGrid,
     col2im::Col2Im,
+    channel_bias::ChannelBias,
     // Control flow.
     if_::If,
     loop_::Loop,

@@ -9,6 +9,7 @@
 mod node;
 mod tensor;
 
+mod attention;
 mod control;
 mod image;
 mod loss;

@@ -2,8 +2,8 @@
 
 use frit_ir::ops::global_pool::{GlobalPool, Pool};
 use frit_ir::ops::padding::Padding;
-use frit_ir::ops::{average_pool::AveragePool, batch_norm::BatchNorm, convolution::Convolution, deconvolution::Deconvolution, dot::Dot, gemm::Gemm, group_norm::GroupNorm};
-use frit_ir::ops::{layer_norm::LayerNorm, lp_norm::LpNorm, lp_pool::LpPool, lrn::Lrn, matmul::MatMul, max_pool::MaxPool, rms_norm::RmsNorm};
+use frit_ir::ops::{average_pool::AveragePool, batch_norm::BatchNorm, convolution::Convolution, deconvolution::Deconvolution, deform_conv::DeformConv, dot::Dot, gemm::Gemm, group_norm::GroupNorm};
+use frit_ir::ops::{layer_norm::LayerNorm, lp_norm::LpNorm, lp_pool::LpPool, lrn::Lrn, channel_bias::ChannelBias, matmul::MatMul, max_pool::MaxPool, max_unpool::MaxUnpool, rms_norm::RmsNorm};
 use frit_ir::{DType, OpError, ValueId};
 
 use super::{Handler, Node};
@@ -15,6 +15,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("BatchNormalization", batch_norm),
     ("Conv", conv),
     ("ConvTranspose", conv_transpose),
+    ("DeformConv", deform_conv),
     ("Gemm", gemm),
     ("GlobalAveragePool", |n| n.simple(GlobalPool { pool: Pool::Mean, p: 1 }, 1)),
     ("GlobalLpPool", |n| {
@@ -36,6 +37,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("LpPool", lp_pool),
     ("MatMul", matmul),
     ("MaxPool", max_pool),
+    ("MaxUnpool", max_unpool),
     ("RMSNormalization", rms_norm),
 ];
 
@@ -188,4 +190,23 @@ fn group_norm(n: &mut Node<'_, '_>) -> Values {
 fn lrn(n: &mut Node<'_, '_>) -> Values {
     let op = Lrn { alpha: n.float("alpha", 1e-4), beta: n.float("beta", 0.75), bias: n.float("bias", 1.0), size: n.required_int("size")? };
     n.simple(op, 1)
+}
+
+fn max_unpool(n: &mut Node<'_, '_>) -> Values {
+    let (_, before, after) = margins(n)?;
+    let op = MaxUnpool { extents: kernel(n)?, strides: list(n, "strides"), before, after };
+    let inputs = present(n, 2, 1)?;
+    Ok(vec![n.apply(op, &inputs)?])
+}
+
+fn deform_conv(n: &mut Node<'_, '_>) -> Values {
+    let (_, before, after) = margins(n)?;
+    let op = DeformConv { strides: list(n, "strides"), dilations: list(n, "dilations"), before, after, groups: n.int("group", 1), offset_groups: n.int("offset_group", 1) };
+    let mut inputs = vec![n.input(0)?, n.input(1)?, n.input(2)?];
+    inputs.extend(n.optional(4));
+    let y = n.apply(op, &inputs)?;
+    match n.optional(3) {
+        Some(bias) => Ok(vec![n.apply(ChannelBias {}, &[y, bias])?]),
+        None => Ok(vec![y]),
+    }
 }

@@ -1,0 +1,300 @@
+//! Scaled dot-product attention.
+use crate::build::Builder;
+use crate::dtype::DType;
+use crate::error::OpError;
+use crate::graph::ValueId;
+use crate::ops::attr::attr_enum;
+use crate::ops::compose::{Built, add, cast, count, less, reduce, reshape, scale, select, sub, transpose};
+use crate::ops::reduce::How;
+use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance};
+use crate::ops::{and::And, concat::Concat, equal::Equal, matmul::MatMul, pad::Pad, softmax::Softmax, tanh::Tanh};
+use crate::scalar::Scalar;
+use crate::shape::{Dim, TensorType};
+
+attr_enum! {
+    /// Which scores the last result holds.
+    pub enum Scores {
+        /// Products of queries and keys, scaled.
+        Raw = "raw",
+        /// The same after the soft cap.
+        Capped = "capped",
+        /// The same with mask and causal mask added.
+        Masked = "masked",
+        /// After the softmax.
+        Weights = "weights",
+    }
+}
+
+op! {
+    /// `attention(q, k, v, mask?, past_k?, past_v?, lengths?)`: `softmax(cap(scale q k') + bias) v` for each head.
+    ///
+    /// `q` is `[batch, heads, queries, size]`, `k` and `v` are `[batch, kv_heads, keys, size]` and `[.., v_size]`; or all are
+    /// `[batch, time, heads * size]`, and so is the result. Each key head serves `heads / kv_heads` query heads that are
+    /// neighbours. The past is put before `k` and `v`. The bias is -inf where a key is not seen: where a bool `mask` is false;
+    /// where the key's place is beyond the query's (`causal`) or out of the window (`left`, `right`, from 0 on); where it is
+    /// not below the sample's `lengths`. A float `mask` is added. A mask may be shorter than there are keys; the rest is not
+    /// seen. The query's place is its index plus the length of the past, or plus `lengths - queries`. `cap(x)` is
+    /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query that sees no key gives 0.
+    ///
+    /// Results: `y`, keys and values with the past, and `scores` `[batch, heads, queries, keys]`.
+    /// Source: Vaswani et al., arXiv 1706.03762; ONNX `Attention`.
+    pub struct Attention = "attention" {
+        /// Number of heads of `q`; for operands of four axes it is not needed.
+        pub heads: Option<i64>,
+        /// Number of heads of `k` and `v`; for operands of four axes it is not needed.
+        pub kv_heads: Option<i64>,
+        /// Factor of the products; by default one over the root of the head's size.
+        pub scale: Option<f64>,
+        /// Does a query see only keys up to its own place?
+        pub causal: bool,
+        /// How many keys before its own place a query sees; negative for all.
+        pub left: i64,
+        /// How many keys behind its own place a query sees; negative for all.
+        pub right: i64,
+        /// Bound of the scores; 0 for none.
+        pub softcap: f64,
+        /// The dtype that the softmax is computed in; by default that of `q`.
+        pub precision: Option<DType>,
+        /// What the last result holds.
+        pub scores: Scores,
+        /// Is `mask` there?
+        pub has_mask: bool,
+        /// Are `past_k` and `past_v` there?
+        pub has_past: bool,
+        /// Are `lengths` there?
+        pub has_lengths: bool,
+    }
+}
+
+impl Attention {
+    fn split<T: Copy>(&self, inputs: &[T]) -> Result<(Option<T>, Option<(T, T)>, Option<T>), OpError> {
+        let mut rest = inputs[3..].iter().copied();
+        let wrong = || OpError::invalid("'attention' has fewer operands than it says");
+        let mask = if self.has_mask { Some(rest.next().ok_or_else(wrong)?) } else { None };
+        let past = if self.has_past { Some((rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?)) } else { None };
+        let lengths = if self.has_lengths { Some(rest.next().ok_or_else(wrong)?) } else { None };
+        Ok((mask, past, lengths))
+    }
+
+    /// `[batch, heads, time, size]` of an operand.
+    fn dims(ty: &TensorType, heads: Option<i64>) -> Result<[Dim; 4], OpError> {
+        match (ty.dims()?, heads) {
+            ([batch, heads, time, size], _) => Ok([batch.clone(), heads.clone(), time.clone(), size.clone()]),
+            ([batch, time, wide], Some(heads)) if heads > 0 => {
+                if wide.known().is_some_and(|n| n % heads != 0) {
+                    return Err(OpError::invalid(format!("'attention' splits {ty} into {heads} heads")));
+                }
+                Ok([batch.clone(), Dim::Known(heads), time.clone(), wide.floor_div(&Dim::Known(heads))])
+            }
+            _ => Err(OpError::invalid(format!("'attention' of {ty} without a number of heads"))),
+        }
+    }
+
+    fn heads_first(b: &mut Builder, x: ValueId, heads: Option<i64>) -> Result<(ValueId, [i64; 4]), OpError> {
+        let dims = Self::dims(b.ty(x), heads)?;
+        let known = dims.iter().map(|dim| dim.known().ok_or_else(OpError::unknown)).collect::<Result<Vec<_>, _>>()?;
+        let [batch, heads, time, size] = known[..] else { return Err(OpError::bug("four extents")) };
+        if b.rank(x)? == 4 {
+            return Ok((x, [batch, heads, time, size]));
+        }
+        let split = reshape(b, x, &[batch, time, heads, size])?;
+        Ok((transpose(b, split, &[0, 2, 1, 3])?, [batch, heads, time, size]))
+    }
+
+    /// The bias of the scores, if there is one; it broadcasts to them.
+    fn bias(&self, b: &mut Builder, dtype: DType, mask: Option<ValueId>, lengths: Option<ValueId>, queries: i64, keys: i64, past: i64) -> Result<Option<ValueId>, OpError> {
+        let (zero, hidden) = (b.scalar(dtype, 0.0), b.scalar(dtype, f64::NEG_INFINITY));
+        let mut bias = None;
+        if let Some(mask) = mask {
+            let mut value = if b.dtype(mask) == DType::Bool { select(b, mask, zero, hidden)? } else { cast(b, mask, dtype)? };
+            let extents = b.extents(value)?;
+            let last = extents.last().copied().unwrap_or(1);
+            if last != 1 && last < keys || (last == 1 && keys > 1 && !extents.is_empty()) {
+                let mut after = vec![0; extents.len()];
+                if let Some(slot) = after.last_mut() {
+                    *slot = keys - last;
+                }
+                value = b.apply(Pad { before: vec![0; extents.len()], after, value: Scalar::Float(f64::NEG_INFINITY) }, &[value])?;
+            }
+            bias = Some(value);
+        }
+        let key = count(b, DType::I64, 4, 3, keys)?;
+        let length = match lengths {
+            Some(lengths) => {
+                let lengths = cast(b, lengths, DType::I64)?;
+                let batch = b.extents(lengths)?.iter().product();
+                Some(reshape(b, lengths, &[batch, 1, 1, 1])?)
+            }
+            None => None,
+        };
+        let mut seen: Vec<ValueId> = Vec::new();
+        if self.causal || self.left >= 0 || self.right >= 0 {
+            let query = count(b, DType::I64, 4, 2, queries)?;
+            let place = match length {
+                Some(length) if past == 0 => {
+                    let queries = b.constant(crate::tensor::Tensor::scalar(DType::I64, Scalar::Int(i128::from(queries))));
+                    let first = sub(b, length, queries)?;
+                    add(b, query, first)?
+                }
+                _ => add_int(b, query, past)?,
+            };
+            let right = match (self.causal, self.right >= 0) {
+                (true, _) => Some(0),
+                (false, true) => Some(self.right),
+                (false, false) => None,
+            };
+            if let Some(right) = right {
+                let end = add_int(b, place, right.saturating_add(1))?;
+                seen.push(less(b, key, end)?);
+            }
+            if self.left >= 0 {
+                let before = add_int(b, place, -self.left.saturating_add(1))?;
+                seen.push(less(b, before, key)?);
+            }
+        }
+        if let Some(length) = length {
+            seen.push(less(b, key, length)?);
+        }
+        if let Some(all) = seen.into_iter().map(Ok).reduce(|x, y| b.apply(And {}, &[x?, y?])) {
+            bias = Some(select(b, all?, bias.unwrap_or(zero), hidden)?);
+        }
+        Ok(bias)
+    }
+}
+
+fn add_int(b: &mut Builder, x: ValueId, number: i64) -> Built {
+    if number == 0 {
+        return Ok(x);
+    }
+    let number = b.constant(crate::tensor::Tensor::scalar(DType::I64, Scalar::Int(i128::from(number))));
+    add(b, x, number)
+}
+
+impl OpDef for Attention {
+    derived!();
+    fn arity(&self) -> Arity {
+        3..=7
+    }
+    fn dtypes(&self, args: &[DType]) -> Vec<DType> {
+        vec![args[0], args[1], args[2], args[0]]
+    }
+    fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
+        let types: Vec<&TensorType> = args.iter().map(|arg| arg.ty).collect();
+        let (_, past, _) = self.split(&types)?;
+        let (q, k, v) = (types[0], types[1], types[2]);
+        let [batch, heads, queries, size] = Self::dims(q, self.heads)?;
+        let [_, kv_heads, new, k_size] = Self::dims(k, self.kv_heads)?;
+        let [_, _, _, v_size] = Self::dims(v, self.kv_heads)?;
+        let grouped = match (heads.known(), kv_heads.known()) {
+            (Some(a), Some(b)) => b > 0 && a % b == 0,
+            _ => true,
+        };
+        if !grouped || !size.may_equal(&k_size) || !q.dtype.is_float() || k.dtype != q.dtype || v.dtype != q.dtype {
+            return Err(OpError::invalid(format!("'attention' of {q}, {k} and {v}")));
+        }
+        let keys = match past {
+            Some((past, _)) => past.dims()?.get(2).cloned().unwrap_or(Dim::Unknown).plus(&new),
+            None => new,
+        };
+        let y = if q.rank()? == 4 { vec![batch.clone(), heads.clone(), queries.clone(), v_size.clone()] } else { vec![batch.clone(), queries.clone(), heads.times(&v_size)] };
+        let ranked = |dims| TensorType::ranked(q.dtype, dims);
+        Ok(vec![ranked(y), ranked(vec![batch.clone(), kv_heads.clone(), keys.clone(), k_size]), ranked(vec![batch.clone(), kv_heads, keys.clone(), v_size]), ranked(vec![batch, heads, queries, keys])])
+    }
+    fn expand(&self, b: &mut Builder, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
+        let (mask, past, lengths) = self.split(inputs)?;
+        let dtype = b.dtype(inputs[0]);
+        let (mut q, [batch, heads, queries, size]) = Self::heads_first(b, inputs[0], self.heads)?;
+        let (mut k, [_, kv_heads, _, _]) = Self::heads_first(b, inputs[1], self.kv_heads)?;
+        let (mut v, [_, _, _, v_size]) = Self::heads_first(b, inputs[2], self.kv_heads)?;
+        let mut before = 0;
+        if let Some((past_k, past_v)) = past {
+            before = b.extents(past_k)?.get(2).copied().unwrap_or(0);
+            k = b.apply(Concat { axis: 2 }, &[past_k, k])?;
+            v = b.apply(Concat { axis: 2 }, &[past_v, v])?;
+        }
+        let keys = b.extents(k)?[2];
+        if kv_heads == 0 || heads % kv_heads != 0 {
+            return Err(OpError::invalid(format!("'attention' shares {kv_heads} key heads among {heads} query heads")));
+        }
+        let factor = self.scale.unwrap_or(1.0 / (size as f64).sqrt());
+        let mut scaled_k = k;
+        if dtype == dtype.accumulator() {
+            q = scale(b, q, factor)?;
+        } else {
+            // Products of narrow floats may overflow before they are scaled.
+            q = scale(b, q, factor.sqrt())?;
+            scaled_k = scale(b, k, factor.sqrt())?;
+        }
+        let group = heads / kv_heads;
+        let q = reshape(b, q, &[batch, kv_heads, group * queries, size])?;
+        let columns = transpose(b, scaled_k, &[0, 1, 3, 2])?;
+        let products = b.apply(MatMul {}, &[q, columns])?;
+        let raw = reshape(b, products, &[batch, heads, queries, keys])?;
+        let mut capped = raw;
+        if self.softcap != 0.0 {
+            let small = scale(b, raw, 1.0 / self.softcap)?;
+            let bounded = b.apply(Tanh {}, &[small])?;
+            capped = scale(b, bounded, self.softcap)?;
+        }
+        let bias = self.bias(b, dtype, mask, lengths, queries, keys, before)?;
+        let masked = match bias {
+            Some(bias) => add(b, capped, bias)?,
+            None => capped,
+        };
+        let precise = cast(b, masked, self.precision.unwrap_or(dtype))?;
+        let weights = b.apply(Softmax { axis: 3 }, &[precise])?;
+        let mut weights = cast(b, weights, dtype)?;
+        if let Some(bias) = bias
+            && (self.has_mask || self.has_lengths || self.left >= 0)
+        {
+            let last = b.rank(bias)?.saturating_sub(1);
+            let best = reduce(b, How::Max, bias, &[last])?;
+            let hidden = b.scalar(dtype, f64::NEG_INFINITY);
+            let blind = b.apply(Equal {}, &[best, hidden])?;
+            let zero = b.scalar(dtype, 0.0);
+            weights = select(b, blind, zero, weights)?;
+        }
+        let grouped = reshape(b, weights, &[batch, kv_heads, group * queries, keys])?;
+        let y = b.apply(MatMul {}, &[grouped, v])?;
+        let mut y = reshape(b, y, &[batch, heads, queries, v_size])?;
+        if b.rank(inputs[0])? == 3 {
+            let swapped = transpose(b, y, &[0, 2, 1, 3])?;
+            y = reshape(b, swapped, &[batch, queries, heads * v_size])?;
+        }
+        let scores = match self.scores {
+            Scores::Raw => raw,
+            Scores::Capped => capped,
+            Scores::Masked => masked,
+            Scores::Weights => weights,
+        };
+        Ok(vec![y, k, v, scores])
+    }
+    fn tolerance(&self, dtype: DType) -> Tolerance {
+        Tolerance::sum(dtype, 16.0)
+    }
+}
+
+impl Attention {
+    pub(crate) fn samples() -> Vec<Sample> {
+        let op = |heads, kv_heads, causal| Attention {
+            heads,
+            kv_heads,
+            scale: None,
+            causal,
+            left: -1,
+            right: -1,
+            softcap: 0.0,
+            precision: None,
+            scores: Scores::Raw,
+            has_mask: false,
+            has_past: false,
+            has_lengths: false,
+        };
+        let f = DType::F32;
+        vec![
+            Sample::drawn(op(None, None, false), Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5])]),
+            Sample::drawn(op(None, None, true), Domain::Ordinary, &[(f, &[1, 4, 5, 8]), (f, &[1, 2, 5, 8]), (f, &[1, 2, 5, 8])]),
+            Sample::drawn(op(Some(4), Some(2), true), Domain::Ordinary, &[(f, &[2, 5, 32]), (f, &[2, 5, 16]), (f, &[2, 5, 16])]),
+        ]
+    }
+}
