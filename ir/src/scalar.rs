@@ -298,7 +298,8 @@ impl Unary {
             Unary::Cosh => libm::cosh(x),
             Unary::Tanh => libm::tanh(x),
             Unary::Asinh => libm::asinh(x),
-            Unary::Acosh => libm::acosh(x),
+            // Below 1 there is none, and libm is wrong far below.
+            Unary::Acosh => if x < 1.0 { f64::NAN } else { libm::acosh(x) },
             Unary::Atanh => libm::atanh(x),
             Unary::Erf => libm::erf(x),
             Unary::Not => x,

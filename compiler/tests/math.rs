@@ -1,0 +1,236 @@
+//! Expanded transcendental functions, as machine code, against f64 references.
+
+#![allow(unsafe_code, reason = "runs the code that is tested")]
+
+use frit_compiler::lower::{clif, math};
+use frit_ir::DType;
+use frit_ir::expr::{Expr, ExprId, Exprs, Source};
+use frit_ir::scalar::{Binary, Scalar, Unary};
+use frit_ir::vector::{Address, Inst, Program, Reg, RegType, Target};
+use frit_runtime::code::CodeMemory;
+
+const I64: RegType = RegType { dtype: DType::I64, lanes: 1 };
+
+/// A program that computes an expression of elements of the inputs for every element of the output, four at a time.
+fn program(name: &str, exprs: &Exprs, root: ExprId, inputs: usize, dtype: DType, count: usize) -> Program {
+    let mut regs = vec![I64; 3];
+    let (group, width, index) = (Reg(0), Reg(1), Reg(2));
+    let mut body =
+        vec![Inst::Const { dst: width, value: Scalar::Int(4) }, Inst::Binary { dst: index, op: Binary::Mul, a: group, b: width }];
+    let mut of = vec![Reg(0); exprs.len()];
+    for id in exprs.reachable(&[root]) {
+        let (expr, dtype) = &exprs.nodes()[id.0 as usize];
+        let dst = Reg(regs.len() as u32);
+        regs.push(RegType { dtype: *dtype, lanes: 4 });
+        let r = |id: &ExprId| of[id.0 as usize];
+        body.push(match expr {
+            Expr::Const(value) => Inst::Const { dst, value: *value },
+            Expr::Load { source, .. } => Inst::Load { dst, from: Address { buffer: source.0, base: 0, index, offset: 0 }, stride: 1 },
+            Expr::Unary(op, a) => Inst::Unary { dst, op: *op, a: r(a) },
+            Expr::Binary(op, a, b) => Inst::Binary { dst, op: *op, a: r(a), b: r(b) },
+            Expr::Fma(a, b, c) => Inst::Fma { dst, a: r(a), b: r(b), c: r(c) },
+            Expr::Select(c, a, b) => Inst::Select { dst, cond: r(c), a: r(a), b: r(b) },
+            Expr::Cast(a) => Inst::Cast { dst, a: r(a) },
+            Expr::Bitcast(a) => Inst::Bitcast { dst, a: r(a) },
+            Expr::Var(_) | Expr::Reduced => panic!("not in these tests"),
+        });
+        of[id.0 as usize] = dst;
+    }
+    body.push(Inst::Store { src: of[root.0 as usize], to: Address { buffer: inputs as u32, base: 0, index, offset: 0 }, stride: 1 });
+    Program {
+        name: name.to_owned(),
+        regs,
+        mutable: Vec::new(),
+        params: vec![dtype; inputs + 1],
+        scratch_bytes: 0,
+        grid: vec![(count / 4) as i64],
+        grid_regs: vec![group],
+        body,
+    }
+}
+
+fn run<T: Copy + Default>(program: &Program, target: &Target, inputs: &[&[T]]) -> Vec<T> {
+    let code = clif::emit(program, target).unwrap_or_else(|e| panic!("{}: {e}", program.name));
+    let memory = CodeMemory::new(&code).expect("memory");
+    let count = inputs[0].len();
+    let mut output = vec![T::default(); count];
+    let mut pointers: Vec<*mut u8> = inputs.iter().map(|input| input.as_ptr().cast_mut().cast()).collect();
+    pointers.push(output.as_mut_ptr().cast());
+    pointers.push(std::ptr::null_mut());
+    let kernel = memory.entry(0).expect("code");
+    // SAFETY: the program reads and writes `count` elements, a multiple of 4, of each buffer, and no scratch.
+    unsafe { kernel(pointers.as_ptr(), 0, (count / 4) as u64) };
+    output
+}
+
+/// The host's target, with and without fused multiply-adds.
+fn targets() -> Vec<Target> {
+    let host = clif::host_target();
+    let mut plain = host.clone();
+    plain.fma = false;
+    plain.features.retain(|name| name != "has_fma");
+    if host.fma { vec![host, plain] } else { vec![host] }
+}
+
+/// Distance from the exact value in units of the last place of f32; 0 where both are the same non-number.
+fn units(got: f32, want: f64) -> f64 {
+    let nearest = want as f32;
+    if got.to_bits() == nearest.to_bits() || got.is_nan() && want.is_nan() {
+        return 0.0;
+    }
+    if got.is_nan() || want.is_nan() || got == 0.0 && nearest == 0.0 {
+        return f64::INFINITY;
+    }
+    let unit = 2f64.powi((want.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor() as i32).clamp(-126, 127) - 23);
+    // What rounds to infinity is held to be the next number after the largest.
+    let got = if got.is_infinite() { 2f64.powi(128).copysign(f64::from(got)) } else { f64::from(got) };
+    let want = if want.abs() > 2f64.powi(128) { 2f64.powi(128).copysign(want) } else { want };
+    (got - want).abs() / unit
+}
+
+fn expand(dtype: DType, inputs: u32, fma: bool, make: impl Fn(&mut Exprs, &[ExprId]) -> ExprId) -> (Exprs, ExprId) {
+    let mut exprs = Exprs::new();
+    let zero = exprs.int(0);
+    let operands: Vec<ExprId> = (0..inputs).map(|at| exprs.load(Source(at), dtype, vec![zero])).collect();
+    let root = make(&mut exprs, &operands);
+    let (exprs, map) = math::legalise(&exprs, &[root], fma).expect("expansion");
+    (exprs, map[root.0 as usize])
+}
+
+fn samples() -> Vec<f32> {
+    let mut all: Vec<f32> = (0..1u64 << 20).map(|n| f32::from_bits((n * 4096 + n * 2654435761 % 4096) as u32)).collect();
+    for x in [0.0, f32::MIN_POSITIVE, 1e-45, 1.0, 1.0 + f32::EPSILON, 1.0 - f32::EPSILON / 2.0, 0.35, 0.64, 2.0, 4.0, 9.02, 88.72284, 88.72283, 103.97, 104.0, 89.0, f32::MAX, f32::INFINITY, f32::NAN, 1.570_796_4, 3.141_592_7, 6.283_185_5, 16_367_173.0, 3.6e16, 1e30] {
+        all.extend([x, -x]);
+    }
+    while !all.len().is_multiple_of(4) {
+        all.push(1.0);
+    }
+    all
+}
+
+const BOUNDS: &[(Unary, f64)] = &[
+    (Unary::Exp, 2.0),
+    (Unary::Log, 2.0),
+    (Unary::Tanh, 2.0),
+    (Unary::Erf, 2.0),
+    (Unary::Sin, 2.0),
+    (Unary::Cos, 2.0),
+    (Unary::Tan, 4.0),
+    (Unary::Expm1, 1.0),
+    (Unary::Log1p, 1.0),
+    (Unary::Asin, 1.0),
+    (Unary::Acos, 1.0),
+    (Unary::Atan, 1.0),
+    (Unary::Sinh, 1.0),
+    (Unary::Cosh, 1.0),
+    (Unary::Asinh, 1.0),
+    (Unary::Acosh, 1.0),
+    (Unary::Atanh, 1.0),
+];
+
+#[test]
+fn functions_of_one_f32_keep_their_bounds() {
+    let xs = samples();
+    let mut failures = Vec::new();
+    for (op, bound) in BOUNDS {
+        let want: Vec<f64> = xs.iter().map(|x| op.apply(Scalar::Float(f64::from(*x)), DType::F64).as_f64()).collect();
+        for target in targets() {
+            let (exprs, root) = expand(DType::F32, 1, target.fma, |e, x| e.unary(*op, x[0]));
+            let program = program(op.name(), &exprs, root, 1, DType::F32, xs.len());
+            let got = run(&program, &target, &[&xs]);
+            let worst = (0..xs.len()).max_by(|a, b| units(got[*a], want[*a]).total_cmp(&units(got[*b], want[*b]))).expect("samples");
+            let error = units(got[worst], want[worst]);
+            if error > *bound {
+                failures.push(format!("{} (fma {}): {error:.2} units at {:e}: {:e}, not {:e}", op.name(), target.fma, xs[worst], got[worst], want[worst]));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn functions_of_two_f32_keep_their_bounds() {
+    let special = [0.0f32, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 1.5, -2.5, 1e-40, -1e-40, 1e30, -1e30, 16_777_217.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 7.3, -0.1];
+    let mut pairs: Vec<(f32, f32)> = special.iter().flat_map(|a| special.iter().map(|b| (*a, *b))).collect();
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 32) as u32
+    };
+    for at in 0..1 << 18 {
+        let (a, b) = (next(), next());
+        pairs.push(if at % 2 == 0 {
+            (f32::from_bits(a), f32::from_bits(b))
+        } else {
+            ((a as f32 / 2f32.powi(26)).powi(3) - 100.0, b as f32 / 2f32.powi(28) - 8.0)
+        });
+    }
+    let (xs, ys): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+    for op in [Binary::Pow, Binary::Atan2] {
+        for target in targets() {
+            let (exprs, root) = expand(DType::F32, 2, target.fma, |e, x| e.binary(op, x[0], x[1]));
+            let program = program(op.name(), &exprs, root, 2, DType::F32, xs.len());
+            let got = run(&program, &target, &[&xs, &ys]);
+            for at in 0..xs.len() {
+                let want = op.apply(Scalar::Float(f64::from(xs[at])), Scalar::Float(f64::from(ys[at])), DType::F64).as_f64();
+                let error = units(got[at], want);
+                assert!(error <= 1.0, "{} (fma {}) of {:e}, {:e}: {:e}, not {want:e}", op.name(), target.fma, xs[at], ys[at], got[at]);
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_of_one_f64_keep_their_bounds() {
+    let ops = [Unary::Exp, Unary::Log, Unary::Expm1, Unary::Log1p, Unary::Tanh, Unary::Sinh, Unary::Cosh, Unary::Asinh, Unary::Acosh, Unary::Atanh, Unary::Asin, Unary::Acos, Unary::Atan];
+    let mut xs: Vec<f64> = (0..1u64 << 16).map(|n| f64::from_bits(n << 48 | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16)).collect();
+    xs.extend((0..1 << 16).map(|n| f64::from(n) / 4096.0 - 8.0 + 1e-5));
+    xs.extend([0.0, -0.0, 1.0, -1.0, 709.78, 709.79, -745.1, -745.2, 0.35, -0.35, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, 1e-300, 5e-324]);
+    let mut failures = Vec::new();
+    for op in ops {
+        for target in targets() {
+            let (exprs, root) = expand(DType::F64, 1, target.fma, |e, x| e.unary(op, x[0]));
+            let program = program(op.name(), &exprs, root, 1, DType::F64, xs.len());
+            let got = run(&program, &target, &[&xs]);
+            let error = |at: usize| {
+                let (got, want) = (got[at], op.apply(Scalar::Float(xs[at]), DType::F64).as_f64());
+                if got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan() {
+                    0.0
+                } else if got.is_nan() || want.is_nan() || got == want {
+                    f64::INFINITY
+                } else {
+                    (got.to_bits() as i64 - want.to_bits() as i64).unsigned_abs() as f64
+                }
+            };
+            let worst = (0..xs.len()).max_by(|a, b| error(*a).total_cmp(&error(*b))).expect("samples");
+            if error(worst) > 4.0 {
+                failures.push(format!("{} (fma {}): {} units at {:e}: {:e}", op.name(), target.fma, error(worst), xs[worst], got[worst]));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn narrow_floats_are_computed_in_f32() {
+    let (exprs, root) = expand(DType::F16, 1, clif::host_target().fma, |e, x| e.unary(Unary::Tanh, x[0]));
+    let xs: Vec<u16> = (0..=u16::MAX).collect();
+    let program = program("tanh", &exprs, root, 1, DType::F16, xs.len());
+    let got = run(&program, &clif::host_target(), &[&xs]);
+    for (x, got) in xs.iter().zip(got) {
+        let value = |bits: u16| frit_ir::tensor::read(&bits.to_le_bytes(), 0, DType::F16);
+        let want = Unary::Tanh.apply(value(*x), DType::F16).as_f64();
+        let got = value(got).as_f64();
+        assert!(got.is_nan() && want.is_nan() || (got - want).abs() <= want.abs() / 1024.0, "tanh {:?}: {got}, not {want}", value(*x));
+    }
+}
+
+#[test]
+fn a_function_without_an_expansion_is_named() {
+    let mut exprs = Exprs::new();
+    let zero = exprs.int(0);
+    let x = exprs.load(Source(0), DType::F64, vec![zero]);
+    let y = exprs.unary(Unary::Sin, x);
+    let error = math::legalise(&exprs, &[y], true).expect_err("no expansion");
+    assert_eq!(error.message, "no machine code is made for sin on f64");
+}
