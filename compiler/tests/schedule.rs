@@ -5,6 +5,7 @@ use frit_ir::executable::{Operand, Slot, Step};
 use frit_ir::ops::{Domain, Input, Sample, Tolerance};
 use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
+use frit_compiler::lower::vectorise::vectorise;
 use frit_compiler::schedule::{Schedule, schedule};
 
 fn target() -> Target {
@@ -41,6 +42,8 @@ impl Random {
 
 struct Machine<'a> {
     schedule: &'a Schedule,
+    /// Kernels run as vector programs for vectors of so many bits; as loops if `None`.
+    vector_bits: Option<u32>,
     arena: Vec<u8>,
     inputs: &'a [Tensor],
     outputs: Vec<Vec<u8>>,
@@ -86,7 +89,13 @@ impl Machine<'_> {
                             bytes
                         })
                         .collect();
-                    kernel.run(&mut buffers).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+                    match self.vector_bits {
+                        None => kernel.run(&mut buffers).unwrap_or_else(|error| panic!("{error}\n{kernel}")),
+                        Some(vector_bits) => {
+                            let program = vectorise(kernel, &Target { vector_bits, ..target() }).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+                            program.run(&mut buffers).unwrap_or_else(|error| panic!("{error}\n{kernel}\n{program}"));
+                        }
+                    }
                     for ((operand, (_, place)), bytes) in operands.iter().zip(kernel.params()).zip(&buffers) {
                         if place.space == frit_ir::loops::Space::Output {
                             self.write(operand, bytes);
@@ -145,10 +154,11 @@ impl Machine<'_> {
     }
 }
 
-fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
+fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
     let schedule = schedule(graph, &target(), &|_| Ok(())).expect("schedules");
     let mut machine = Machine {
         schedule: &schedule,
+        vector_bits,
         arena: vec![0xff; schedule.arena_bytes as usize],
         inputs,
         outputs: schedule.outputs.iter().map(|port| vec![0xff; port.extents.as_ref().map_or(0, |e| e.iter().product::<i64>() as usize * port.dtype.size())]).collect(),
@@ -208,17 +218,20 @@ fn kernels_compute_what_ops_compute() {
         }
         let shown = format!("{} of {}", text::print(&graph).lines().last().unwrap_or_default(), inputs.iter().map(|t| t.ty().to_string()).collect::<Vec<_>>().join(", "));
         let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
-        let got = std::panic::catch_unwind(|| run(&graph, &inputs));
-        let got = match got {
-            Ok(got) => got,
-            Err(panic) => {
-                wrong.push(format!("{} {shown}: panic {}", sample.op.name(), panic.downcast_ref::<String>().map_or("", |s| s.as_str()).chars().take(1500).collect::<String>()));
-                continue;
-            }
-        };
-        for (got, expected) in got.iter().zip(&expected) {
-            if let Some(why) = close(got, expected, sample.op.def().tolerance(expected.dtype())) {
-                wrong.push(format!("{} {shown}: {why}", sample.op.name()));
+        for vector_bits in [None, Some(128), Some(256), Some(512)] {
+            let form = vector_bits.map_or("as loops".to_string(), |bits| format!("with vectors of {bits} bits"));
+            let got = std::panic::catch_unwind(|| run(&graph, &inputs, vector_bits));
+            let got = match got {
+                Ok(got) => got,
+                Err(panic) => {
+                    wrong.push(format!("{} {shown} {form}: panic {}", sample.op.name(), panic.downcast_ref::<String>().map_or("", |s| s.as_str()).chars().take(1500).collect::<String>()));
+                    continue;
+                }
+            };
+            for (got, expected) in got.iter().zip(&expected) {
+                if let Some(why) = close(got, expected, sample.op.def().tolerance(expected.dtype())) {
+                    wrong.push(format!("{} {shown} {form}: {why}", sample.op.name()));
+                }
             }
         }
     }

@@ -391,9 +391,9 @@ impl<'a> Analysis<'a> {
             let constant = Linear::constant(low.div_euclid(c));
             return self.sum(exprs, whole.plus(exprs, &constant, 1));
         }
-        let g = rest.terms.iter().fold(c, |g, (_, k)| gcd(g, *k));
+        // What stays below g in a sum of multiples of g never changes the quotient by a multiple of g.
+        let (g, rest, _) = self.coarse(exprs, &rest, c);
         let c = c / g;
-        let rest = Linear { constant: rest.constant.div_euclid(g), terms: rest.terms.iter().map(|(id, k)| (*id, k / g)).collect() };
         // (y / b + k) / c is (y + k * b) / (b * c).
         let nested = match rest.terms[..] {
             [(atom, 1)] => match *exprs.get(atom) {
@@ -417,6 +417,23 @@ impl<'a> Analysis<'a> {
         let quotient = if c == 1 { rest } else { self.plain(exprs, Binary::FloorDiv, rest, c) };
         let quotient = self.linears.of(exprs, quotient);
         self.sum(exprs, whole.plus(exprs, &quotient, 1))
+    }
+
+    /// The form as `g * a + b`, where `g` divides `c` and `b` is always in `0..g`; gives `g`, `a` and `b`. `g` is the largest that
+    /// is found, 1 if there is none.
+    fn coarse(&mut self, exprs: &Exprs, linear: &Linear, c: i64) -> (i64, Linear, Linear) {
+        let mut divisors: Vec<i64> = linear.terms.iter().map(|(_, k)| gcd(c, *k)).collect();
+        divisors.push(linear.terms.iter().fold(c, |g, (_, k)| gcd(g, *k)));
+        divisors.sort_unstable();
+        for g in divisors.into_iter().rev().filter(|g| *g > 1) {
+            let (even, odd): (Vec<_>, Vec<_>) = linear.terms.iter().copied().partition(|(_, k)| k % g == 0);
+            let below = Linear { constant: linear.constant.rem_euclid(g), terms: odd };
+            if self.linear_range(exprs, &below).is_some_and(|(low, high)| low >= 0 && high < g) {
+                let above = Linear { constant: linear.constant.div_euclid(g), terms: even.into_iter().map(|(id, k)| (id, k / g)).collect() };
+                return (g, above, below);
+            }
+        }
+        (1, linear.clone(), Linear::constant(0))
     }
 
     /// `x mod c` in `0..c`, where `c > 0` and `x` does not overflow.
@@ -450,14 +467,12 @@ impl<'a> Analysis<'a> {
             let whole = c * low.div_euclid(c);
             return self.sum(exprs, rest.plus(exprs, &Linear::constant(whole), -1));
         }
-        let g = rest.terms.iter().fold(c, |g, (_, k)| gcd(g, *k));
+        let (g, inner, below) = self.coarse(exprs, &rest, c);
         if g > 1 {
-            let below = rest.constant.rem_euclid(g);
-            let inner = Linear { constant: rest.constant.div_euclid(g), terms: rest.terms.iter().map(|(id, k)| (*id, k / g)).collect() };
             let inner = inner.build(exprs);
             let inner = self.modulo(exprs, inner, c / g);
             let inner = self.linears.of(exprs, inner);
-            return self.sum(exprs, Linear::constant(below).plus(exprs, &inner, g));
+            return self.sum(exprs, below.plus(exprs, &inner, g));
         }
         // (y / b) % c is (y % (b * c)) / b.
         if let ([(atom, 1)], 0) = (&rest.terms[..], rest.constant)
@@ -551,6 +566,14 @@ mod tests {
         let joined = { let a = e.mul(a, n36); let b = e.mul(b, n9); let s = e.add(a, b); e.add(s, c) };
         let whole = check(&mut e, joined);
         assert_eq!(whole, check(&mut e, flat));
+        // (12 i + j) / 36 is i / 3, (12 i + j) % 36 is 12 (i % 3) + j.
+        let flat = e.add(scaled, j);
+        let q = e.binary(Binary::FloorDiv, flat, n36);
+        let third = e.binary(Binary::FloorDiv, i, c3);
+        assert_eq!(check(&mut e, q), third);
+        let r = e.binary(Binary::Mod, flat, n36);
+        let apart = { let m = e.binary(Binary::Mod, i, c3); let m = e.mul(m, c12); e.add(j, m) };
+        assert_eq!(check(&mut e, r), apart);
         // (j / 2) / 2 is j / 4, (j % 8) % 4 is j % 4.
         let (c2, c8) = (e.int(2), e.int(8));
         let twice = { let q = e.binary(Binary::FloorDiv, j, c2); e.binary(Binary::FloorDiv, q, c2) };
