@@ -44,6 +44,7 @@ const TABLES: &[&[(&str, Handler)]] = &[
     nn::OPS,
     quantise::OPS,
     recurrent::OPS,
+    attention::OPS,
     signal::OPS,
 ];
 
