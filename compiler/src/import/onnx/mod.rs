@@ -36,6 +36,7 @@ type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
 const TABLES: &[&[(&str, Handler)]] = &[
+    attention::OPS,
     control::OPS,
     image::OPS,
     loss::OPS,
@@ -44,7 +45,6 @@ const TABLES: &[&[(&str, Handler)]] = &[
     nn::OPS,
     quantise::OPS,
     recurrent::OPS,
-    attention::OPS,
     signal::OPS,
 ];
 
