@@ -67,14 +67,27 @@ pub fn host_target() -> Target {
     }
 }
 
+/// Does the program hold a tile of accumulators in registers? Cranelift's optimiser moves arithmetic as late as it can, away
+/// from its loads, so that a tile no longer fits the registers; the order that the vectoriser chose is then kept.
+fn holds_tile(program: &Program) -> Result<bool, Error> {
+    let mut parts = 0;
+    for reg in &program.mutable {
+        if let Some(ty) = program.regs.get(reg.0 as usize) {
+            let shape = shape(*ty)?;
+            parts += if shape.lanes > 1 { shape.parts } else { 0 };
+        }
+    }
+    Ok(parts >= 6)
+}
+
 /// Cranelift's view of a target.
-fn isa(target: &Target) -> Result<OwnedTargetIsa, Error> {
+fn isa(target: &Target, keep_order: bool) -> Result<OwnedTargetIsa, Error> {
     let triple: Triple = target
         .triple
         .parse()
         .map_err(|_| Error::invalid(format!("`{}` is not a target triple", target.triple)).help("as in `x86_64-unknown-linux-gnu`"))?;
     let mut flags = settings::builder();
-    let shared = [("opt_level", "speed"), ("enable_probestack", "false"), ("is_pic", "true"), ("unwind_info", "false")];
+    let shared = [("opt_level", if keep_order { "none" } else { "speed" }), ("enable_probestack", "false"), ("is_pic", "true"), ("unwind_info", "false")];
     for (name, value) in shared {
         flags.set(name, value).map_err(|e| Error::bug(format!("code generator setting {name}: {e}")))?;
     }
@@ -107,7 +120,7 @@ pub fn supported(exprs: &Exprs) -> Result<(), Error> {
 /// Unsupported for dtypes narrower than a byte and 8-bit floats, and operations that have no machine form (the
 /// transcendental ones, which are expanded before); a bug where the program is malformed.
 pub fn emit(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
-    let isa = isa(target)?;
+    let isa = isa(target, holds_tile(program)?)?;
     let mut context = Context::for_function(build(program, target, isa.as_ref())?);
     let compiled = context
         .compile(isa.as_ref(), &mut ControlPlane::default())

@@ -36,6 +36,7 @@ type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
 /// Which ops of which family are known.
 const TABLES: &[&[(&str, Handler)]] = &[
+    attention::OPS,
     control::OPS,
     image::OPS,
     loss::OPS,
