@@ -39,12 +39,18 @@ pub struct Options {
     pub strict: bool,
 }
 
-/// Reads a model.
+impl Options {
+    fn binding(&self) -> Binding {
+        Binding { dims: self.dims.clone(), shapes: self.shapes.clone() }
+    }
+}
+
+/// Reads a model. What `options` bind of its dimensions is known from the start.
 ///
 /// # Errors
 /// Every complaint about the file, with the names of its nodes.
-pub fn import(path: &Path) -> Result<Graph, Vec<Error>> {
-    frit_compiler::import::load(path)
+pub fn import(path: &Path, options: &Options) -> Result<Graph, Vec<Error>> {
+    frit_compiler::import::load(path, &options.binding())
 }
 
 /// Compiles a graph for this machine.
@@ -52,8 +58,7 @@ pub fn import(path: &Path) -> Result<Graph, Vec<Error>> {
 /// # Errors
 /// Invalid where dimensions stay open or nodes don't fit; with `strict`, unsupported where a node has no kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let binding = Binding { dims: options.dims.clone(), shapes: options.shapes.clone() };
-    frit_compiler::pipeline::compile(graph, &frit_compiler::pipeline::Options { binding, strict: options.strict, ..Default::default() })
+    frit_compiler::pipeline::compile(graph, &frit_compiler::pipeline::Options { binding: options.binding(), strict: options.strict, ..Default::default() })
 }
 
 /// Is the file an artifact (rather than a model)?
@@ -79,5 +84,5 @@ pub fn load(path: &Path, options: &Options, run: &frit_runtime::Options) -> Resu
     if is_artifact(path).map_err(one)? {
         return Session::load(path, run).map_err(one);
     }
-    Session::new(compile(&import(path)?, options)?, run).map_err(one)
+    Session::new(compile(&import(path, options)?, options)?, run).map_err(one)
 }

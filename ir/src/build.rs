@@ -5,24 +5,52 @@
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::error::{Error, OpError};
+use crate::error::{Error, Kind, OpError};
 use crate::graph::{Graph, Node, NodeId, Origins, Producer, Value, ValueId};
-use crate::ops::{Arg, Op, constant::Constant};
+use crate::ops::{Arg, Body, Op, constant::Constant};
 use crate::scalar::Scalar;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+
+/// What a builder does with an op beyond adding its node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Folding {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Ops on constants become constants, branches on constants are taken, and composites that exist for their parameters'
+    /// sake ([`OpDef::expands_early`](crate::ops::OpDef::expands_early)) are expanded.
+    Early,
+    /// As `Early`, and all composites are expanded.
+    All,
+}
+
+/// Folded tensors have no more elements than this, or than four times their operands have.
+const MAX_FOLDED: usize = 1 << 14;
+
+/// Composites nest no deeper than this.
+const MAX_DEPTH: usize = 64;
 
 /// A graph under construction.
 #[derive(Default, Debug)]
 pub struct Builder {
     graph: Graph,
     origins: Origins,
+    folding: Folding,
+    depth: usize,
 }
 
 impl Builder {
     /// An empty graph.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { graph: Graph { name: name.into(), ..Graph::default() }, origins: Vec::new() }
+        Self { graph: Graph { name: name.into(), ..Graph::default() }, ..Self::default() }
+    }
+
+    /// The same builder with folding.
+    #[must_use]
+    pub fn folding(mut self, folding: Folding) -> Self {
+        self.folding = folding;
+        self
     }
 
     /// The graph so far.
@@ -134,12 +162,73 @@ impl Builder {
     /// What the op says of its operands.
     pub fn apply_all(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
         let op = op.into();
+        if let Some(outputs) = self.folded(&op, inputs)? {
+            return Ok(outputs);
+        }
         let args: Vec<Arg<'_>> = inputs.iter().map(|v| Arg { ty: self.graph.ty(*v), value: self.graph.constant(*v) }).collect();
         let types = op.infer(&args)?;
         let node = NodeId(self.graph.nodes.len() as u32);
         let outputs: Vec<ValueId> = types.into_iter().enumerate().map(|(at, ty)| self.value(ty, None, Producer::Node(node, at))).collect();
         self.graph.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone(), origins: self.origins.clone() });
         Ok(outputs)
+    }
+
+    /// What an op's results are without a node of its own, if folding says so.
+    fn folded(&mut self, op: &Op, inputs: &[ValueId]) -> Result<Option<Vec<ValueId>>, OpError> {
+        if self.folding == Folding::Off || matches!(op, Op::Constant(_)) {
+            return Ok(None);
+        }
+        if let Op::If(branches) = op
+            && let Some(cond) = inputs.first().and_then(|v| self.as_constant(*v))
+            && cond.elems() == 1
+        {
+            let branch = if cond.get(0).as_bool() { &branches.then_branch } else { &branches.else_branch };
+            return Ok(Some(self.inline(branch, &inputs[1..])?));
+        }
+        if let Some(outputs) = self.evaluated(op, inputs) {
+            return Ok(Some(outputs));
+        }
+        let wanted = match self.folding {
+            Folding::Off => false,
+            Folding::Early => op.def().expands_early(),
+            Folding::All => {
+                let types: Vec<&TensorType> = inputs.iter().map(|v| self.graph.ty(*v)).collect();
+                matches!(op.def().body(&types), Ok(Body::Expansion))
+            }
+        };
+        if !wanted || !op.def().arity().contains(&inputs.len()) {
+            return Ok(None);
+        }
+        if self.depth >= MAX_DEPTH {
+            return Err(OpError::bug(format!("the expansion of '{}' does not end", op.name())));
+        }
+        self.depth += 1;
+        let outputs = op.def().expand(self, inputs);
+        self.depth -= 1;
+        match outputs {
+            Ok(outputs) => Ok(Some(outputs)),
+            // It waits for a shape or a value; what was added on the way is dead.
+            Err(error) if error.kind == Kind::Unknown => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The results as constants, if all operands are, the results are few enough and the op can be evaluated. What
+    /// evaluation complains about is left to be reported when the program runs.
+    fn evaluated(&mut self, op: &Op, inputs: &[ValueId]) -> Option<Vec<ValueId>> {
+        let constants: Vec<Tensor> = inputs.iter().map(|v| self.as_constant(*v).cloned()).collect::<Option<_>>()?;
+        if !op.def().deterministic() {
+            return None;
+        }
+        let given: usize = constants.iter().map(Tensor::elems).sum();
+        let limit = MAX_FOLDED.max(given.saturating_mul(4));
+        let args: Vec<Arg<'_>> = inputs.iter().zip(&constants).map(|(v, tensor)| Arg { ty: self.graph.ty(*v), value: Some(tensor) }).collect();
+        let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= limit);
+        if !op.infer(&args).ok()?.iter().all(small) {
+            return None;
+        }
+        let results = op.def().eval(&constants.iter().collect::<Vec<_>>()).ok()?;
+        Some(results.into_iter().map(|tensor| self.constant(tensor)).collect())
     }
 
     /// Copies a graph's nodes into this one, its inputs standing for `inputs`. Returns what its outputs became.

@@ -11,13 +11,16 @@ use std::path::Path;
 use bytes::Bytes;
 use frit_ir::{Error, Graph};
 
-/// Reads a model. Weights stay in the mapped file where their alignment allows.
+use crate::specialise::Binding;
+
+/// Reads a model. Weights stay in the mapped file where their alignment allows. Dimensions that `binding` binds are
+/// known from the start, so that shape arithmetic is folded as it is read.
 ///
 /// # Errors
 /// Every complaint about the file: not readable, not a model, nodes that are wrong or not supported.
-pub fn load(path: &Path) -> Result<Graph, Vec<Error>> {
+pub fn load(path: &Path, binding: &Binding) -> Result<Graph, Vec<Error>> {
     let bytes = map(path).map_err(|error| vec![error])?;
-    onnx::import(bytes, path.parent())
+    onnx::import(bytes, path.parent(), binding)
 }
 
 /// Maps a file, read-only.

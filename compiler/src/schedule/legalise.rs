@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use frit_ir::build::Folding;
 use frit_ir::graph::{Graph, ValueId};
 use frit_ir::ops::{conv::Conv, if_::If, loop_::Loop, pad::Pad, scan::Scan, slice::Slice, transpose::Transpose};
 use frit_ir::scalar::Scalar;
@@ -12,7 +13,7 @@ use frit_ir::shape::axis;
 use frit_ir::{Builder, Error, Op, OpError, TensorType};
 
 use crate::rewrite::rewrite;
-use crate::specialise::{Expand, rebuild};
+use crate::specialise::rebuild;
 
 /// Legalises a graph.
 ///
@@ -20,7 +21,7 @@ use crate::specialise::{Expand, rebuild};
 /// A bug where a composite does not expand.
 pub(super) fn legalise(graph: &Graph) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    rewrite(&simplify(&rebuild(graph, &types, Expand::All)?)?)
+    rewrite(&simplify(&rebuild(graph, &types, Folding::All)?)?)
 }
 
 /// Rewrites the nodes whose form is not the one that is scheduled.

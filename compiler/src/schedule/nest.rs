@@ -260,7 +260,6 @@ fn map(graph: &Graph, fused: &Fused, to: ValueId) -> Built {
         if merged && divides(&work.exprs, &[value, index]) {
             continue;
         }
-        grid.retain(|(_, extent)| *extent != 1);
         let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]);
         let body = vec![Stmt::For { var: inner.0, extent: inner.1, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] }];
         return work.finish(grid, body, flops);
@@ -543,7 +542,6 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
     let sum = Stmt::For { var: k, extent: depth, kind: LoopKind::Serial, body: vec![step] };
     body.push(Stmt::For { var: block, extent: row_blocks, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
     let flops = 2 * all.iter().product::<i64>() as u64;
-    grid.retain(|(_, extent)| *extent != 1);
     Some(work.finish(grid, body, flops))
 }
 

@@ -24,10 +24,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use bytes::Bytes;
+use frit_ir::build::Folding;
 use frit_ir::shape::TensorType;
 use frit_ir::{Builder, Dim, Error, Graph, OpError, Shape, ValueId};
 use frit_proto::onnx as wire;
 use prost::Message;
+
+use crate::specialise::Binding;
 
 pub(crate) use node::Node;
 
@@ -74,7 +77,7 @@ fn handler(name: &str) -> Option<Handler> {
 ///
 /// # Errors
 /// Every complaint about the model, each with the node's name.
-pub fn import(bytes: Bytes, folder: Option<&Path>) -> Result<Graph, Vec<Error>> {
+pub fn import(bytes: Bytes, folder: Option<&Path>, binding: &Binding) -> Result<Graph, Vec<Error>> {
     let malformed = |why: String| vec![Error::invalid(format!("not a whole ONNX model: {why}")).help("the file may be cut off or of another format; `python -m onnx.checker` tells more")];
     let model = wire::Model::decode(bytes).map_err(|error| malformed(error.to_string()))?;
     let Some(graph) = &model.graph else { return Err(malformed("it holds no graph".into())) };
@@ -87,11 +90,11 @@ pub fn import(bytes: Bytes, folder: Option<&Path>) -> Result<Graph, Vec<Error>> 
     {
         return Err(vec![Error::unsupported(format!("the model uses opset {version} of ai.onnx; known are {} to {}", OPSETS.start(), OPSETS.end())).help("convert it with onnx.version_converter")]);
     }
-    let mut importer = Importer { functions: HashMap::new(), folder, errors: Vec::new(), depth: 0 };
+    let mut importer = Importer { functions: HashMap::new(), folder, binding, errors: Vec::new(), depth: 0 };
     for function in &model.functions {
         importer.functions.insert((domain(function.domain()), function.name(), function.overload()), function);
     }
-    let mut builder = Builder::new(graph.name());
+    let mut builder = Builder::new(graph.name()).folding(Folding::Early);
     let mut scope = Scope { values: HashMap::new(), opsets };
     importer.graph(&mut builder, &mut scope, graph);
     if importer.errors.is_empty() { Ok(builder.finish()) } else { Err(importer.errors) }
@@ -132,6 +135,7 @@ pub(crate) struct Scope {
 pub(crate) struct Importer<'m> {
     functions: HashMap<(&'m str, &'m str, &'m str), &'m wire::Function>,
     folder: Option<&'m Path>,
+    binding: &'m Binding,
     errors: Vec<Error>,
     depth: usize,
 }
@@ -143,18 +147,26 @@ impl<'m> Importer<'m> {
     /// Adds the main graph: its inputs, then its body.
     fn graph(&mut self, builder: &mut Builder, scope: &mut Scope, graph: &'m wire::Graph) {
         let constants: BTreeSet<&str> = graph.initializer.iter().map(wire::Tensor::name).chain(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(wire::Tensor::name)).collect();
-        for input in &graph.input {
-            if constants.contains(input.name()) {
-                continue;
-            }
-            let value = match declared(input) {
-                Ok(ty) => Some(builder.input(input.name(), ty)),
+        let mut types = Vec::new();
+        for input in graph.input.iter().filter(|input| !constants.contains(input.name())) {
+            match declared(input) {
+                Ok(ty) => types.push((input.name(), ty)),
                 Err(error) => {
                     self.errors.push(Error { node: format!("input '{}'", input.name()), ..Error::new(error.kind, error.message) });
-                    None
+                    scope.values.insert(input.name().to_owned(), Bound::Failed);
                 }
-            };
-            scope.values.insert(input.name().to_owned(), value.into());
+            }
+        }
+        let dims = match self.binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
+            Ok(dims) => dims,
+            Err(errors) => {
+                self.errors.extend(errors);
+                return;
+            }
+        };
+        for (name, ty) in &types {
+            let value = builder.input(*name, self.binding.bind(name, ty, &dims));
+            scope.values.insert((*name).to_owned(), Bound::Value(value));
         }
         self.body(builder, scope, graph, &[]);
     }
@@ -342,7 +354,7 @@ impl<'m> Importer<'m> {
         self.depth += 1;
         let mut done = Vec::new();
         for graph in graphs {
-            let mut inner = Builder::new(graph.name());
+            let mut inner = Builder::new(graph.name()).folding(Folding::Early);
             inner.set_origins(builder.origins().clone());
             let mut inner_scope = Scope { values: others.iter().map(|(name, bound)| (name.clone(), *bound)).collect(), opsets: scope.opsets.clone() };
             for (name, tensor) in &constants {
@@ -444,7 +456,7 @@ fn declared(info: &wire::ValueInfo) -> Result<TensorType, OpError> {
     let Some(shape) = &tensor.shape else { return Ok(TensorType::new(dtype, Shape::Unranked)) };
     let dims = shape.dim.iter().enumerate().map(|(axis, dim)| match &dim.value {
         Some(wire::shape::dimension::Value::DimValue(n)) if *n >= 0 => Dim::Known(*n),
-        Some(wire::shape::dimension::Value::DimParam(name)) if !name.is_empty() => Dim::symbol(name.clone()),
+        Some(wire::shape::dimension::Value::DimParam(name)) if !matches!(name.as_str(), "" | "?") => Dim::symbol(name.clone()),
         _ => Dim::symbol(format!("{}.{axis}", info.name())),
     });
     Ok(TensorType::ranked(dtype, dims.collect()))
