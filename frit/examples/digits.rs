@@ -2,11 +2,10 @@
 //! likely. Images are plain PGM files (`P2`) of 8 x 8 pixels, bright strokes on a dark ground.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use frit::{Binding, Options, RunOptions, Tensor};
+use frit::{Options, Tensor};
 
 /// Pixels of a picture's edge.
 const EDGE: usize = 8;
@@ -37,8 +36,7 @@ fn draw(pixels: &[f32]) -> String {
 
 fn run(model: &Path, images: &[String]) -> Result<(), String> {
     let first = |errors: Vec<frit::Error>| errors.first().map(ToString::to_string).unwrap_or_default();
-    let binding = Binding { dims: BTreeMap::from([("batch".to_owned(), 1)]), ..Binding::default() };
-    let session = frit::load(model, &Options { binding, ..Options::default() }, &RunOptions::default()).map_err(first)?;
+    let session = frit::load(model, &Options::default(), &Default::default()).map_err(first)?;
     for image in images {
         let pixels = read_pgm(Path::new(image))?;
         let outputs = session.run(&[Tensor::from_slice(&[1, 1, EDGE as i64, EDGE as i64], &pixels)]).map_err(|error| error.to_string())?;
