@@ -137,8 +137,8 @@ def export(p, path):
     ]
     graph = helper.make_graph(
         nodes, "digits",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", 10])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, 10])],
         [numpy_helper.from_array(value, name) for name, value in p.items()])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="examples/digits")
     checker.check_model(model, full_check=True)

@@ -1,5 +1,8 @@
 //! What the test suites share.
 
 pub mod compare;
+pub mod data;
+pub mod device;
 pub mod draw;
 pub mod node_cases;
+pub mod npz;

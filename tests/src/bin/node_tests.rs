@@ -9,7 +9,8 @@ use frit_compiler::specialise::Binding;
 use frit_ir::executable::Step;
 use frit_ir::{Graph, Tensor};
 use frit_runtime::Session;
-use frit_tests::node_cases::{Case, cases, difference};
+use frit_tests::compare::difference;
+use frit_tests::node_cases::{Case, TOLERANCE, cases};
 
 /// The number of steps that the interpreter runs.
 fn interpreted(steps: &[Step]) -> usize {
@@ -48,7 +49,7 @@ fn run(case: &Case, device: &str) -> Result<usize, String> {
             return Err(format!("{} outputs instead of {}", results.len(), outputs.len()));
         }
         for (got, expected) in results.iter().zip(&outputs) {
-            if let Some(why) = difference(got, expected) {
+            if let Some(why) = difference(got, expected, TOLERANCE) {
                 return Err(why);
             }
         }

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Times Frit beside ONNX Runtime (and OpenVINO) on the models of the tests.
+
+    versus.py [TEXT...] [--threads 1 2] [--rounds 3] [--seconds 1] [--openvino] [--write]
+
+Takes the models whose name holds one of the TEXTs, or all. Each engine runs in a process of its own, on the
+inputs of the model's oracle; the engines take turns, round after round, and a model's figure is the median
+over the rounds of each process's median. First Frit's outputs are checked against the oracle: a wrong answer
+has no time. ONNX Runtime and OpenVINO optimise as much as they can without changing f32. --write keeps the
+table in benches/results/versus.md and the figures in versus.json.
+
+Run it with the Python that tests/setup.sh made (tests/data/python benches/versus.py), after
+cargo build --release. --openvino needs the package openvino in that Python.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parent
+DATA = pathlib.Path(os.environ.get("FRIT_TEST_DATA", HERE.parent / "tests" / "data"))
+ABSOLUTE, RELATIVE = 1e-4, 1e-3
+
+
+class Failed(Exception):
+    """A model that could not be timed; the text says why."""
+
+
+# -- what runs in a process of its own ---------------------------------------------------------------------
+
+def ort_runner(model, feed, threads):
+    import onnxruntime as ort
+    ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, feed)
+
+
+def openvino_runner(model, feed, threads):
+    import openvino
+    core = openvino.Core()
+    net = core.read_model(model)
+    net.reshape({name: list(value.shape) for name, value in feed.items()})
+    request = core.compile_model(net, "CPU", {
+        "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32",
+    }).create_infer_request()
+    return lambda: request.infer(feed)
+
+
+RUNNERS = {"ort": ort_runner, "openvino": openvino_runner}
+
+
+def child(engine, model, inputs, threads, runs):
+    """Time one engine; print the median in ms."""
+    run = RUNNERS[engine](model, dict(np.load(inputs)), int(threads))
+    run()
+    times = []
+    for _ in range(int(runs)):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"median_ms": statistics.median(times) * 1e3}))
+
+
+# -- the other side ----------------------------------------------------------------------------------------
+
+def call(command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        raise Failed(f"{pathlib.Path(command[0]).name} {command[1]} ended with {done.returncode}: {said[0]}")
+    return done.stdout
+
+
+def time_engine(engine, frit, model, inputs, threads, runs):
+    if engine != "frit":
+        return json.loads(call([sys.executable, __file__, "--child", engine, model, inputs, threads, runs]).splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "bench.json"
+        call([frit, "bench", model, "--inputs", inputs, "--threads", threads, "--runs", runs, "--json", report])
+        return json.loads(report.read_text())
+
+
+def check(frit, model, stem, threads):
+    """Compare Frit's outputs with the oracle."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = pathlib.Path(folder) / "out.npz"
+        call([frit, "run", model, "--inputs", f"{stem}.in.npz", "--output", output, "--threads", threads])
+        got, expected = np.load(output), np.load(f"{stem}.out.npz")
+        for name in expected.files:
+            if name not in got.files:
+                raise Failed(f"output {name} is missing")
+            a, b = got[name], expected[name]
+            if a.shape != b.shape or a.dtype != b.dtype:
+                raise Failed(f"output {name} is {a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}")
+            exact = b.dtype.kind in "biu"
+            if not np.allclose(a, b, rtol=0 if exact else RELATIVE, atol=0 if exact else ABSOLUTE, equal_nan=True):
+                raise Failed(f"output {name} is wrong")
+
+
+def measure(frit, name, model, engines, threads, args):
+    """One row: the engines' medians."""
+    stem = DATA / "oracles" / name
+    check(frit, model, stem, threads)
+    times, extra = {engine: [] for engine in engines}, {}
+    runs = {engine: 3 for engine in engines}
+    for turn in range(args.rounds + 1):
+        for engine in engines:
+            report = time_engine(engine, frit, model, f"{stem}.in.npz", threads, runs[engine])
+            if turn == 0:  # a short round, to know how many runs fill the time
+                runs[engine] = max(5, min(500, math.ceil(args.seconds * 1e3 / max(report["median_ms"], 1e-3))))
+                continue
+            times[engine].append(report["median_ms"])
+            if engine == "frit":
+                extra = {key: report[key] for key in ("compile_ms", "load_ms", "arena_bytes") if key in report}
+    medians = {engine: statistics.median(values) for engine, values in times.items()}
+    return {"model": name, "threads": threads, **{f"{engine}_ms": medians[engine] for engine in engines},
+            **{f"frit_over_{engine}": medians["frit"] / medians[engine] for engine in engines if engine != "frit"}, **extra}
+
+
+def machine():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    return f"{cpu}, {os.cpu_count()} logical cores, {platform.system()}"
+
+
+def table(rows, failures, engines):
+    import onnxruntime
+    others = [engine for engine in engines if engine != "frit"]
+    titles = {"ort": f"ONNX Runtime {onnxruntime.__version__}", "openvino": "OpenVINO"}
+    head = ["model", "threads", "Frit ms", *[f"{titles[o]} ms" for o in others], *[f"Frit / {titles[o].split(' 1')[0]}" for o in others]]
+    lines = ["# Frit beside other engines", "", f"Made by `benches/versus.py --write` on: {machine()}. Milliseconds for one run, "
+             "medians; a ratio above 1 means that Frit is slower.", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for row in rows:
+        cells = [row["model"], str(row["threads"]), f"{row['frit_ms']:.3g}", *[f"{row[f'{o}_ms']:.3g}" for o in others],
+                 *[f"{row[f'frit_over_{o}']:.2f}" for o in others]]
+        lines.append("| " + " | ".join(cells) + " |")
+    for other in others:
+        for threads in sorted({row["threads"] for row in rows}):
+            ratios = [row[f"frit_over_{other}"] for row in rows if row["threads"] == threads]
+            lines.append(f"\n{titles[other]}, {threads} threads: geometric mean of the ratios {statistics.geometric_mean(ratios):.2f}, largest {max(ratios):.2f}.")
+    lines += [f"\nNot timed: {name}, {threads} threads: {why}" for name, threads, why in failures]
+    return "\n".join(lines) + "\n"
+
+
+def models(texts):
+    found = [(f"{path.parent.name}/{path.stem}", path) for path in [*(DATA / "models").glob("*/*.onnx"), *(DATA / "zoo").glob("*.onnx")]]
+    return [(name, path) for name, path in sorted(found)
+            if (not texts or any(text in name for text in texts)) and (DATA / "oracles" / f"{name}.out.npz").exists()]
+
+
+def main():
+    if sys.argv[1:2] == ["--child"]:
+        return child(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", nargs="*", metavar="TEXT")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1, help="how long each process measures, about")
+    parser.add_argument("--openvino", action="store_true")
+    parser.add_argument("--frit", type=pathlib.Path, default=HERE.parent / "target" / "release" / "frit")
+    parser.add_argument("--write", action="store_true", help="write benches/results/versus.md and .json")
+    args = parser.parse_args()
+    if not args.frit.exists():
+        parser.error(f"there is no {args.frit}; run cargo build --release")
+    if args.openvino:
+        try:
+            import openvino  # noqa: F401
+        except ImportError:
+            parser.error(f"the package openvino is missing; {sys.executable} -m pip install openvino")
+    chosen = models(args.texts)
+    if not chosen:
+        parser.error(f"no model fits; the material is in {DATA}, which tests/setup.sh fills")
+    engines = ["ort", "openvino", "frit"] if args.openvino else ["ort", "frit"]
+
+    rows, failures = [], []
+    for name, path in chosen:
+        for threads in args.threads:
+            try:
+                rows.append(measure(args.frit, name, path, engines, threads, args))
+                row = rows[-1]
+                print(f"{name:46} {threads} threads  " + "  ".join(f"{e} {row[f'{e}_ms']:9.3f} ms" for e in engines)
+                      + f"  ratio {row['frit_over_ort']:.2f}", flush=True)
+            except Failed as error:
+                failures.append((name, threads, str(error)))
+                print(f"{name:46} {threads} threads  NOT TIMED: {error}", flush=True)
+    text = table(rows, failures, engines)
+    print("\n" + text)
+    if args.write:
+        results = HERE / "results"
+        results.mkdir(exist_ok=True)
+        (results / "versus.md").write_text(text)
+        (results / "versus.json").write_text(json.dumps({"machine": machine(), "rows": rows, "failures": failures}, indent=1) + "\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+//! A model on the CPU device, as a caller would run it.
+//!
+//! In: a model file and input tensors. Out: output tensors and what they cost. Must not know: what is right.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use frit_compiler::pipeline::{self, Options};
+use frit_compiler::specialise::Binding;
+use frit_ir::executable::Step;
+use frit_ir::{Graph, Tensor};
+use frit_runtime::{Session, Threads};
+
+/// What a run gave.
+pub struct Outcome {
+    /// The outputs, by name, in the model's order.
+    pub outputs: Vec<(String, Tensor)>,
+    /// Number of compiled kernels.
+    pub kernels: usize,
+    /// Number of steps that the reference interpreter does.
+    pub interpreted: usize,
+    /// From the model's bytes to a session.
+    pub compile: Duration,
+    /// One run.
+    pub run: Duration,
+}
+
+/// Which inputs a model is given.
+pub enum Inputs<'t> {
+    /// By name.
+    Named(&'t [(String, Tensor)]),
+    /// In the model's order.
+    Ordered(&'t [Tensor]),
+}
+
+/// Compiles a model for the shapes of its inputs and runs it once.
+///
+/// # Errors
+/// The first complaint, on one line.
+pub fn run(model: &Path, inputs: &Inputs<'_>, threads: &Threads) -> Result<Outcome, String> {
+    let first = |errors: Vec<frit_ir::Error>| errors.first().map_or_else(|| "no reason given".to_owned(), ToString::to_string).replace('\n', " ");
+    let one = |error: frit_ir::Error| first(vec![error]);
+
+    let start = Instant::now();
+    let graph = frit_compiler::import::load(model).map_err(first)?;
+    let tensors = ordered(&graph, inputs)?;
+    let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
+    let options = Options { binding: Binding { shapes, ..Binding::default() }, ..Options::default() };
+    let executable = pipeline::compile(&graph, &options).map_err(first)?;
+    drop(graph);
+    let kernels = executable.kernels.len();
+    let interpreted = executable.leaves().into_iter().filter(|step| matches!(step, Step::Interpret { .. })).count();
+    let session = Session::new(executable, &frit_runtime::Options { threads: threads.clone() }).map_err(one)?;
+    let compile = start.elapsed();
+
+    let start = Instant::now();
+    let results = session.run(&tensors).map_err(one)?;
+    let run = start.elapsed();
+    let outputs = session.outputs().iter().map(|port| port.name.clone()).zip(results).collect();
+    Ok(Outcome { outputs, kernels, interpreted, compile, run })
+}
+
+/// The tensors in the order of the graph's inputs.
+fn ordered(graph: &Graph, inputs: &Inputs<'_>) -> Result<Vec<Tensor>, String> {
+    let wanted = graph.inputs();
+    match inputs {
+        Inputs::Ordered(tensors) if tensors.len() == wanted.len() => Ok(tensors.to_vec()),
+        Inputs::Ordered(tensors) => Err(format!("{} inputs instead of {}", tensors.len(), wanted.len())),
+        Inputs::Named(tensors) => wanted
+            .iter()
+            .map(|(name, _)| tensors.iter().find(|(given, _)| given == name).map(|(_, tensor)| tensor.clone()).ok_or_else(|| format!("input '{name}' is missing")))
+            .collect(),
+    }
+}
+
+/// Runs something that may panic; a panic becomes a complaint that says so.
+///
+/// # Errors
+/// What it says itself, or `PANIC` and the message.
+pub fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(format!("PANIC: {}", text.unwrap_or("no message").replace('\n', " ")))
+    })
+}

@@ -1,0 +1,86 @@
+//! Real models and the zoo on the CPU device, against ONNX Runtime's outputs.
+//!
+//! `cargo test --release --test models -- TEXT` takes the models whose name holds TEXT. Prints a table; fails with a list.
+#![allow(clippy::print_stdout, reason = "a test that prints a table")]
+
+use std::process::ExitCode;
+
+use frit_ir::Tensor;
+use frit_ir::ops::Tolerance;
+use frit_runtime::Threads;
+use frit_tests::compare::difference;
+use frit_tests::data::{self, Model};
+use frit_tests::device::{self, Inputs, Outcome};
+use frit_tests::npz;
+
+/// What a model's floats may differ by.
+const TOLERANCE: Tolerance = Tolerance { absolute: 1e-4, relative: 1e-3 };
+
+/// The largest difference between the floats of two tensors of one type.
+fn largest(got: &Tensor, expected: &Tensor) -> f64 {
+    got.scalars().zip(expected.scalars()).map(|(a, b)| (a.as_f64() - b.as_f64()).abs()).filter(|error| !error.is_nan()).fold(0.0, f64::max)
+}
+
+fn oracle(model: &Model, end: &str) -> Result<Vec<(String, Tensor)>, String> {
+    npz::read(&model.oracle.with_file_name(format!("{}{end}", model.oracle.file_name().unwrap_or_default().to_string_lossy())))
+}
+
+/// Runs a model and compares its outputs; the largest difference.
+fn check(model: &Model, threads: &Threads) -> Result<(Outcome, f64), String> {
+    let inputs = oracle(model, ".in.npz")?;
+    let outcome = device::run(&model.path, &Inputs::Named(&inputs), threads)?;
+    let expected = oracle(model, ".out.npz")?;
+    if outcome.outputs.len() != expected.len() {
+        return Err(format!("{} outputs instead of {}", outcome.outputs.len(), expected.len()));
+    }
+    let mut error = 0.0f64;
+    for (name, tensor) in &expected {
+        let (_, got) = outcome.outputs.iter().find(|(given, _)| given == name).ok_or_else(|| format!("output '{name}' is missing"))?;
+        if let Some(why) = difference(got, tensor, TOLERANCE) {
+            return Err(format!("output '{name}': {why}"));
+        }
+        error = error.max(largest(got, tensor));
+    }
+    Ok((outcome, error))
+}
+
+fn all(text: &str) -> Result<ExitCode, String> {
+    let models = data::models(&data::folder()?)?;
+    let chosen: Vec<&Model> = models.iter().filter(|model| model.name.contains(text)).collect();
+    if chosen.is_empty() {
+        return Err(format!("no model's name holds '{text}'"));
+    }
+    let threads = Threads::all().map_err(|error| error.to_string())?;
+    println!("{:48} {:>7} {:>11} {:>9} {:>10} {:>8}", "model", "kernels", "interpreted", "error", "compile ms", "run ms");
+    let mut failures = Vec::new();
+    let mut alone = 0;
+    for model in &chosen {
+        match device::caught(|| check(model, &threads)) {
+            Ok((outcome, error)) => {
+                alone += usize::from(outcome.interpreted == 0);
+                let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+                println!(
+                    "{:48} {:>7} {:>11} {:>9.1e} {:>10.0} {:>8.1}",
+                    model.name, outcome.kernels, outcome.interpreted, error, ms(outcome.compile), ms(outcome.run)
+                );
+            }
+            Err(why) => {
+                println!("{:48} FAILED", model.name);
+                failures.push(format!("{}: {why}", model.name));
+            }
+        }
+    }
+    for failure in &failures {
+        println!("FAILED {failure}");
+    }
+    println!("models: {} passed, {alone} of them by compiled kernels alone; {} failed", chosen.len() - failures.len(), failures.len());
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn main() -> ExitCode {
+    let text = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    all(&text).unwrap_or_else(|why| {
+        println!("error: {why}");
+        ExitCode::FAILURE
+    })
+}
