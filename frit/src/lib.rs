@@ -4,7 +4,7 @@
 //! it, or a [`Session`] that runs it. Must not know: terminals.
 //!
 //! ```
-//! use frit::{Builder, DType, Options, Session, Tensor, TensorType};
+//! use frit::{Builder, DType, Options, RunOptions, Session, Tensor, TensorType};
 //! use frit_ir::ops::add::Add;
 //!
 //! let mut builder = Builder::new("double");
@@ -13,32 +13,21 @@
 //! builder.output("y", y);
 //!
 //! let executable = frit::compile(&builder.finish(), &Options::default()).map_err(|mut errors| errors.remove(0))?;
-//! let session = Session::new(executable, &Default::default())?;
+//! let session = Session::new(executable, &RunOptions::default())?;
 //! let outputs = session.run(&[Tensor::from_slice(&[3], &[1f32, 2.0, 3.0])])?;
 //! assert_eq!(outputs[0].as_slice::<f32>(), [2.0, 4.0, 6.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod interpret;
+mod pipeline;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use frit_compiler::specialise::Binding;
+pub use frit_compiler::specialise::Binding;
 pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
-pub use frit_runtime::{Session, Threads, artifact};
-
-/// How a model is compiled.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Extents of open dimensions, by symbol.
-    pub dims: BTreeMap<String, i64>,
-    /// Whole shapes, by input name.
-    pub shapes: BTreeMap<String, Vec<i64>>,
-    /// Is a step that only the interpreter can do an error?
-    pub strict: bool,
-}
+pub use frit_runtime::{Options as RunOptions, Session, Threads, Timing, artifact, target};
+pub use pipeline::{Options, Stage, compile, dump};
 
 /// Reads a model.
 ///
@@ -46,17 +35,6 @@ pub struct Options {
 /// Every complaint about the file, with the names of its nodes.
 pub fn import(path: &Path) -> Result<Graph, Vec<Error>> {
     frit_compiler::import::load(path)
-}
-
-/// Compiles a graph for this machine.
-///
-/// # Errors
-/// Invalid where dimensions stay open or nodes don't fit; with `strict`, unsupported where a node has no kernel.
-pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let binding = Binding { dims: options.dims.clone(), shapes: options.shapes.clone() };
-    let graph = frit_compiler::specialise::specialise(graph, &binding)?;
-    let graph = frit_compiler::rewrite::rewrite(&graph).map_err(|error| vec![error])?;
-    interpret::executable(&graph).map_err(|error| vec![error])
 }
 
 /// Is the file an artifact (rather than a model)?
@@ -77,7 +55,7 @@ pub fn is_artifact(path: &Path) -> Result<bool, Error> {
 ///
 /// # Errors
 /// As [`import`], [`compile`] and [`Session::load`].
-pub fn load(path: &Path, options: &Options, run: &frit_runtime::Options) -> Result<Session, Vec<Error>> {
+pub fn load(path: &Path, options: &Options, run: &RunOptions) -> Result<Session, Vec<Error>> {
     let one = |error| vec![error];
     if is_artifact(path).map_err(one)? {
         return Session::load(path, run).map_err(one);
