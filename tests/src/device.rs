@@ -42,7 +42,11 @@ pub fn run(model: &Path, inputs: &Inputs<'_>, threads: &Threads) -> Result<Outco
     let one = |error: frit_ir::Error| first(vec![error]);
 
     let start = Instant::now();
-    let graph = frit_compiler::import::load(model).map_err(first)?;
+    let given = match inputs {
+        Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(),
+        Inputs::Ordered(_) => Default::default(),
+    };
+    let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }).map_err(first)?;
     let tensors = ordered(&graph, inputs)?;
     let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
     let options = Options { binding: Binding { shapes, ..Binding::default() }, ..Options::default() };

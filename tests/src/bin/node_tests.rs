@@ -36,7 +36,7 @@ fn compiled(graph: &Graph, inputs: &[Tensor]) -> Result<(Vec<Tensor>, usize), St
 
 fn run(case: &Case, device: &str) -> Result<usize, String> {
     let mut fallbacks = 0;
-    let graph = frit_compiler::import::load(&case.folder.join("model.onnx")).map_err(|errors| errors[0].to_string())?;
+    let graph = frit_compiler::import::load(&case.folder.join("model.onnx"), &Binding::default()).map_err(|errors| errors[0].to_string())?;
     for (inputs, outputs) in case.data_sets().map_err(|error| error.to_string())? {
         let results = if device == "cpu" {
             let (results, count) = compiled(&graph, &inputs)?;
