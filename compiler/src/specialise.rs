@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use frit_ir::build::Folding;
 use frit_ir::graph::{Graph, ValueId};
-use frit_ir::ops::{Arg, loop_::Loop, scan::Scan};
+use frit_ir::ops::{Arg, fail::failing, if_::If, loop_::Loop, scan::Scan};
 use frit_ir::shape::TensorType;
 use frit_ir::{Builder, Dim, Error, Kind, Op, OpError, Shape};
 
@@ -125,10 +125,18 @@ impl Rebuilder {
         let types: Vec<TensorType> = operands.iter().map(|v| self.builder.ty(*v).clone()).collect();
         match op {
             Op::If(branches) if self.builder.as_constant(operands[0]).is_none() => {
-                let mut branches = branches.clone();
-                branches.then_branch = rebuild(&branches.then_branch, &types[1..], self.folding)?;
-                branches.else_branch = rebuild(&branches.else_branch, &types[1..], self.folding)?;
-                Ok(branches.into())
+                let branch = |graph: &Graph| rebuild(graph, &types[1..], self.folding);
+                let (then_branch, else_branch) = match (branch(&branches.then_branch), branch(&branches.else_branch)) {
+                    (Ok(a), Ok(b)) => (a, b),
+                    // A branch that does not fit the shapes is an error only where it is taken.
+                    (Ok(a), Err(error)) if error.is_invalid() => {
+                        let b = failing(&a, &types[1..], &error.to_string())?;
+                        (a, b)
+                    }
+                    (Err(error), Ok(b)) if error.is_invalid() => (failing(&b, &types[1..], &error.to_string())?, b),
+                    (Err(error), _) | (_, Err(error)) => return Err(error),
+                };
+                Ok(If { then_branch, else_branch }.into())
             }
             Op::Loop(repeat) => {
                 let args: Vec<Arg<'_>> = types.iter().zip(operands).map(|(ty, v)| Arg { ty, value: self.builder.as_constant(*v) }).collect();

@@ -163,3 +163,10 @@ impl From<Error> for OpError {
         OpError { kind: error.kind, message, help: error.help }
     }
 }
+
+impl From<OpError> for Error {
+    /// A complaint whose place is not known.
+    fn from(error: OpError) -> Self {
+        Error::at(error, String::new(), Vec::new())
+    }
+}

@@ -451,6 +451,7 @@ ops! {
     col2im::Col2Im,
     channel_bias::ChannelBias,
     // Control flow.
+    fail::Fail,
     if_::If,
     loop_::Loop,
     scan::Scan,

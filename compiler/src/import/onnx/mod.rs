@@ -327,9 +327,10 @@ impl<'m> Importer<'m> {
         function.output.iter().map(result).collect::<Result<Vec<_>, _>>().map(Some)
     }
 
-    /// Imports subgraphs of one node. Each becomes a graph whose inputs are its own, then the captures, which all of
+    /// Imports subgraphs of one node. `given` are types for inputs of theirs that declare none. Each becomes a graph (or
+    /// its first complaint) whose inputs are its own, then the captures, which all of
     /// them share in one order. Constants from outside are copied in (they share their bytes).
-    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph]) -> Result<(Vec<Graph>, Vec<ValueId>), OpError> {
+    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
         if self.depth >= MAX_DEPTH {
             return Err(OpError::invalid(format!("subgraphs nest deeper than {MAX_DEPTH}")));
         }
@@ -363,20 +364,21 @@ impl<'m> Importer<'m> {
                 inner_scope.values.insert(name.clone(), Bound::Value(value));
             }
             let mut all = Vec::new();
-            for input in &graph.input {
-                let ty = declared(input)?;
+            for (k, input) in graph.input.iter().enumerate() {
+                let ty = match given.get(k) {
+                    Some(ty) if input.r#type.as_ref().is_none_or(|ty| ty.value.is_none()) => ty.clone(),
+                    _ => declared(input)?,
+                };
                 all.push((input.name().to_owned(), inner.input(input.name(), ty)));
             }
             for (name, value) in &captured {
                 all.push((name.clone(), inner.input(name.clone(), builder.ty(*value).clone())));
             }
             self.body(&mut inner, &mut inner_scope, graph, &all);
-            done.push(inner.finish());
+            let complaint = self.errors.drain(before..).next();
+            done.push(complaint.map_or_else(|| Ok(inner.finish()), Err));
         }
         self.depth -= 1;
-        if self.errors.len() > before {
-            return Err(OpError::invalid("a node of its subgraphs can't be imported (see there)"));
-        }
         Ok((done, captured.into_iter().map(|(_, value)| value).collect()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use frit_ir::{Builder, DType, Graph, Op, OpError, Tensor, ValueId};
+use frit_ir::{Builder, DType, Error, Graph, Op, OpError, Tensor, TensorType, ValueId};
 use frit_proto::onnx as wire;
 
 use super::{Importer, Scope, tensor};
@@ -120,11 +120,18 @@ impl<'m> Node<'_, 'm> {
         }
     }
 
-    /// Subgraph attributes as graphs whose inputs are their own, then captures (all share them, in one order); and
-    /// the captured values.
-    pub(crate) fn subgraphs(&mut self, names: &[&str]) -> Result<(Vec<Graph>, Vec<ValueId>), OpError> {
+    /// A subgraph attribute as a graph whose inputs are its own, then captures; and the captured values. `given` are types
+    /// for inputs of its own that declare none.
+    pub(crate) fn subgraph(&mut self, name: &str, given: &[TensorType]) -> Result<(Graph, Vec<ValueId>), OpError> {
+        let (mut graphs, captures) = self.subgraphs(&[name], given)?;
+        Ok((graphs.remove(0)?, captures))
+    }
+
+    /// As [`Node::subgraph`], for several that share their captures in one order. A graph that can't be imported is its
+    /// first complaint.
+    pub(crate) fn subgraphs(&mut self, names: &[&str], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
         let graphs = names.iter().map(|name| self.attributes.get(name).and_then(|a| a.g.as_ref()).ok_or_else(|| self.missing(name))).collect::<Result<Vec<_>, _>>()?;
-        self.importer.subgraphs(self.builder, self.scope, &graphs)
+        self.importer.subgraphs(self.builder, self.scope, &graphs, given)
     }
 
     /// Complains about an attribute that is not there.
