@@ -13,7 +13,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I16X8, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{
-    AbiParam, BlockArg, ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Signature, Type, UserFuncName, Value,
+    AbiParam, Block, BlockArg, ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Signature, Type, UserFuncName, Value,
 };
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -147,6 +147,7 @@ fn build(program: &Program, target: &Target, isa: &dyn TargetIsa) -> Result<Func
         values: vec![None; program.regs.len()],
         variables: vec![None; program.regs.len()],
         constants: vec![None; program.regs.len()],
+        made: vec![None; program.regs.len()],
         bases: Vec::new(),
     };
     emitter.function()?;
@@ -230,6 +231,8 @@ struct Emitter<'a> {
     variables: Vec<Option<Vec<Variable>>>,
     /// Registers that hold the same constant in every lane.
     constants: Vec<Option<Scalar>>,
+    /// Constants that are made, and in which block.
+    made: Vec<Option<(Option<Block>, Vec<Value>)>>,
     /// Buffers' addresses.
     bases: Vec<Value>,
 }
@@ -354,6 +357,19 @@ impl Emitter<'_> {
     fn get(&mut self, reg: Reg) -> Result<Vec<Value>, Error> {
         if let Some(Some(variables)) = self.variables.get(reg.0 as usize) {
             return Ok(variables.clone().into_iter().map(|variable| self.b.use_var(variable)).collect());
+        }
+        // A constant is made anew in every block that uses it: kept in a register from the top of the kernel on, it would
+        // push accumulators out of the inner loops.
+        if let Some(Some(constant)) = self.constants.get(reg.0 as usize) {
+            let block = self.b.current_block();
+            if let Some((made, parts)) = &self.made[reg.0 as usize]
+                && *made == block
+            {
+                return Ok(parts.clone());
+            }
+            let parts = self.constant(*constant, self.reg_type(reg)?)?;
+            self.made[reg.0 as usize] = Some((block, parts.clone()));
+            return Ok(parts);
         }
         match self.values.get(reg.0 as usize) {
             Some(Some(parts)) => Ok(parts.clone()),
@@ -687,10 +703,11 @@ impl Emitter<'_> {
     fn inst(&mut self, inst: &Inst) -> Result<(), Error> {
         match inst {
             Inst::Const { dst, value } => {
-                let parts = self.constant(*value, self.reg_type(*dst)?)?;
                 if self.variables[dst.0 as usize].is_none() {
                     self.constants[dst.0 as usize] = Some(*value);
+                    return Ok(());
                 }
+                let parts = self.constant(*value, self.reg_type(*dst)?)?;
                 self.set(*dst, parts)
             }
             Inst::Unary { dst, op, a } => self.unary(*dst, *op, *a),
@@ -705,15 +722,14 @@ impl Emitter<'_> {
             }
             Inst::Bitcast { dst, a } => self.bitcast(*dst, *a),
             Inst::Splat { dst, a } => {
-                let value = self.scalar(*a)?;
-                let ty = self.reg_type(*dst)?;
-                let parts = match self.constants[a.0 as usize] {
-                    Some(constant) if self.variables[dst.0 as usize].is_none() => {
-                        self.constants[dst.0 as usize] = Some(constant);
-                        self.constant(constant, ty)?
-                    }
-                    _ => self.splat(value, ty)?,
-                };
+                if let Some(constant) = self.constants[a.0 as usize]
+                    && self.variables[dst.0 as usize].is_none()
+                {
+                    self.constants[dst.0 as usize] = Some(constant);
+                    return Ok(());
+                }
+                let (value, ty) = (self.scalar(*a)?, self.reg_type(*dst)?);
+                let parts = self.splat(value, ty)?;
                 self.set(*dst, parts)
             }
             Inst::Ramp { dst, a, step } => self.ramp(*dst, *a, *step),

@@ -384,17 +384,23 @@ fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprI
     if extent % width == 0 { start } else { work.exprs.binary(Binary::Min, start, last) }
 }
 
-/// Rows and vectors of a register tile: as many accumulators as the target's registers hold beside the operands, and rows
-/// that leave little over.
+/// Rows and width of a register tile: as many accumulators as the target's registers hold beside the operands, and
+/// shapes that leave little over.
 fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
-    let room = registers - 4;
+    // Two registers stay free for what the code generator moves about.
+    let room = registers - 2;
     let mut best = (f64::MAX, (1, lanes));
     for vectors in 1..=room {
         let width = vectors * lanes;
         if vectors > 1 && width > n {
             break;
         }
-        for rows in 1..=(room / vectors).min(m) {
+        for rows in 1..=m.min(room) {
+            // A single row uses each vector once, straight from memory.
+            let held = if rows == 1 { vectors + 1 } else { rows * vectors + vectors + 1 };
+            if held > room {
+                break;
+            }
             // Time of one step of the sum, in cycles: two multiply-adds or two loads at once, four cycles of latency.
             let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
             let step = (fmas / 2.0).max(loads / 2.0).max(4.0);
