@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use frit_compiler::import::onnx;
+use frit_compiler::specialise::Binding;
 use frit_ir::verify::verify;
 use frit_tests::draw::Random;
 use frit_tests::golden::home;
@@ -43,7 +44,7 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 
 fn import(bytes: Vec<u8>, folder: &Path) -> Result<(), String> {
     let start = Instant::now();
-    let done = catch_unwind(|| onnx::import(Bytes::from(bytes), Some(folder))).map_err(|_| "import panicked".to_owned())?;
+    let done = catch_unwind(|| onnx::import(Bytes::from(bytes), Some(folder), &Binding::default())).map_err(|_| "import panicked".to_owned())?;
     if start.elapsed() > LIMIT {
         return Err(format!("import took {:?}", start.elapsed()));
     }
