@@ -93,6 +93,7 @@ use crate::build::{Builder, origin};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, OpError};
 use crate::graph::{Graph, ValueId};
+use crate::ops::aggregate::Statistic;
 use crate::ops::reduce::How;
 use crate::ops::{self, Op};
 use crate::scalar::Scalar;
@@ -130,6 +131,17 @@ pub struct Handle {
     ty: TensorType,
 }
 
+/// What one step of a [loop](Model::loop_) gives.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Does another step follow (one bool)? Nothing: always.
+    pub go_on: Option<Handle>,
+    /// What the next step gets.
+    pub carried: Vec<Handle>,
+    /// What is collected.
+    pub collected: Vec<Handle>,
+}
+
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Model").finish_non_exhaustive()
@@ -143,9 +155,9 @@ impl std::fmt::Debug for Handle {
 }
 
 impl State {
-    fn push(&mut self, name: &str) {
-        self.frames.push(Frame { serial: self.serials, builder: Builder::new(name), captures: Vec::new(), constants: Vec::new() });
+    fn push(&mut self, name: &str) -> &mut Frame {
         self.serials += 1;
+        self.frames.push_mut(Frame { serial: self.serials, builder: Builder::new(name), captures: Vec::new(), constants: Vec::new() })
     }
 
     /// The value of frame `level` that a handle's value is there; captures it from outside where needed.
@@ -365,9 +377,9 @@ impl Model {
         then_branch: impl FnOnce(&Model) -> Result<Vec<Handle>, Error>,
         else_branch: impl FnOnce(&Model) -> Result<Vec<Handle>, Error>,
     ) -> Result<Vec<Handle>, Error> {
-        let mut first = self.subgraph("then", &[], then_branch)?;
+        let mut first = self.subgraph("then", &[], &[], |m, _| then_branch(m))?;
         let seeds: Vec<ValueId> = first.captures.iter().map(|(outer, _)| *outer).collect();
-        let second = self.subgraph("else", &seeds, else_branch)?;
+        let second = self.subgraph("else", &[], &seeds, |m, _| else_branch(m))?;
         for (outer, inner) in &second.captures[seeds.len()..] {
             let (name, ty) = (second.builder.graph().value(*inner).name.clone().unwrap_or_default(), second.builder.ty(*inner).clone());
             let inner = first.builder.input(name, ty);
@@ -378,6 +390,104 @@ impl Model {
         apply(&self.state, ops::if_::If { then_branch: first.builder.finish(), else_branch: second.builder.finish() }.into(), &operands)
     }
 
+    /// Applies `body` again and again: at most `trips` times (one i64), and as long as it says so. It gets the number of the
+    /// step and the carried values, and gives those of the next step. The results are the last carried values, then what
+    /// was collected, side by side along a new first axis.
+    ///
+    /// ```
+    /// # use frit_ir::model::{Model, Step};
+    /// # use frit_ir::{DType, Tensor, eval};
+    /// # fn main() -> Result<(), frit_ir::Error> {
+    /// let m = Model::new("powers");
+    /// let x = m.input("x", DType::F32, &[])?;
+    /// let trips = m.constant(Tensor::from_slice(&[], &[3i64]));
+    /// let one = m.constant(Tensor::from_slice(&[], &[1.0f32]));
+    /// let results = m.loop_(&trips, &[&one], |_, _step, carried| {
+    ///     let power = (&carried[0] * &x)?;
+    ///     Ok(Step { go_on: None, carried: vec![power.clone()], collected: vec![power] })
+    /// })?;
+    /// m.output("powers", &results[1])?;
+    /// let powers = eval::run(&m.finish(), &[&Tensor::from_slice(&[], &[2.0f32])])?;
+    /// assert_eq!(powers, [Tensor::from_slice(&[3], &[2.0f32, 4.0, 8.0])]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the closure; invalid where it gives other numbers or dtypes of carried values than it gets.
+    #[track_caller]
+    pub fn loop_(&self, trips: &Handle, carried: &[&Handle], body: impl FnOnce(&Model, &Handle, &[Handle]) -> Result<Step, Error>) -> Result<Vec<Handle>, Error> {
+        let begin = apply_one(&self.state, ops::constant::Constant { value: Tensor::from_bools(&[], &[true]) }, &[])?;
+        let mut types = vec![TensorType::known(DType::I64, &[]), TensorType::known(DType::Bool, &[])];
+        types.extend(carried.iter().map(|handle| handle.ty.clone()));
+        let frame = self.subgraph("step", &types, &[], |m, inputs| {
+            let step = body(m, &inputs[0], &inputs[2..])?;
+            if step.carried.len() != carried.len() {
+                return Err(Error::invalid(format!("the body of 'loop' carries {} values, not {}", step.carried.len(), carried.len())));
+            }
+            let go_on = step.go_on.unwrap_or_else(|| inputs[1].clone());
+            Ok(std::iter::once(go_on).chain(step.carried).chain(step.collected).collect())
+        })?;
+        let captured = self.captured(&frame);
+        let operands: Vec<&Handle> = [trips, &begin].into_iter().chain(carried.iter().copied()).chain(&captured).collect();
+        apply(&self.state, ops::loop_::Loop { body: frame.builder.finish(), carried: carried.len() }.into(), &operands)
+    }
+
+    /// Applies `body` to one element after another of `scanned`, along their first axes. It gets the states and the
+    /// elements, and gives the next states and elements to collect. The results are the last states, then what was
+    /// collected, side by side along a new first axis.
+    ///
+    /// ```
+    /// # use frit_ir::model::Model;
+    /// # use frit_ir::{DType, Tensor, eval};
+    /// # fn main() -> Result<(), frit_ir::Error> {
+    /// let m = Model::new("running sum");
+    /// let x = m.input("x", DType::F32, &["steps".into()])?;
+    /// let zero = m.constant(Tensor::from_slice(&[], &[0.0f32]));
+    /// let results = m.scan(&[&zero], &[&x], |_, states, elements| {
+    ///     let sum = (&states[0] + &elements[0])?;
+    ///     Ok((vec![sum.clone()], vec![sum]))
+    /// })?;
+    /// m.output("sums", &results[1])?;
+    /// let sums = eval::run(&m.finish(), &[&Tensor::from_slice(&[3], &[1.0f32, 2.0, 3.0])])?;
+    /// assert_eq!(sums, [Tensor::from_slice(&[3], &[1.0f32, 3.0, 6.0])]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the closure; invalid where nothing is scanned, numbers of steps differ, or the closure gives other numbers
+    /// or types of states than it gets.
+    #[track_caller]
+    pub fn scan(&self, states: &[&Handle], scanned: &[&Handle], body: impl FnOnce(&Model, &[Handle], &[Handle]) -> Result<(Vec<Handle>, Vec<Handle>), Error>) -> Result<Vec<Handle>, Error> {
+        let mut types: Vec<TensorType> = states.iter().map(|handle| handle.ty.clone()).collect();
+        for handle in scanned {
+            let element = handle.ty.dims().and_then(|dims| dims.get(1..).ok_or_else(|| OpError::invalid("a number can't be scanned")));
+            types.push(TensorType::ranked(handle.ty.dtype, handle.with("scan", element)?.to_vec()));
+        }
+        let mut collected = 0;
+        let frame = self.subgraph("step", &types, &[], |m, inputs| {
+            let (before, elements) = inputs.split_at(states.len());
+            let (after, elements) = body(m, before, elements)?;
+            if after.len() != states.len() {
+                return Err(Error::invalid(format!("the body of 'scan' gives {} states, not {}", after.len(), states.len())));
+            }
+            collected = elements.len();
+            Ok(after.into_iter().chain(elements).collect())
+        })?;
+        let captured = self.captured(&frame);
+        let operands: Vec<&Handle> = states.iter().chain(scanned).copied().chain(&captured).collect();
+        let scan = ops::scan::Scan {
+            body: frame.builder.finish(),
+            states: states.len(),
+            input_axes: vec![0; scanned.len()],
+            input_reversed: vec![false; scanned.len()],
+            output_axes: vec![0; collected],
+            output_reversed: vec![false; collected],
+        };
+        apply(&self.state, scan.into(), &operands)
+    }
+
     /// Handles of the values that a subgraph of the innermost graph captured.
     fn captured(&self, frame: &Frame) -> Vec<Handle> {
         self.top(|around| {
@@ -386,17 +496,18 @@ impl Model {
         .unwrap_or_default()
     }
 
-    /// Builds a subgraph that captures the values `seeds` first.
+    /// Builds a subgraph with inputs of its own, that captures the values `seeds` first.
     #[track_caller]
-    fn subgraph(&self, name: &str, seeds: &[ValueId], body: impl FnOnce(&Model) -> Result<Vec<Handle>, Error>) -> Result<Frame, Error> {
-        let level = {
+    fn subgraph(&self, name: &str, inputs: &[TensorType], seeds: &[ValueId], body: impl FnOnce(&Model, &[Handle]) -> Result<Vec<Handle>, Error>) -> Result<Frame, Error> {
+        let (level, inputs) = {
             let mut state = self.state.borrow_mut();
-            state.push(name);
-            state.frames.len() - 1
+            let (level, frame) = (state.frames.len(), state.push(name));
+            let handle = |(k, ty): (usize, &TensorType)| Handle { state: Rc::clone(&self.state), frame: frame.serial, id: frame.builder.input(format!("{k}"), ty.clone()), ty: ty.clone() };
+            (level, inputs.iter().enumerate().map(handle).collect::<Vec<_>>())
         };
         let seeded = seeds.iter().try_for_each(|outer| self.state.borrow_mut().capture(*outer, level).map(drop));
         let results = match seeded {
-            Ok(()) => body(self),
+            Ok(()) => body(self, &inputs),
             Err(error) => Err(complaint(error, name, Vec::new())),
         };
         let mut state = self.state.borrow_mut();
@@ -461,6 +572,28 @@ unary! {
     neg = neg::Neg;
     /// Numbers, or 0 where they are negative.
     relu = relu::Relu;
+    /// Square roots of floats.
+    sqrt = sqrt::Sqrt;
+    /// Natural logarithms of floats.
+    log = log::Log;
+    /// Sines of floats.
+    sin = sin::Sin;
+    /// Cosines of floats.
+    cos = cos::Cos;
+    /// Hyperbolic tangents of floats.
+    tanh = tanh::Tanh;
+    /// Logistic function of floats.
+    sigmoid = sigmoid::Sigmoid;
+    /// Error function of floats.
+    erf = erf::Erf;
+    /// Floats rounded down.
+    floor = floor::Floor;
+    /// Floats rounded up.
+    ceil = ceil::Ceil;
+    /// -1, 0 or 1, by the sign of numbers.
+    sign = sign::Sign;
+    /// The other bits of integers and truth values.
+    not = not::Not;
 }
 
 binary! {
@@ -474,6 +607,20 @@ binary! {
     div = div::Div;
     /// The larger of two numbers, after NumPy's broadcasting.
     max = max::Max;
+    /// The smaller of two numbers, after NumPy's broadcasting.
+    min = min::Min;
+    /// Powers, after NumPy's broadcasting.
+    pow = pow::Pow;
+    /// Remainders with the divisor's sign, after NumPy's broadcasting.
+    modulo = modulo::Modulo;
+    /// Is the first smaller? After NumPy's broadcasting; bool.
+    less = less::Less;
+    /// Is the first smaller, or are they equal? After NumPy's broadcasting; bool.
+    less_equal = less_equal::LessEqual;
+    /// Bits that both have, after NumPy's broadcasting.
+    and = and::And;
+    /// Bits that either has, after NumPy's broadcasting.
+    or = or::Or;
     /// Are they equal? After NumPy's broadcasting; bool.
     equal = equal::Equal;
     /// Products of matrices over the last two axes; the leading ones broadcast.
@@ -556,15 +703,61 @@ impl Handle {
     /// Means along axes, which keep extent 1.
     ///
     /// # Errors
-    /// Invalid where there are no such axes; unsupported where their extents are open.
+    /// Invalid where there are no such axes.
     #[track_caller]
     pub fn reduce_mean(&self, axes: &[i64]) -> Result<Handle, Error> {
-        let count = self.axes(axes).and_then(|axes| {
-            let dims = self.ty.dims()?;
-            axes.iter().map(|axis| dims[*axis].known().ok_or_else(OpError::unknown)).try_fold(1.0, |count, extent| Ok(count * extent? as f64))
-        });
-        let count = self.with("reduce", count)?;
-        self.reduce(How::Sum, axes)? / count
+        let axes = self.with("aggregate", self.axes(axes))?;
+        apply_one(&self.state, ops::aggregate::Aggregate { statistic: Statistic::Mean, axes, keep: true }, &[self])
+    }
+
+    /// Without axes of extent 1.
+    ///
+    /// # Errors
+    /// Invalid where there are no such axes, or their extents are not 1.
+    #[track_caller]
+    pub fn squeeze(&self, axes: &[i64]) -> Result<Handle, Error> {
+        let axes = apply_one(&self.state, ops::constant::Constant { value: Tensor::from_ints(axes) }, &[])?;
+        apply_one(&self.state, ops::squeeze::Squeeze {}, &[self, &axes])
+    }
+
+    /// With axes of extent 1 put in so that they stand at `axes` of the result.
+    ///
+    /// # Errors
+    /// Invalid where the result has no such axes.
+    #[track_caller]
+    pub fn unsqueeze(&self, axes: &[i64]) -> Result<Handle, Error> {
+        let axes = apply_one(&self.state, ops::constant::Constant { value: Tensor::from_ints(axes) }, &[])?;
+        apply_one(&self.state, ops::unsqueeze::Unsqueeze {}, &[self, &axes])
+    }
+
+    /// Slices along an axis (a negative one counts from the last), picked by integers.
+    ///
+    /// # Errors
+    /// Invalid where there is no such axis, or the indices are no integers.
+    #[track_caller]
+    pub fn gather(&self, indices: &Handle, axis: i64) -> Result<Handle, Error> {
+        let axis = self.with("gather", self.ty.rank().and_then(|rank| shape::axis(axis, rank)))?;
+        apply_one(&self.state, ops::gather::Gather { axis }, &[self, indices])
+    }
+
+    /// Gaussian error linear unit of floats.
+    ///
+    /// # Errors
+    /// Invalid for other dtypes.
+    #[track_caller]
+    pub fn gelu(&self) -> Result<Handle, Error> {
+        apply_one(&self.state, ops::gelu::Gelu { tanh: false }, &[self])
+    }
+
+    /// Normalised over the axes from `axis` on (a negative one counts from the last), then scaled and shifted.
+    ///
+    /// # Errors
+    /// Invalid where there is no such axis, dtypes differ or are no floats.
+    #[track_caller]
+    pub fn layer_norm(&self, axis: i64, epsilon: f64, factor: &Handle, shift: &Handle) -> Result<Handle, Error> {
+        let norm = ops::layer_norm::LayerNorm { axis, epsilon, stash: self.ty.dtype.accumulator() };
+        let mut results = apply(&self.state, norm.into(), &[self, factor, shift])?;
+        Ok(results.swap_remove(0))
     }
 
     /// Exponentials divided by their sums along an axis; a negative one counts from the last. Floats.

@@ -19,7 +19,7 @@ pub const MAX_DEPTH: usize = frit_ir::executable::MAX_DEPTH;
 /// Invalid with the first step that does not fit.
 pub fn check(executable: &Executable) -> Result<(), Error> {
     let arena = usize::try_from(executable.arena_bytes).ok().filter(|bytes| *bytes <= isize::MAX as usize);
-    let mut checker = Checker { executable, arena: arena.ok_or_else(|| broken("its arena does not fit into memory"))?, written: vec![false; executable.outputs.len()] };
+    let mut checker = Checker { executable, arena: arena.ok_or_else(|| broken("its arena does not fit into memory"))?, written: executable.outputs.iter().map(is_empty).collect() };
     for port in executable.inputs.iter().chain(&executable.outputs) {
         if let Some(extents) = &port.extents {
             bytes(port.dtype, extents).map_err(|why| broken(format!("the shape of '{}': {why}", port.name)))?;
@@ -55,6 +55,11 @@ fn broken(why: impl std::fmt::Display) -> Error {
 enum Access {
     Read,
     Write,
+}
+
+/// An output without elements needs no step that writes it.
+fn is_empty(port: &Port) -> bool {
+    port.extents.as_ref().is_some_and(|extents| extents.contains(&0))
 }
 
 struct Checker<'e> {

@@ -4,5 +4,6 @@ pub mod compare;
 pub mod data;
 pub mod device;
 pub mod draw;
+pub mod golden;
 pub mod node_cases;
 pub mod npz;

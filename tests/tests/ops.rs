@@ -1,7 +1,7 @@
 //! Every op against its own definition, by its samples.
 //!
 //! For each sample: inference agrees with evaluation, with open extents too; loop nests have the inferred type;
-//! body and evaluation agree; the text form comes back. All failures are reported together.
+//! body and evaluation agree; compiled code agrees with evaluation within the op's tolerance; the text form comes back. All failures are reported together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -183,6 +183,23 @@ fn graph(sample: &Sample, inputs: &[Tensor]) -> Result<Graph, String> {
 }
 
 #[test]
+fn compiled_code_agrees_with_evaluation() {
+    for_all_samples(|sample, inputs| {
+        let graph = graph(sample, inputs)?;
+        let executable = frit::compile(&graph, &frit::Options::default()).map_err(|errors| format!("compilation: {}", errors[0]))?;
+        let session = frit::Session::new(executable, &Default::default()).map_err(|error| format!("session: {error}"))?;
+        let passed: Vec<Tensor> = inputs.iter().enumerate().filter(|(at, _)| !is_constant(sample, *at)).map(|(_, tensor)| tensor.clone()).collect();
+        let results = session.run(&passed).map_err(|error| format!("run: {error}"))?;
+        for (at, (got, expected)) in results.iter().zip(&eval(sample, inputs)?).enumerate() {
+            if let Some(why) = difference(got, expected, sample.op.def().tolerance(expected.dtype())) {
+                return Err(format!("result {at}: {why}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn text_comes_back() {
     for_all_samples(|sample, inputs| {
         let graph = graph(sample, inputs)?;
@@ -198,14 +215,18 @@ fn text_comes_back() {
     });
 }
 
-/// Replaces the attributes' numbers in a sample's text by hostile ones, one at a time.
+/// Replaces the attributes' numbers in a sample's text by hostile ones, and lists by ones of other lengths, one at a time.
 fn hostile(printed: &str) -> Vec<String> {
     let Some(start) = printed.rfind(") {") else { return Vec::new() };
     let bytes = printed.as_bytes();
     let is_digit = |at: &usize| bytes[*at].is_ascii_digit() || bytes[*at] == b'-';
     let numbers = (start + 3..bytes.len()).filter(|at| is_digit(at) && matches!(bytes[at - 1], b'=' | b'[' | b' ')).map(|at| (at, (at..bytes.len()).find(|end| !is_digit(end)).unwrap_or(bytes.len())));
     let extremes = ["-9223372036854775808", "9223372036854775807", "-1", "0", "4611686018427387904", "7"];
-    numbers.take(12).flat_map(|(from, to)| extremes.map(|extreme| format!("{}{extreme}{}", &printed[..from], &printed[to..]))).collect()
+    let lists = (start + 3..bytes.len()).filter(|at| bytes[*at] == b'[' && bytes[at - 1] == b'=').filter_map(|at| Some((at, at + printed[at..].find(']')? + 1)));
+    let lengths = ["[]", "[1]", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"];
+    let replaced = |from: usize, to: usize, new: &str| format!("{}{new}{}", &printed[..from], &printed[to..]);
+    let by_numbers = numbers.take(12).flat_map(|(from, to)| extremes.map(|extreme| replaced(from, to, extreme)));
+    by_numbers.chain(lists.flat_map(|(from, to)| lengths.map(|list| replaced(from, to, list)))).collect()
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl OpDef for ConvTranspose {
         if x.dtype != w.dtype {
             return complain("dtypes differ");
         }
-        if dx.len() != spatial + 2 || dw.len() != spatial + 2 {
+        if dx.len() != spatial + 2 || dw.len() != spatial + 2 || [&self.dilations, &self.before, &self.after].iter().any(|list| list.len() != spatial) {
             return complain("ranks don't fit the strides");
         }
         let ones = vec![1; spatial];

@@ -56,7 +56,7 @@ impl OpDef for DeformConv {
             Some(mask) => wanted(mask.ty.dims()?, taps),
             None => true,
         };
-        let even = dw[0].known().is_none_or(|n| n % self.groups == 0) && dx[1].known().is_none_or(|n| n % self.offset_groups == 0);
+        let even = numbers && dw[0].known().is_none_or(|n| n % self.groups == 0) && dx[1].known().is_none_or(|n| n % self.offset_groups == 0);
         if !numbers || !even || !masked || !wanted(offset, taps.saturating_mul(kernel.len() as i64)) {
             return Err(complain());
         }

@@ -80,6 +80,8 @@ impl Plan {
                     (Some(1), _) => found = dim.clone(),
                     (Some(a), Some(b)) if a != b => return Err(OpError::invalid(format!("an axis of an equation is {a} in one operand and {b} in another"))),
                     (None, Some(_)) => found = dim.clone(),
+                    // Either may turn out to be 1, and then the other counts.
+                    (None, None) if !found.provably_equal(dim) => found = Dim::Unknown,
                     _ => {}
                 }
             }

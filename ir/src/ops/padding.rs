@@ -44,7 +44,7 @@ impl Windows {
         let full = |list: &[i64], default: i64| if list.is_empty() { vec![default; extents.len()] } else { list.to_vec() };
         let made = Self { extents: extents.to_vec(), strides: full(strides, 1), dilations: full(dilations, 1), before: full(before, 0), after: full(after, 0) };
         let positive = [&made.strides, &made.dilations].into_iter().flatten().all(|n| (1..=LIMIT).contains(n));
-        let small = [&made.before, &made.after].into_iter().flatten().all(|n| n.abs() <= LIMIT) && extents.iter().all(|n| (0..=LIMIT).contains(n));
+        let small = [&made.before, &made.after].into_iter().flatten().all(|n| (-LIMIT..=LIMIT).contains(n)) && extents.iter().all(|n| (0..=LIMIT).contains(n));
         let lengths = [&made.strides, &made.dilations, &made.before, &made.after].iter().all(|list| list.len() == extents.len());
         if positive && small && lengths {
             Ok(made)

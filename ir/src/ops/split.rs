@@ -20,14 +20,17 @@ op! {
     }
 }
 
+/// No more parts than this, so that what a model says is never allocated unseen.
+const MAX_PARTS: usize = 1 << 16;
+
 impl Split {
     fn sizes(&self, args: &[Arg<'_>]) -> Result<Vec<Dim>, OpError> {
         let x = args[0].ty;
+        if self.parts == 0 || self.parts > MAX_PARTS {
+            return Err(OpError::invalid(format!("'split' into {} parts", self.parts)).help(format!("parts number 1 to {MAX_PARTS}")));
+        }
         let dims = x.dims()?;
         let Some(whole) = dims.get(self.axis) else { return Err(OpError::invalid(format!("'split' along axis {} of {x}", self.axis))) };
-        if self.parts == 0 {
-            return Err(OpError::invalid("'split' into no parts"));
-        }
         let parts = self.parts as i64;
         let Some(sizes) = args.get(1) else {
             let Some(n) = whole.known() else { return Ok(vec![whole.floor_div(&Dim::Known(parts)); self.parts]) };

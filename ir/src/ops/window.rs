@@ -47,7 +47,8 @@ impl Window {
     /// The extents of the result.
     pub(crate) fn dims(&self, dims: &[Dim]) -> Result<Vec<Dim>, OpError> {
         let windows = Windows::new(&self.extents, &self.strides, &self.dilations, &self.before, &self.after)?;
-        if dims.len() != self.extents.len() || self.extents.contains(&0) {
+        let whole = [&self.extents, &self.strides, &self.dilations, &self.before, &self.after].iter().all(|list| list.len() == dims.len());
+        if !whole || self.extents.contains(&0) {
             return Err(OpError::invalid(format!("windows of {:?} don't fit {} axes", self.extents, dims.len())));
         }
         (0..dims.len())

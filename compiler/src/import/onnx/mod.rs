@@ -20,6 +20,7 @@ mod quantise;
 mod recurrent;
 mod signal;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -291,8 +292,9 @@ impl<'m> Importer<'m> {
         let Some(handler) = handler(node.op_type()) else {
             return Err(OpError::unsupported(format!("op '{}' is not supported", node.op_type())).help("docs/onnx.md lists what is"));
         };
-        let mut node = Node { builder, importer: self, scope, inputs, attributes: known, opset, outputs: node.output.len(), op: node.op_type(), wire: node };
-        handler(&mut node).map(Some)
+        let mut node = Node { builder, importer: self, scope, inputs, attributes: known, opset, outputs: node.output.len(), op: node.op_type(), wire: node, misread: RefCell::new(None) };
+        let done = handler(&mut node);
+        node.misread.take().map_or(done.map(Some), Err)
     }
 
     /// Inlines a model-local function.
@@ -412,8 +414,9 @@ fn order(nodes: &[wire::Node]) -> Result<Vec<&wire::Node>, Error> {
     let mut makers: HashMap<&str, usize> = HashMap::new();
     for (at, node) in nodes.iter().enumerate() {
         for output in node.output.iter().filter(|o| !o.is_empty()) {
-            if makers.insert(output, at).is_some() {
-                return Err(Error::invalid(format!("two nodes make '{output}'")).help("names of values must be unique"));
+            if let Some(first) = makers.insert(output, at) {
+                let message = format!("node '{}' ({}) makes '{output}' too", nodes[first].name(), nodes[first].op_type());
+                return Err(Error { node: format!("node '{}' ({})", node.name(), node.op_type()), ..Error::invalid(message).help("names of values must be unique") });
             }
         }
     }

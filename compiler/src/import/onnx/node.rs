@@ -1,5 +1,6 @@
 //! A node of an ONNX graph as the tables' functions see it: operands, attributes, a builder.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use frit_ir::{Builder, DType, Error, Graph, Op, OpError, Tensor, TensorType, ValueId};
@@ -23,6 +24,49 @@ pub(crate) struct Node<'a, 'm> {
     /// The op's name.
     pub(crate) op: &'m str,
     pub(super) wire: &'m wire::Node,
+    /// The first complaint about an attribute of another kind than the one it was read as.
+    pub(super) misread: RefCell<Option<OpError>>,
+}
+
+/// The kinds of attributes that are read, as ONNX numbers and words them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Float = 1,
+    Int = 2,
+    Text = 3,
+    Floats = 6,
+    Ints = 7,
+    Texts = 8,
+}
+
+impl Kind {
+    const fn words(self) -> &'static str {
+        match self {
+            Kind::Float => "a float",
+            Kind::Int => "an integer",
+            Kind::Text => "text",
+            Kind::Floats => "a list of floats",
+            Kind::Ints => "a list of integers",
+            Kind::Texts => "a list of texts",
+        }
+    }
+}
+
+/// The number of an attribute's kind. Files of early versions leave it out, and what they hold tells it; 0 if that is
+/// nothing.
+fn kind(attribute: &wire::Attribute) -> i32 {
+    match attribute {
+        wire::Attribute { r#type: Some(kind), .. } if *kind != 0 => *kind,
+        wire::Attribute { f: Some(_), .. } => 1,
+        wire::Attribute { i: Some(_), .. } => 2,
+        wire::Attribute { s: Some(_), .. } => 3,
+        wire::Attribute { t: Some(_), .. } => 4,
+        wire::Attribute { g: Some(_), .. } => 5,
+        wire::Attribute { floats, .. } if !floats.is_empty() => 6,
+        wire::Attribute { ints, .. } if !ints.is_empty() => 7,
+        wire::Attribute { strings, .. } if !strings.is_empty() => 8,
+        _ => 0,
+    }
 }
 
 impl<'m> Node<'_, 'm> {
@@ -51,9 +95,20 @@ impl<'m> Node<'_, 'm> {
         self.attributes.contains_key(name)
     }
 
-    /// An integer attribute, if it is there.
+    /// An attribute, if it is there. One of another kind is complained about when the node is done.
+    fn attribute(&self, name: &str, wanted: Kind) -> Option<&'m wire::Attribute> {
+        let attribute = *self.attributes.get(name)?;
+        let found = kind(attribute);
+        if found == wanted as i32 || found == 0 {
+            return Some(attribute);
+        }
+        self.misread.borrow_mut().get_or_insert_with(|| OpError::invalid(format!("attribute '{name}' of '{}' is not {}", self.op, wanted.words())));
+        None
+    }
+
+    /// An integer attribute, if it is there. Some writers leave out zeros.
     pub(crate) fn maybe_int(&self, name: &str) -> Option<i64> {
-        self.attributes.get(name).and_then(|a| a.i)
+        self.attribute(name, Kind::Int).map(|a| a.i())
     }
 
     /// An integer attribute.
@@ -73,17 +128,21 @@ impl<'m> Node<'_, 'm> {
 
     /// A float attribute.
     pub(crate) fn float(&self, name: &str, default: f64) -> f64 {
-        self.attributes.get(name).and_then(|a| a.f).map_or(default, f64::from)
+        self.maybe_float(name).unwrap_or(default)
     }
 
     /// A float attribute, if it is there.
     pub(crate) fn maybe_float(&self, name: &str) -> Option<f64> {
-        self.attributes.get(name).and_then(|a| a.f).map(f64::from)
+        self.attribute(name, Kind::Float).map(|a| f64::from(a.f()))
     }
 
     /// A text attribute, if it is there.
     pub(crate) fn maybe_text(&self, name: &str) -> Option<&'m str> {
-        self.attributes.get(name).and_then(|a| a.s.as_deref()).and_then(|s| std::str::from_utf8(s).ok())
+        let text = std::str::from_utf8(self.attribute(name, Kind::Text)?.s());
+        if text.is_err() {
+            self.misread.borrow_mut().get_or_insert_with(|| OpError::invalid(format!("attribute '{name}' of '{}' is not UTF-8", self.op)));
+        }
+        text.ok()
     }
 
     /// A text attribute.
@@ -93,17 +152,17 @@ impl<'m> Node<'_, 'm> {
 
     /// An attribute that is a list of integers, if it is there.
     pub(crate) fn maybe_ints(&self, name: &str) -> Option<&'m [i64]> {
-        self.attributes.get(name).map(|a| a.ints.as_slice())
+        self.attribute(name, Kind::Ints).map(|a| a.ints.as_slice())
     }
 
     /// An attribute that is a list of floats, if it is there.
     pub(crate) fn maybe_floats(&self, name: &str) -> Option<&'m [f32]> {
-        self.attributes.get(name).map(|a| a.floats.as_slice())
+        self.attribute(name, Kind::Floats).map(|a| a.floats.as_slice())
     }
 
     /// An attribute that is a list of texts, if it is there.
     pub(crate) fn maybe_texts(&self, name: &str) -> Option<Vec<String>> {
-        self.attributes.get(name).map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
+        self.attribute(name, Kind::Texts).map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect())
     }
 
     /// A dtype attribute (an integer that names one), if it is there.
