@@ -4,7 +4,7 @@
 //! it, or a [`Session`] that runs it. Must not know: terminals.
 //!
 //! ```
-//! use frit::{Builder, DType, Options, Session, Tensor, TensorType};
+//! use frit::{Builder, DType, Options, RunOptions, Session, Tensor, TensorType};
 //! use frit_ir::ops::add::Add;
 //!
 //! let mut builder = Builder::new("double");
@@ -13,52 +13,26 @@
 //! builder.output("y", y);
 //!
 //! let executable = frit::compile(&builder.finish(), &Options::default()).map_err(|mut errors| errors.remove(0))?;
-//! let session = Session::new(executable, &Default::default())?;
+//! let session = Session::new(executable, &RunOptions::default())?;
 //! let outputs = session.run(&[Tensor::from_slice(&[3], &[1f32, 2.0, 3.0])])?;
 //! assert_eq!(outputs[0].as_slice::<f32>(), [2.0, 4.0, 6.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use frit_compiler::specialise::Binding;
+pub use frit_compiler::pipeline::{Options, Stage, compile, dump};
+pub use frit_compiler::specialise::Binding;
 pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
-pub use frit_runtime::{Session, Threads, artifact};
+pub use frit_runtime::{Options as RunOptions, Session, Threads, Timing, artifact, target};
 
-/// How a model is compiled.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Extents of open dimensions, by symbol.
-    pub dims: BTreeMap<String, i64>,
-    /// Whole shapes, by input name.
-    pub shapes: BTreeMap<String, Vec<i64>>,
-    /// Is a step that only the interpreter can do an error?
-    pub strict: bool,
-}
-
-impl Options {
-    fn binding(&self) -> Binding {
-        Binding { dims: self.dims.clone(), shapes: self.shapes.clone() }
-    }
-}
-
-/// Reads a model. What `options` bind of its dimensions is known from the start.
+/// Reads a model. What `binding` says of its open dimensions is known from the start.
 ///
 /// # Errors
 /// Every complaint about the file, with the names of its nodes.
-pub fn import(path: &Path, options: &Options) -> Result<Graph, Vec<Error>> {
-    frit_compiler::import::load(path, &options.binding())
-}
-
-/// Compiles a graph for this machine.
-///
-/// # Errors
-/// Invalid where dimensions stay open or nodes don't fit; with `strict`, unsupported where a node has no kernel.
-pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    frit_compiler::pipeline::compile(graph, &frit_compiler::pipeline::Options { binding: options.binding(), strict: options.strict, ..Default::default() })
+pub fn import(path: &Path, binding: &Binding) -> Result<Graph, Vec<Error>> {
+    frit_compiler::import::load(path, binding)
 }
 
 /// Is the file an artifact (rather than a model)?
@@ -79,10 +53,10 @@ pub fn is_artifact(path: &Path) -> Result<bool, Error> {
 ///
 /// # Errors
 /// As [`import`], [`compile`] and [`Session::load`].
-pub fn load(path: &Path, options: &Options, run: &frit_runtime::Options) -> Result<Session, Vec<Error>> {
+pub fn load(path: &Path, options: &Options, run: &RunOptions) -> Result<Session, Vec<Error>> {
     let one = |error| vec![error];
     if is_artifact(path).map_err(one)? {
         return Session::load(path, run).map_err(one);
     }
-    Session::new(compile(&import(path, options)?, options)?, run).map_err(one)
+    Session::new(compile(&import(path, &options.binding)?, options)?, run).map_err(one)
 }

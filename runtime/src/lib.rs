@@ -4,7 +4,8 @@
 //! turns input tensors into output tensors. Must not know: the compiler, source formats, terminals.
 //!
 //! Nothing of an executable is believed: [`check`] looks at every step before any code runs. `unsafe` is confined to
-//! [`code`] (bytes become callable), `launch` (they are called) and `map` (files become bytes).
+//! [`code`] (bytes become callable), `launch` (they are called), `map` (files become bytes)
+//! and [`peak`] (the machine is measured).
 
 pub mod artifact;
 pub mod check;
@@ -13,6 +14,7 @@ mod frame;
 mod launch;
 mod map;
 mod memory;
+pub mod peak;
 mod session;
 pub mod target;
 mod threads;
