@@ -212,7 +212,8 @@ pub(crate) fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, OpError> {
     let mut arrays = Vec::new();
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at).map_err(|error| whole(&error))?;
-        let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
+        let name = entry.name().map_err(|error| whole(&error))?.into_owned();
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let mut data = Vec::new();
         entry.read_to_end(&mut data).map_err(|error| whole(&error))?;
         arrays.push((name, data));
