@@ -9,7 +9,7 @@ use frit_ir::{Kind, Op};
 use serde_json::{Value, json};
 
 use crate::args::Inspect;
-use crate::model::{self, Source};
+use crate::model::{self, Files, Source};
 use crate::tell;
 
 /// What is shown of a model.
@@ -48,7 +48,8 @@ impl Facts {
 
 /// Shows a model.
 pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
-    let source = model::open(&args.model)?;
+    let files = Files::none();
+    let source = model::open(&args.model, &files)?;
     let Source::Graph(graph) = &source else {
         if args.stage.is_some() || args.dot.is_some() {
             return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from")]);
@@ -58,7 +59,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
         show(args, &Facts::of_executable(session.executable()), Ok(session.executable()));
         return Ok(());
     };
-    let options = model::options(&args.model, graph, None, false);
+    let options = model::options(&args.model, &files, false);
     if let Some(path) = &args.dot {
         let shown = match args.stage {
             Some(Stage::Import) => None,

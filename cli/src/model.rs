@@ -2,7 +2,7 @@
 //!
 //! In: paths and arguments. Out: graphs, sessions and tensors. Must not know: what is done with them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use frit::{Binding, DType, Error, Executable, Graph, Options, RunOptions, Session, Tensor, Threads};
@@ -33,21 +33,21 @@ fn one(error: Error) -> Vec<Error> {
     vec![error]
 }
 
-/// Reads a model, or sees that it is an artifact.
-pub(crate) fn open(model: &Model) -> Result<Source, Vec<Error>> {
+/// Reads a model, or sees that it is an artifact. Dimensions are bound as the arguments and the given arrays say.
+pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
     if frit::is_artifact(&model.model).map_err(one)? {
         if !model.dims.is_empty() {
             return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
         }
         return Ok(Source::Artifact);
     }
-    let graph = tell::busy("importing", || frit::import(&model.model))?;
+    let graph = tell::busy("importing", || frit::import(&model.model, &options(model, files, false).binding))?;
     Ok(Source::Graph(Box::new(graph)))
 }
 
-/// The options that the arguments and the given inputs imply.
-pub(crate) fn options(model: &Model, graph: &Graph, inputs: Option<&[Tensor]>, strict: bool) -> Options {
-    let shapes = graph.inputs().iter().zip(inputs.unwrap_or_default()).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
+/// The options that the arguments and the given arrays imply.
+pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Options {
+    let shapes = files.0.iter().filter_map(|file| Some((file.name.clone(), npy::shape(&file.data)?))).collect();
     Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, ..Options::default() }
 }
 
@@ -55,19 +55,20 @@ pub(crate) fn options(model: &Model, graph: &Graph, inputs: Option<&[Tensor]>, s
 pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
     let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
     let run = RunOptions { threads };
-    match open(model)? {
+    let files = Files::read(inputs).map_err(one)?;
+    match open(model, &files)? {
         Source::Artifact => {
             let start = Instant::now();
             let session = Session::load(&model.model, &run).map_err(one)?;
             let load = start.elapsed();
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
-            let inputs = given(inputs, &ports).map_err(one)?;
+            let inputs = given(&files, &ports).map_err(one)?;
             Ok(Ready { session, graph: None, inputs, compile: Duration::ZERO, load })
         }
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-            let inputs = given(inputs, &ports).map_err(one)?;
-            let options = options(model, &graph, inputs.as_deref(), strict);
+            let inputs = given(&files, &ports).map_err(one)?;
+            let options = options(model, &files, strict);
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
             let compile = start.elapsed();
@@ -117,22 +118,45 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|error| Error::invalid(format!("can't read '{}': {error}", path.display())).help("give the path of a .npy or .npz file"))
 }
 
-/// Inputs from files, in the order of the ports; nothing where none are given.
-pub(crate) fn given(inputs: &Inputs, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
-    let mut files = Vec::new();
-    for (name, path) in &inputs.input {
-        files.push((name.clone(), path.as_path(), read(path)?));
+/// An array that the arguments give.
+struct Given {
+    name: String,
+    path: PathBuf,
+    /// An `.npy` file.
+    data: Vec<u8>,
+}
+
+/// The arrays that the arguments give.
+pub(crate) struct Files(Vec<Given>);
+
+impl Files {
+    /// No arrays.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
     }
-    if let Some(path) = &inputs.inputs {
-        let arrays = npy::unzip(&read(path)?).map_err(|error| Error::at(error, format!("'{}'", path.display()), Vec::new()))?;
-        files.extend(arrays.into_iter().map(|(name, data)| (name, path.as_path(), data)));
+
+    /// Reads them.
+    pub(crate) fn read(inputs: &Inputs) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        for (name, path) in &inputs.input {
+            files.push(Given { name: name.clone(), path: path.clone(), data: read(path)? });
+        }
+        if let Some(path) = &inputs.inputs {
+            let arrays = npy::unzip(&read(path)?).map_err(|error| Error::at(error, format!("'{}'", path.display()), Vec::new()))?;
+            files.extend(arrays.into_iter().map(|(name, data)| Given { name, path: path.clone(), data }));
+        }
+        Ok(Self(files))
     }
-    if files.is_empty() {
+}
+
+/// The given arrays as tensors, in the order of the ports; nothing where none are given.
+pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
+    if files.0.is_empty() {
         return Ok(None);
     }
     let help = || format!("the inputs are {}", ports.iter().map(|(name, dtype)| format!("'{name}' ({dtype})")).collect::<Vec<_>>().join(", "));
     let mut slots: Vec<Option<Tensor>> = vec![None; ports.len()];
-    for (name, path, data) in &files {
+    for Given { name, path, data } in &files.0 {
         let position = name.strip_prefix("arr_").unwrap_or(name).parse().ok().filter(|at| *at < ports.len());
         let at = ports.iter().position(|(port, _)| port == name).or(position);
         let at = at.ok_or_else(|| Error::invalid(format!("the model has no input '{name}'")).help(help()))?;

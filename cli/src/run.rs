@@ -6,7 +6,7 @@ use frit::{Error, Tensor};
 use serde_json::json;
 
 use crate::args::{Compile, Device, Inputs, Precision, Run};
-use crate::model::{self, Source};
+use crate::model::{self, Files, Source};
 use crate::{draw::Draw, npy, tell};
 
 /// Runs a model.
@@ -48,20 +48,21 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
 /// Runs a model in the reference interpreter.
 fn evaluate(args: &Run) -> Result<(Vec<String>, Vec<Tensor>, std::time::Duration), Vec<Error>> {
     let start = Instant::now();
-    let Source::Graph(graph) = model::open(&args.model)? else {
+    let files = Files::read(&args.inputs).map_err(|error| vec![error])?;
+    let Source::Graph(graph) = model::open(&args.model, &files)? else {
         return Err(vec![Error::invalid("an artifact has no graph to interpret").help("give the model that it was compiled from")]);
     };
-    let (graph, inputs) = specialised(&args.model, &args.inputs, &graph)?;
+    let (graph, inputs) = specialised(&args.model, &files, &graph)?;
     let prepared = start.elapsed();
     let outputs = tell::busy("interpreting", || frit_ir::eval::run(&graph, &inputs.iter().collect::<Vec<_>>())).map_err(|error| vec![error])?;
     Ok((graph.outputs().iter().map(|(name, _)| name.clone()).collect(), outputs, prepared))
 }
 
 /// A graph with its dimensions bound, and inputs for it.
-fn specialised(model: &crate::args::Model, inputs: &Inputs, graph: &frit::Graph) -> Result<(frit::Graph, Vec<Tensor>), Vec<Error>> {
+fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -> Result<(frit::Graph, Vec<Tensor>), Vec<Error>> {
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-    let given = model::given(inputs, &ports).map_err(|error| vec![error])?;
-    let options = model::options(model, graph, given.as_deref(), false);
+    let given = model::given(files, &ports).map_err(|error| vec![error])?;
+    let options = model::options(model, files, false);
     let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
     let inputs = match given {
         Some(inputs) => inputs,
@@ -118,16 +119,17 @@ fn short(x: f64) -> String {
 
 /// Compiles a model to an artifact.
 pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
-    let Source::Graph(graph) = model::open(&args.model)? else {
+    let inputs = Inputs { input: Vec::new(), inputs: args.inputs.clone() };
+    let files = Files::read(&inputs).map_err(|error| vec![error])?;
+    let Source::Graph(graph) = model::open(&args.model, &files)? else {
         return Err(vec![Error::invalid(format!("'{}' is an artifact already", args.model.model.display())).help("give the model that it was compiled from")]);
     };
     if args.target != "native" {
         return Err(vec![Error::unsupported(format!("compiling for '{}'", args.target)).help("compile on the machine that the model is to run on")]);
     }
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-    let inputs = Inputs { input: Vec::new(), inputs: args.inputs.clone() };
-    let given = model::given(&inputs, &ports).map_err(|error| vec![error])?;
-    let options = model::options(&args.model, &graph, given.as_deref(), args.strict);
+    model::given(&files, &ports).map_err(|error| vec![error])?;
+    let options = model::options(&args.model, &files, args.strict);
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();
