@@ -24,13 +24,7 @@ fn invalid(why: impl Into<String>) -> OpError {
 /// # Errors
 /// Invalid where it is not a whole file of this kind; unsupported dtypes.
 pub(crate) fn read(bytes: &[u8], expected: Option<DType>) -> Result<Tensor, OpError> {
-    let whole = || invalid("not a whole .npy file").help("save the array with numpy.save");
-    let rest = bytes.strip_prefix(MAGIC).ok_or_else(whole)?;
-    let (version, rest) = rest.split_at_checked(2).ok_or_else(whole)?;
-    let (length, rest) = rest.split_at_checked(if version[0] == 1 { 2 } else { 4 }).ok_or_else(whole)?;
-    let length = length.iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
-    let (header, data) = rest.split_at_checked(length).ok_or_else(whole)?;
-    let header = Header::parse(std::str::from_utf8(header).map_err(|_| whole())?).ok_or_else(whole)?;
+    let (header, data) = parts(bytes).ok_or_else(|| invalid("not a whole .npy file").help("save the array with numpy.save"))?;
     let elems = checked_elems(&header.shape)?;
     let extents: Vec<i64> = if header.fortran { header.shape.iter().rev().copied().collect() } else { header.shape.clone() };
 
@@ -53,6 +47,20 @@ pub(crate) fn read(bytes: &[u8], expected: Option<DType>) -> Result<Tensor, OpEr
         Tensor::from_bytes(dtype, &extents, buffer)?
     };
     if header.fortran { transposed(&tensor) } else { Ok(tensor) }
+}
+
+/// The shape of the array in an `.npy` file, if it is one.
+pub(crate) fn shape(bytes: &[u8]) -> Option<Vec<i64>> {
+    Some(parts(bytes)?.0.shape)
+}
+
+/// The header and the data of an `.npy` file.
+fn parts(bytes: &[u8]) -> Option<(Header, &[u8])> {
+    let (version, rest) = bytes.strip_prefix(MAGIC)?.split_at_checked(2)?;
+    let (length, rest) = rest.split_at_checked(if version[0] == 1 { 2 } else { 4 })?;
+    let length = length.iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
+    let (header, data) = rest.split_at_checked(length)?;
+    Some((Header::parse(std::str::from_utf8(header).ok()?)?, data))
 }
 
 fn unknown(descr: &str) -> OpError {
@@ -212,7 +220,8 @@ pub(crate) fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, OpError> {
     let mut arrays = Vec::new();
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at).map_err(|error| whole(&error))?;
-        let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
+        let name = entry.name().map_err(|error| whole(&error))?.into_owned();
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
         let mut data = Vec::new();
         entry.read_to_end(&mut data).map_err(|error| whole(&error))?;
         arrays.push((name, data));

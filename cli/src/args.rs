@@ -1,0 +1,183 @@
+//! The arguments.
+//!
+//! In: the command line. Out: [`Args`]. Must not know: what is done with them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use frit::Stage;
+
+/// Compiles neural networks to small, fast programs and runs them.
+#[derive(Parser)]
+#[command(name = "frit", version, after_help = "Exit status: 0 done, 1 the model or the input is at fault, 2 usage, 3 a bug of Frit's.\nFRIT_LOG=debug shows what happens inside.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Runs a model or an artifact.
+    Run(Run),
+    /// Compiles a model to an artifact, one file that the run time maps.
+    Compile(Compile),
+    /// Measures how long a model takes, kernel by kernel.
+    Bench(Bench),
+    /// Shows what a model holds and what becomes of it.
+    Inspect(Inspect),
+    /// Compares the compiled model with the reference interpreter.
+    Verify(Verify),
+}
+
+/// A model and what its open dimensions are.
+#[derive(clap::Args)]
+pub(crate) struct Model {
+    /// A model file (ONNX) or an artifact; which it is, its content tells.
+    pub model: PathBuf,
+    /// Binds an open dimension.
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    pub dims: Vec<(String, i64)>,
+}
+
+/// Inputs from files. Without any they are drawn at random from a fixed seed.
+#[derive(clap::Args)]
+pub(crate) struct Inputs {
+    /// An input, by name or position (`0=x.npy`).
+    #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = pair)]
+    pub input: Vec<(String, PathBuf)>,
+    /// All inputs, by name.
+    #[arg(long, value_name = "FILE.npz", conflicts_with = "input")]
+    pub inputs: Option<PathBuf>,
+}
+
+/// What runs the model.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// Compiled code on the CPU.
+    Cpu,
+    /// Compiled code on an NVIDIA GPU.
+    Cuda,
+    /// The reference interpreter: slow and exact.
+    Eval,
+}
+
+/// What floating-point numbers are computed in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// As the model says.
+    F32,
+    /// Contractions in bfloat16.
+    Bf16,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Writes the outputs, by name, in the model's order.
+    #[arg(long, short, value_name = "FILE.npz")]
+    pub output: Option<PathBuf>,
+    /// How many threads; all by default.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// What runs it.
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: Device,
+    /// Is a node without a kernel an error?
+    #[arg(long)]
+    pub strict: bool,
+    /// What numbers are computed in.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
+    /// Prints a summary of the outputs as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Compile {
+    #[command(flatten)]
+    pub model: Model,
+    /// The file to write.
+    #[arg(long, short, value_name = "MODEL.frit")]
+    pub output: PathBuf,
+    /// Takes the shapes of the inputs from arrays.
+    #[arg(long, value_name = "FILE.npz")]
+    pub inputs: Option<PathBuf>,
+    /// The machine to compile for.
+    #[arg(long, default_value = "native")]
+    pub target: String,
+    /// Is a node without a kernel an error?
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// How many threads; all by default.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// How many runs; about a second's worth by default.
+    #[arg(long, value_name = "N")]
+    pub runs: Option<usize>,
+    /// Writes the measurements as JSON; `-` is the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub model: Model,
+    /// Shows what a stage makes of the model, as text.
+    #[arg(long, value_parser = stage, help = format!("Shows what a stage makes of the model: {}", stages()))]
+    pub stage: Option<Stage>,
+    /// Writes the graph in Graphviz's language.
+    #[arg(long, value_name = "FILE")]
+    pub dot: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long, conflicts_with = "stage")]
+    pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// How many times, with other inputs each time.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub seeds: u64,
+    /// How many threads; all by default.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn dim(text: &str) -> Result<(String, i64), String> {
+    let (name, extent) = text.rsplit_once('=').ok_or("write NAME=N")?;
+    let extent = extent.parse().ok().filter(|n| *n >= 0).ok_or_else(|| format!("'{extent}' is not an extent"))?;
+    Ok((name.to_owned(), extent))
+}
+
+fn pair(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("write NAME=FILE.npy, or POSITION=FILE.npy")?;
+    Ok((name.to_owned(), path.into()))
+}
+
+fn stage(text: &str) -> Result<Stage, String> {
+    text.parse().map_err(|_| format!("the stages are {}", stages()))
+}
+
+fn stages() -> String {
+    Stage::ALL.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,173 @@
+//! Models and their inputs.
+//!
+//! In: paths and arguments. Out: graphs, sessions and tensors. Must not know: what is done with them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use frit::{Binding, DType, Error, Executable, Graph, Options, RunOptions, Session, Tensor, Threads};
+use frit_ir::executable::Step;
+
+use crate::args::{Inputs, Model};
+use crate::draw::Draw;
+use crate::{npy, tell};
+
+/// What a file turned out to be.
+pub(crate) enum Source {
+    /// A model.
+    Graph(Box<Graph>),
+    /// An artifact.
+    Artifact,
+}
+
+/// A session, what it was made of and how long that took.
+pub(crate) struct Ready {
+    pub session: Session,
+    pub graph: Option<Box<Graph>>,
+    pub inputs: Option<Vec<Tensor>>,
+    pub compile: Duration,
+    pub load: Duration,
+}
+
+fn one(error: Error) -> Vec<Error> {
+    vec![error]
+}
+
+/// Reads a model, or sees that it is an artifact. Dimensions are bound as the arguments and the given arrays say.
+pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
+    if frit::is_artifact(&model.model).map_err(one)? {
+        if !model.dims.is_empty() {
+            return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
+        }
+        return Ok(Source::Artifact);
+    }
+    let graph = tell::busy("importing", || frit::import(&model.model, &options(model, files, false).binding))?;
+    Ok(Source::Graph(Box::new(graph)))
+}
+
+/// The options that the arguments and the given arrays imply.
+pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Options {
+    let shapes = files.0.iter().filter_map(|file| Some((file.name.clone(), npy::shape(&file.data)?))).collect();
+    Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, ..Options::default() }
+}
+
+/// Compiles a model, or loads an artifact, and reads the inputs that are given.
+pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
+    let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
+    let run = RunOptions { threads };
+    let files = Files::read(inputs).map_err(one)?;
+    match open(model, &files)? {
+        Source::Artifact => {
+            let start = Instant::now();
+            let session = Session::load(&model.model, &run).map_err(one)?;
+            let load = start.elapsed();
+            let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
+            let inputs = given(&files, &ports).map_err(one)?;
+            Ok(Ready { session, graph: None, inputs, compile: Duration::ZERO, load })
+        }
+        Source::Graph(graph) => {
+            let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
+            let inputs = given(&files, &ports).map_err(one)?;
+            let options = options(model, &files, strict);
+            let start = Instant::now();
+            let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
+            let compile = start.elapsed();
+            warn(&executable);
+            let start = Instant::now();
+            let session = Session::new(executable, &run).map_err(one)?;
+            Ok(Ready { session, graph: Some(graph), inputs, compile, load: start.elapsed() })
+        }
+    }
+}
+
+/// Says which nodes have no kernel.
+pub(crate) fn warn(executable: &Executable) {
+    let leaves = executable.leaves();
+    let left: Vec<(&[String], &str)> = leaves.iter().filter_map(|step| if let Step::Interpret { sources, why, .. } = step { Some((sources.as_slice(), why.as_str())) } else { None }).collect();
+    if left.is_empty() {
+        return;
+    }
+    tell::line(&format!("warning: {} of {} steps have no kernel and run in the reference interpreter, which is slow", left.len(), leaves.len()));
+    for (sources, why) in left.iter().take(3) {
+        tell::line(&format!("  {}: {why}", tell::names(sources)));
+    }
+    if left.len() > 3 {
+        tell::line("  .. (`frit inspect` shows them all)");
+    }
+}
+
+/// The given inputs, or drawn ones; says so if they are drawn.
+pub(crate) fn inputs(ready: &Ready, seed: u64) -> Result<Vec<Tensor>, Vec<Error>> {
+    if let Some(inputs) = &ready.inputs {
+        return Ok(inputs.clone());
+    }
+    let ports = ready.session.inputs();
+    let mut draw = Draw::new(seed);
+    let drawn = ports.iter().map(|port| {
+        let extents = port.extents.as_ref().ok_or_else(|| Error::invalid(format!("the shape of input '{}' is open", port.name)).help(format!("give it with --input {}=FILE.npy", port.name)))?;
+        draw.tensor(&port.name, port.dtype, extents)
+    });
+    let drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
+    if !drawn.is_empty() {
+        tell::line(&format!("inputs are drawn at random (seed {seed}): {}", ports.iter().zip(&drawn).map(|(port, tensor)| format!("{} {}", port.name, tensor.ty())).collect::<Vec<_>>().join(", ")));
+    }
+    Ok(drawn)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| Error::invalid(format!("can't read '{}': {error}", path.display())).help("give the path of a .npy or .npz file"))
+}
+
+/// An array that the arguments give.
+struct Given {
+    name: String,
+    path: PathBuf,
+    /// An `.npy` file.
+    data: Vec<u8>,
+}
+
+/// The arrays that the arguments give.
+pub(crate) struct Files(Vec<Given>);
+
+impl Files {
+    /// No arrays.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Reads them.
+    pub(crate) fn read(inputs: &Inputs) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        for (name, path) in &inputs.input {
+            files.push(Given { name: name.clone(), path: path.clone(), data: read(path)? });
+        }
+        if let Some(path) = &inputs.inputs {
+            let arrays = npy::unzip(&read(path)?).map_err(|error| Error::at(error, format!("'{}'", path.display()), Vec::new()))?;
+            files.extend(arrays.into_iter().map(|(name, data)| Given { name, path: path.clone(), data }));
+        }
+        Ok(Self(files))
+    }
+}
+
+/// The given arrays as tensors, in the order of the ports; nothing where none are given.
+pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
+    if files.0.is_empty() {
+        return Ok(None);
+    }
+    let help = || format!("the inputs are {}", ports.iter().map(|(name, dtype)| format!("'{name}' ({dtype})")).collect::<Vec<_>>().join(", "));
+    let mut slots: Vec<Option<Tensor>> = vec![None; ports.len()];
+    for Given { name, path, data } in &files.0 {
+        let position = name.strip_prefix("arr_").unwrap_or(name).parse().ok().filter(|at| *at < ports.len());
+        let at = ports.iter().position(|(port, _)| port == name).or(position);
+        let at = at.ok_or_else(|| Error::invalid(format!("the model has no input '{name}'")).help(help()))?;
+        let tensor = npy::read(data, Some(ports[at].1)).map_err(|error| Error::at(error, format!("'{}' of '{}'", name, path.display()), Vec::new()))?;
+        if tensor.dtype() != ports[at].1 {
+            return Err(Error::invalid(format!("input '{}' is {}, and {} is given", ports[at].0, ports[at].1, tensor.ty())).help(format!("convert the array with .astype; {}", help())));
+        }
+        if slots[at].replace(tensor).is_some() {
+            return Err(Error::invalid(format!("input '{}' is given twice", ports[at].0)));
+        }
+    }
+    let missing: Vec<&str> = slots.iter().zip(ports).filter(|(slot, _)| slot.is_none()).map(|(_, (name, _))| *name).collect();
+    if missing.is_empty() { Ok(Some(slots.into_iter().flatten().collect())) } else { Err(Error::invalid(format!("no array is given for input '{}'", missing.join("', '"))).help(help())) }
+}
