@@ -13,7 +13,7 @@ use frit_tests::compare::difference;
 use frit_tests::draw;
 
 /// Ops without samples, because tests need more than operands; each has a test of its own at the end of this file.
-const ELSEWHERE: &[&str] = &["if"];
+const ELSEWHERE: &[&str] = &["if", "fail"];
 
 type Check = fn(&Sample, &[Tensor]) -> Result<(), String>;
 
@@ -282,4 +282,29 @@ fn if_takes_the_branch_that_its_condition_names() {
         let results = frit_ir::eval::run(&graph, &[&Tensor::from_bools(&[], &[cond]), &x]).unwrap();
         assert_eq!(results, [Tensor::from_slice(&[2], &expected)]);
     }
+}
+
+#[test]
+fn fail_fails_only_where_it_runs() {
+    let source = r#"graph "if" {
+  input "cond" %0: bool[]
+  input "x" %1: f32[2]
+  %2: f32[2] = if(%0, %1) {then_branch=graph "then" {
+    input "x" %0: f32[2]
+    output "y" %0
+  }, else_branch=graph "else" {
+    input "x" %0: f32[2]
+    %1: f32[2] = fail() {message="no way", dtype=f32, extents=[[2]]}
+    output "y" %1
+  }}
+  output "y" %2
+}
+"#;
+    let graph = text::parse(source).unwrap();
+    assert_eq!(text::print(&graph), source);
+    verify(&graph).unwrap();
+    let x = Tensor::from_slice(&[2], &[10.0f32, 20.0]);
+    assert_eq!(frit_ir::eval::run(&graph, &[&Tensor::from_bools(&[], &[true]), &x]).unwrap(), [x.clone()]);
+    let error = frit_ir::eval::run(&graph, &[&Tensor::from_bools(&[], &[false]), &x]).unwrap_err();
+    assert!(error.is_invalid() && error.message.contains("no way"), "{error}");
 }
