@@ -130,7 +130,7 @@ fn show(args: &Inspect, facts: &Facts, compiled: Result<&Executable, &Vec<Error>
         }
         Err(errors) => rows.push(vec!["not compiled".to_owned(), errors.first().map(ToString::to_string).unwrap_or_default()]),
     }
-    tell::print(&tell::table(&["", ""], rows));
+    tell::print(&tell::table(&["fact", "value"], rows));
 }
 
 /// Where a step runs, what it stands for and why it has no kernel.
@@ -147,7 +147,9 @@ fn step(step: &Step) -> (&'static str, &[String], Option<&str>) {
 fn dot(graph: &Graph) -> String {
     let mut text = String::from("digraph {\n  node [shape=box, fontname=\"sans-serif\"]\n  edge [fontname=\"sans-serif\", fontsize=10]\n");
     // Writing to a string does not fail.
-    let mut add = |line: String| drop(writeln!(text, "  {line}"));
+    let mut add = |line: String| {
+        let _ = writeln!(text, "  {line}");
+    };
     for (name, v) in graph.inputs() {
         add(format!("v{} [label={:?}, shape=ellipse]", v.0, name));
     }
