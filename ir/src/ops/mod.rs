@@ -366,6 +366,7 @@ ops! {
     unique::Unique,
     compress::Compress,
     nonzero::NonZero,
+    tree_ensemble::TreeEnsemble,
     frames::Frames,
     // Images.
     grid_sample::GridSample,

@@ -14,6 +14,7 @@ mod control;
 mod image;
 mod loss;
 mod math;
+mod ml;
 mod movement;
 mod nn;
 mod quantise;
@@ -52,10 +53,13 @@ const TABLES: &[&[(&str, Handler)]] = &[
     signal::OPS,
 ];
 
+/// The other domain that is known; its ops are those of [`ml`].
+const ML: &str = "ai.onnx.ml";
+
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
-/// The names of all ops that can be imported, sorted.
+/// The names of all ops of the default domain that can be imported, sorted.
 pub fn supported() -> Vec<&'static str> {
     let mut names: Vec<&str> = TABLES.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect();
     names.sort_unstable();
@@ -70,8 +74,13 @@ pub fn decode_tensor(tensor: &wire::Tensor) -> Result<frit_ir::Tensor, OpError> 
     tensor::decode(tensor, None)
 }
 
-fn handler(name: &str) -> Option<Handler> {
-    TABLES.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)
+fn handler(domain: &str, name: &str) -> Option<Handler> {
+    let tables = match domain {
+        "" => TABLES,
+        ML => &[ml::OPS],
+        _ => &[],
+    };
+    tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)
 }
 
 /// Imports a model.
@@ -286,10 +295,10 @@ impl<'m> Importer<'m> {
         let Some(opset) = opset else {
             return Err(OpError::invalid(format!("the model imports no opset of domain '{}'", node.domain())).help("add it to the model's opset_import"));
         };
-        if !key.0.is_empty() {
-            return Err(OpError::unsupported(format!("op '{}' of domain '{}' is not supported", node.op_type(), key.0)).help("export the model with ops of ai.onnx only"));
-        }
-        let Some(handler) = handler(node.op_type()) else {
+        let Some(handler) = handler(key.0, node.op_type()) else {
+            if !key.0.is_empty() {
+                return Err(OpError::unsupported(format!("op '{}' of domain '{}' is not supported", node.op_type(), key.0)).help("export the model with ops of ai.onnx only"));
+            }
             return Err(OpError::unsupported(format!("op '{}' is not supported", node.op_type())).help("docs/onnx.md lists what is"));
         };
         let mut node = Node { builder, importer: self, scope, inputs, attributes: known, opset, outputs: node.output.len(), op: node.op_type(), wire: node, misread: RefCell::new(None) };
