@@ -228,6 +228,7 @@ impl Builder {
             return None;
         }
         let results = op.def().eval(&constants.iter().collect::<Vec<_>>()).ok()?;
+        constants.iter().for_each(Tensor::release);
         Some(results.into_iter().map(|tensor| self.constant(tensor)).collect())
     }
 

@@ -53,11 +53,17 @@ impl AlignedBytes {
     }
 }
 
+/// Memory that can be given back and comes back by itself, as pages of a mapped file do.
+pub trait Pages: Send + Sync {
+    /// Gives back the pages that lie wholly within `bytes`. They keep their contents.
+    fn release(&self, bytes: &[u8]);
+}
+
 /// Where a tensor's bytes lie.
 #[derive(Clone)]
 enum Storage {
     Owned(Arc<AlignedBytes>),
-    Shared(Bytes),
+    Shared(Bytes, Option<Arc<dyn Pages>>),
     Text(Arc<[String]>),
 }
 
@@ -113,19 +119,29 @@ impl Tensor {
         Ok(Self { dtype, extents: extents.to_vec(), storage: Storage::Owned(Arc::new(data)) })
     }
 
-    /// A tensor over bytes that somebody else owns (a mapped file, say). They are copied only if
-    /// they are not aligned to the dtype's size.
+    /// A tensor over bytes that somebody else owns (a mapped file, say). They need not be aligned.
     ///
     /// # Errors
     /// Invalid where the number of bytes is not that of the shape.
     pub fn from_shared(dtype: DType, extents: &[i64], data: Bytes) -> Result<Self, OpError> {
         Self::check_len(dtype, extents, data.len())?;
-        if (data.as_ptr() as usize).is_multiple_of(dtype.size().max(1)) {
-            return Ok(Self { dtype, extents: extents.to_vec(), storage: Storage::Shared(data) });
+        Ok(Self { dtype, extents: extents.to_vec(), storage: Storage::Shared(data, None) })
+    }
+
+    /// The same tensor, knowing whose pages its bytes are. Nothing changes where it owns them itself or knows already.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Option<Arc<dyn Pages>>) -> Self {
+        if let Storage::Shared(_, known @ None) = &mut self.storage {
+            *known = pages;
         }
-        let mut copy = AlignedBytes::zeroed(data.len())?;
-        copy.as_mut_slice().copy_from_slice(&data);
-        Self::from_bytes(dtype, extents, copy)
+        self
+    }
+
+    /// Says that the bytes won't be needed soon. Those of a mapped file need no memory until they are read again.
+    pub fn release(&self) {
+        if let Storage::Shared(data, Some(pages)) = &self.storage {
+            pages.release(data);
+        }
     }
 
     fn check_len(dtype: DType, extents: &[i64], len: usize) -> Result<(), OpError> {
@@ -245,7 +261,7 @@ impl Tensor {
     pub fn bytes(&self) -> &[u8] {
         match &self.storage {
             Storage::Owned(data) => data.as_slice(),
-            Storage::Shared(data) => data,
+            Storage::Shared(data, _) => data,
             Storage::Text(_) => &[],
         }
     }
@@ -254,14 +270,14 @@ impl Tensor {
     pub fn strings(&self) -> &[String] {
         match &self.storage {
             Storage::Text(data) => data,
-            Storage::Owned(_) | Storage::Shared(_) => &[],
+            Storage::Owned(_) | Storage::Shared(..) => &[],
         }
     }
 
     /// The elements.
     ///
     /// # Panics
-    /// Where `T` is not the tensor's dtype.
+    /// Where `T` is not the tensor's dtype, or the bytes are shared and not aligned to it. Results of a run always are.
     pub fn as_slice<T: Element>(&self) -> &[T] {
         assert_eq!(T::DTYPE, self.dtype, "the tensor holds another dtype");
         bytemuck::cast_slice(self.bytes())
@@ -283,8 +299,8 @@ impl Tensor {
     /// All elements as f64.
     pub fn f64s(&self) -> Vec<f64> {
         match self.dtype {
-            DType::F32 => self.as_slice::<f32>().iter().map(|x| f64::from(*x)).collect(),
-            DType::F64 => self.as_slice::<f64>().to_vec(),
+            DType::F32 => self.bytes().as_chunks().0.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect(),
+            DType::F64 => self.bytes().as_chunks().0.iter().map(|x| f64::from_le_bytes(*x)).collect(),
             _ => self.scalars().map(Scalar::as_f64).collect(),
         }
     }

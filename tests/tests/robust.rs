@@ -44,7 +44,7 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
 
 fn import(bytes: Vec<u8>, folder: &Path) -> Result<(), String> {
     let start = Instant::now();
-    let done = catch_unwind(|| onnx::import(Bytes::from(bytes), Some(folder), &Binding::default())).map_err(|_| "import panicked".to_owned())?;
+    let done = catch_unwind(|| onnx::import(Bytes::from(bytes), None, Some(folder), &Binding::default())).map_err(|_| "import panicked".to_owned())?;
     if start.elapsed() > LIMIT {
         return Err(format!("import took {:?}", start.elapsed()));
     }

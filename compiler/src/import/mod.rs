@@ -7,8 +7,10 @@
 pub mod onnx;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use frit_ir::tensor::Pages;
 use frit_ir::{Error, Graph};
 
 use crate::specialise::Binding;
@@ -19,12 +21,45 @@ use crate::specialise::Binding;
 /// # Errors
 /// Every complaint about the file: not readable, not a model, nodes that are wrong or not supported.
 pub fn load(path: &Path, binding: &Binding) -> Result<Graph, Vec<Error>> {
-    let bytes = map(path).map_err(|error| vec![error])?;
-    onnx::import(bytes, path.parent(), binding)
+    let Mapped { bytes, pages } = map(path).map_err(|error| vec![error])?;
+    onnx::import(bytes, Some(pages), path.parent(), binding)
+}
+
+/// A file's bytes, mapped, and how to give their pages back.
+pub(crate) struct Mapped {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    /// Their pages.
+    pub(crate) pages: Arc<dyn Pages>,
+}
+
+/// A mapping that [`Bytes`] and [`Pages`] share.
+#[derive(Clone)]
+struct Mapping(Arc<memmap2::Mmap>);
+
+impl AsRef<[u8]> for Mapping {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Pages for Mapping {
+    fn release(&self, bytes: &[u8]) {
+        let Some(offset) = (bytes.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize) else { return };
+        if offset.checked_add(bytes.len()).is_some_and(|end| end <= self.0.len()) {
+            #[allow(unsafe_code, reason = "no safe call gives mapped pages back")]
+            // SAFETY: the mapping is of a file and never written, so a page that is dropped is read from the file again
+            // when it is touched, with the same contents. The range lies within the mapping.
+            let dropped = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, bytes.len()) };
+            if let Err(error) = dropped {
+                tracing::debug!("pages of a mapped file stay in memory: {error}");
+            }
+        }
+    }
 }
 
 /// Maps a file, read-only.
-pub(crate) fn map(path: &Path) -> Result<Bytes, Error> {
+pub(crate) fn map(path: &Path) -> Result<Mapped, Error> {
     let unreadable = |error: std::io::Error| Error::invalid(format!("can't read '{}': {error}", path.display())).help("give the path of a model file");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?;
@@ -38,5 +73,6 @@ pub(crate) fn map(path: &Path) -> Result<Bytes, Error> {
     // SAFETY: the mapping is private and read-only. As with every mapped file, another process that truncates the
     // file meanwhile can end this one with a signal; nothing is written through the mapping.
     let mapping = unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)?;
-    Ok(Bytes::from_owner(mapping))
+    let mapping = Mapping(Arc::new(mapping));
+    Ok(Mapped { bytes: Bytes::from_owner(mapping.clone()), pages: Arc::new(mapping) })
 }

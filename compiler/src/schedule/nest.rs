@@ -234,7 +234,7 @@ fn map(graph: &Graph, fused: &Fused, to: ValueId) -> Built {
         let (inner, extent) = vars.pop().unwrap_or_else(|| (work.var(1), 1));
         // The innermost row is split for the grid.
         let block = block(extent);
-        let (inner, mut grid) = if block < extent {
+        let (inner, grid) = if block < extent {
             let outer = work.var(extent / block);
             let inside = work.var(block);
             ((inside, block), [vars.clone(), vec![(outer, extent / block)]].concat())
@@ -626,6 +626,7 @@ fn pack(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, wi
             }
         }
     }
+    load.tensor.release();
     let shape = [batch_offsets.len() as i64, panels, depth_offsets.len() as i64, width];
     Tensor::from_bytes(load.tensor.dtype(), &shape, data).ok()
 }

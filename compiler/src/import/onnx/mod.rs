@@ -24,10 +24,12 @@ mod signal;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use frit_ir::build::Folding;
 use frit_ir::shape::TensorType;
+use frit_ir::tensor::Pages;
 use frit_ir::{Builder, Dim, Error, Graph, OpError, Shape, ValueId};
 use frit_proto::onnx as wire;
 use prost::Message;
@@ -83,11 +85,11 @@ fn handler(domain: &str, name: &str) -> Option<Handler> {
     tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)
 }
 
-/// Imports a model.
+/// Imports a model. `pages` are those of `bytes`, where they are mapped; external data lies in `folder`.
 ///
 /// # Errors
 /// Every complaint about the model, each with the node's name.
-pub fn import(bytes: Bytes, folder: Option<&Path>, binding: &Binding) -> Result<Graph, Vec<Error>> {
+pub fn import(bytes: Bytes, pages: Option<Arc<dyn Pages>>, folder: Option<&Path>, binding: &Binding) -> Result<Graph, Vec<Error>> {
     let malformed = |why: String| vec![Error::invalid(format!("not a whole ONNX model: {why}")).help("the file may be cut off or of another format; `python -m onnx.checker` tells more")];
     let model = wire::Model::decode(bytes).map_err(|error| malformed(error.to_string()))?;
     let Some(graph) = &model.graph else { return Err(malformed("it holds no graph".into())) };
@@ -100,7 +102,7 @@ pub fn import(bytes: Bytes, folder: Option<&Path>, binding: &Binding) -> Result<
     {
         return Err(vec![Error::unsupported(format!("the model uses opset {version} of ai.onnx; known are {} to {}", OPSETS.start(), OPSETS.end())).help("convert it with onnx.version_converter")]);
     }
-    let mut importer = Importer { functions: HashMap::new(), folder, binding, errors: Vec::new(), depth: 0 };
+    let mut importer = Importer { functions: HashMap::new(), folder, pages, binding, errors: Vec::new(), depth: 0 };
     for function in &model.functions {
         importer.functions.insert((domain(function.domain()), function.name(), function.overload()), function);
     }
@@ -145,6 +147,7 @@ pub(crate) struct Scope {
 pub(crate) struct Importer<'m> {
     functions: HashMap<(&'m str, &'m str, &'m str), &'m wire::Function>,
     folder: Option<&'m Path>,
+    pages: Option<Arc<dyn Pages>>,
     binding: &'m Binding,
     errors: Vec<Error>,
     depth: usize,
@@ -216,7 +219,7 @@ impl<'m> Importer<'m> {
     fn constant(&mut self, builder: &mut Builder, name: &str, tensor: Result<frit_ir::Tensor, OpError>) -> Option<ValueId> {
         match tensor {
             Ok(tensor) => {
-                let value = builder.constant(tensor);
+                let value = builder.constant(tensor.with_pages(self.pages.clone()));
                 builder.name(value, name);
                 Some(value)
             }

@@ -4,11 +4,14 @@
 //! aligned. Every size is checked against the bytes there are before anything is allocated.
 
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use frit_ir::tensor::checked_elems;
+use frit_ir::tensor::{Pages, checked_elems};
 use frit_ir::{DType, OpError, Scalar, Tensor};
 use frit_proto::onnx as wire;
+
+use crate::import::Mapped;
 
 /// The dtype that ONNX numbers so.
 pub(super) fn dtype(number: i32) -> Result<DType, OpError> {
@@ -55,8 +58,8 @@ pub(super) fn decode(tensor: &wire::Tensor, folder: Option<&Path>) -> Result<Ten
         return Tensor::from_strings(&tensor.dims, strings);
     }
     if tensor.data_location() == 1 {
-        let bytes = external(tensor, folder, packed_len(elems, dtype))?;
-        return raw(dtype, &tensor.dims, elems, bytes);
+        let (bytes, pages) = external(tensor, folder, packed_len(elems, dtype))?;
+        return Ok(raw(dtype, &tensor.dims, elems, bytes)?.with_pages(pages));
     }
     if let Some(bytes) = &tensor.raw_data {
         return raw(dtype, &tensor.dims, elems, bytes.clone());
@@ -130,8 +133,8 @@ fn raw(dtype: DType, extents: &[i64], elems: usize, bytes: Bytes) -> Result<Tens
     Tensor::from_shared(dtype, extents, Bytes::from(spread))
 }
 
-/// The bytes of external data, mapped.
-fn external(tensor: &wire::Tensor, folder: Option<&Path>, expected: usize) -> Result<Bytes, OpError> {
+/// The bytes of external data, mapped, and their pages.
+fn external(tensor: &wire::Tensor, folder: Option<&Path>, expected: usize) -> Result<(Bytes, Option<Arc<dyn Pages>>), OpError> {
     let key = |name: &str| tensor.external_data.iter().find(|entry| entry.key() == name).map(|entry| entry.value());
     let location = key("location").ok_or_else(|| OpError::invalid("external data without a location"))?;
     let number = |name: &str| key(name).map(|text| text.parse::<usize>().map_err(|_| OpError::invalid(format!("{name} '{text}' of external data is not a number")))).transpose();
@@ -148,13 +151,13 @@ fn external(tensor: &wire::Tensor, folder: Option<&Path>, expected: usize) -> Re
         return Err(leaves("leaves the model's folder through a link"));
     }
     if expected == 0 {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), None));
     }
-    let all = crate::import::map(&real).map_err(|error| leaves(&format!("can't be read: {}", error.message)))?;
+    let Mapped { bytes: all, pages } = crate::import::map(&real).map_err(|error| leaves(&format!("can't be read: {}", error.message)))?;
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
     let end = offset.checked_add(length.unwrap_or(all.len().saturating_sub(offset))).filter(|end| *end <= all.len());
     match end {
-        Some(end) if offset <= end => Ok(all.slice(offset..end)),
+        Some(end) if offset <= end => Ok((all.slice(offset..end), Some(pages))),
         _ => Err(leaves(&format!("ends before byte {}", offset.saturating_add(expected)))),
     }
 }
