@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use frit::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use miette::Diagnostic;
@@ -118,11 +118,12 @@ pub(crate) fn busy<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
 
 /// A table; columns whose heading begins with `>` are aligned to the right.
 pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let terminal = std::io::stdout().is_terminal();
+    let line = if terminal { '─' } else { '-' };
+    let style = TableStyle::new().header_separator(LineStyle::none().fill(line).junction(line));
+    let arrangement = if terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
-        table.load_style(presets::ASCII_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-    }
+    table.load_style(style).set_content_arrangement(arrangement);
     table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
     for row in rows {
         table.add_row(row);
