@@ -61,11 +61,14 @@ const ML: &str = "ai.onnx.ml";
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
-/// The names of all ops of the default domain that can be imported, sorted.
-pub fn supported() -> Vec<&'static str> {
-    let mut names: Vec<&str> = TABLES.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect();
-    names.sort_unstable();
-    names
+/// The ops that can be imported: domains, each with the names of its ops, sorted.
+pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
+    let names = |tables: &[&[(&'static str, Handler)]]| {
+        let mut names: Vec<&str> = tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect();
+        names.sort_unstable();
+        names
+    };
+    vec![("ai.onnx", names(TABLES)), (ML, names(&[ml::OPS]))]
 }
 
 /// Decodes a tensor that lies in a file of its own (ONNX's test data).
