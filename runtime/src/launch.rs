@@ -61,7 +61,8 @@ impl Kernels {
             // or output with at least the bytes that the kernel touches, and that none that is written is an input or a
             // constant. The frame is borrowed for the whole launch, so nobody else touches the arena and the outputs.
             // Scratch is the worker's own: worker numbers of calls at the same time differ. Ranges don't overlap, and the
-            // compiler makes different grid points write to different places.
+            // compiler makes different grid points write to different places, but for points of overlapping blocks, which write
+            // the same bits.
             unsafe { entry(own.as_ptr(), range.start, range.end) };
         });
         Ok(())

@@ -421,12 +421,13 @@ impl<S: Sink> Fuser<'_, S> {
     }
 
     fn worth_inlining(&self, nest: &Compute, fused: &Fused, places: &[usize]) -> bool {
-        let loads: Vec<(bool, usize)> = nest
+        // Whether each load of it is guarded.
+        let loads: Vec<bool> = nest
             .exprs
             .nodes()
             .iter()
             .filter_map(|(expr, _)| match expr {
-                Expr::Load { source, guard, .. } if places.contains(&(source.0 as usize)) => Some((guard.is_some(), 1)),
+                Expr::Load { source, guard, .. } if places.contains(&(source.0 as usize)) => Some(guard.is_some()),
                 _ => None,
             })
             .collect();
@@ -442,7 +443,7 @@ impl<S: Sink> Fuser<'_, S> {
         if movement && !guarded {
             return true;
         }
-        if loads.iter().any(|(guarded, _)| *guarded) {
+        if loads.contains(&true) {
             return false;
         }
         let points: i64 = nest.extents.iter().chain(&nest.reduce).product();
@@ -481,14 +482,10 @@ impl<S: Sink> Fuser<'_, S> {
                 fused.shape = transpose.perm.iter().map(|k| host.shape[*k]).collect();
             }
             _ => {
-                let host_nodes = host.root;
-                let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, host_nodes);
-                let root = {
-                    let mut copy = nest.exprs.clone();
-                    let cast = copy.cast(nest.dtype, nest.value);
-                    (copy, cast)
-                };
-                let result = translate(&root.0, &[Some(root.1)], &mut exprs, &host.axes, None, &mut inline);
+                let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, host.root);
+                let mut from = nest.exprs.clone();
+                let value = from.cast(nest.dtype, nest.value);
+                let result = translate(&from, &[Some(value)], &mut exprs, &host.axes, None, &mut inline);
                 fused.epilogue = result[0];
             }
         }

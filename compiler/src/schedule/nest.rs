@@ -267,20 +267,16 @@ fn map(graph: &Graph, fused: &Fused, to: ValueId) -> Built {
     unreachable!("a group of one axis needs no division")
 }
 
-/// The loads of an expression: place and flat index.
-fn loads(exprs: &Exprs, root: ExprId) -> Vec<(ExprId, bool)> {
+/// How far each load of an expression moves with a variable, if all move evenly.
+fn strides(exprs: &Exprs, root: ExprId, var: Var) -> Option<Vec<i64>> {
     exprs
         .reachable(&[root])
         .into_iter()
         .filter_map(|id| match exprs.get(id) {
-            Expr::Load { index, guard, .. } => Some((index[0], guard.is_some())),
+            Expr::Load { index, .. } => Some(Affine::of(exprs, index[0]).map(|form| form.coefficient(var))),
             _ => None,
         })
         .collect()
-}
-
-fn strides(exprs: &Exprs, root: ExprId, var: Var) -> Option<Vec<i64>> {
-    loads(exprs, root).into_iter().map(|(index, _)| Affine::of(exprs, index).map(|form| form.coefficient(var))).collect()
 }
 
 fn identity(work: &mut Work<'_>, combine: Combine, dtype: DType) -> ExprId {

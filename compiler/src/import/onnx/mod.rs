@@ -177,8 +177,11 @@ pub(crate) struct Importer<'m> {
     depth: usize,
 }
 
-/// Graphs and functions nest no deeper than this.
+/// Functions nest no deeper than this.
 const MAX_DEPTH: usize = 64;
+
+/// Subgraphs nest no deeper than this: each level of a loop is inferred several times.
+const MAX_SUBGRAPHS: usize = 12;
 
 impl<'m> Importer<'m> {
     /// Adds the main graph: its inputs, then its body.
@@ -374,8 +377,8 @@ impl<'m> Importer<'m> {
     /// its first complaint) whose inputs are its own, then the captures, which all of
     /// them share in one order. Constants from outside are copied in (they share their bytes).
     fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
-        if self.depth >= MAX_DEPTH {
-            return Err(OpError::invalid(format!("subgraphs nest deeper than {MAX_DEPTH}")));
+        if self.depth >= MAX_SUBGRAPHS {
+            return Err(OpError::invalid(format!("subgraphs nest deeper than {MAX_SUBGRAPHS}")));
         }
         let mut free = Vec::new();
         for graph in graphs {
