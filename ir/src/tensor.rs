@@ -54,7 +54,7 @@ impl AlignedBytes {
 }
 
 /// Memory that can be given back and comes back by itself, as pages of a mapped file do.
-pub trait Pages: Send + Sync {
+pub trait Pages: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe {
     /// Gives back the pages that lie wholly within `bytes`. They keep their contents.
     fn release(&self, bytes: &[u8]);
 }
