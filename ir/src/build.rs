@@ -221,6 +221,10 @@ impl Builder {
             return None;
         }
         let given: usize = constants.iter().map(Tensor::elems).sum();
+        // A large transposed constant would be held twice; whoever reads it can read it in the other order.
+        if matches!(op, Op::Transpose(_)) && given > MAX_FOLDED {
+            return None;
+        }
         let limit = MAX_FOLDED.max(given.saturating_mul(4));
         let args: Vec<Arg<'_>> = inputs.iter().zip(&constants).map(|(v, tensor)| Arg { ty: self.graph.ty(*v), value: Some(tensor) }).collect();
         let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= limit);

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::OpError;
 use crate::expr::{ExprId, Exprs, Source, Var, evaluate};
 use crate::scalar::{Binary, Scalar};
-use crate::tensor::{Tensor, checked_elems};
+use crate::tensor::{AlignedBytes, Tensor, checked_elems, write};
 
 /// How the values along the reduction axes become one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -102,12 +102,13 @@ impl Compute {
         let accumulated = self.exprs.dtype(self.value);
         let wide = if accumulated.is_float() { DType::F64 } else { accumulated };
         let points = checked_elems(&self.reduce)?;
-        let mut result = Vec::with_capacity(elems);
+        let mut data = AlignedBytes::zeroed(elems.checked_mul(self.dtype.size()).ok_or_else(|| OpError::invalid("a result has more bytes than memory can hold"))?)?;
+        let result = data.as_mut_slice();
         let rank = self.extents.len();
         let mut at = vec![0i64; rank + self.reduce.len()];
         let all: Vec<i64> = self.extents.iter().chain(&self.reduce).copied().collect();
         let mut outside = None;
-        for _ in 0..elems {
+        for out in 0..elems {
             let mut sum = self.combine.identity(wide);
             for _ in 0..points {
                 evaluate(
@@ -125,13 +126,13 @@ impl Compute {
                 sum = if self.reduce.is_empty() { value } else { self.combine.op().apply(sum, value, wide) };
                 advance(&mut at[rank..], &all[rank..]);
             }
-            result.push(sum);
+            write(result, out, self.dtype, sum);
             advance(&mut at[..rank], &all[..rank]);
         }
         if let Some((Source(source), index)) = outside {
             return Err(OpError::invalid(format!("index {index:?} lies outside operand {source} of shape {:?}", inputs[source as usize].extents())));
         }
-        Tensor::from_scalars(self.dtype, &self.extents, result)
+        Tensor::from_bytes(self.dtype, &self.extents, data)
     }
 }
 

@@ -26,11 +26,23 @@ pub(super) fn legalise(graph: &Graph) -> Result<Graph, Error> {
 
 /// Rewrites the nodes whose form is not the one that is scheduled.
 fn simplify(graph: &Graph) -> Result<Graph, Error> {
-    let mut builder = Builder::new(graph.name.clone());
+    let mut builder = Builder::new(graph.name.clone()).folding(Folding::Early);
+    let uses = graph.uses();
     let mut map: BTreeMap<ValueId, ValueId> = graph.inputs().iter().map(|(name, v)| (*v, builder.input(name.clone(), graph.ty(*v).clone()))).collect();
     for (_, node) in graph.nodes() {
         builder.set_origins(node.origins.clone());
         let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
+        // Products pack a transposed constant from the original; for other users it is transposed now rather than in every run.
+        let packed = node.outputs.iter().all(|v| uses[v.0 as usize].iter().all(|user| matches!(graph.node(*user).op, Op::MatMul(_))));
+        let transposed = match (&node.op, operands.first().and_then(|v| builder.as_constant(*v))) {
+            (Op::Transpose(_), Some(tensor)) if !packed => Some(node.op.def().eval(&[tensor]).map_err(|error| builder.locate(error, &node.op, &operands))?),
+            _ => None,
+        };
+        if let (Some(tensors), [from]) = (transposed, node.outputs.as_slice()) {
+            let constants: Vec<ValueId> = tensors.into_iter().map(|tensor| builder.constant(tensor)).collect();
+            map.insert(*from, constants[0]);
+            continue;
+        }
         let outputs = simple(&mut builder, &node.op, &operands).map_err(|error| builder.locate(error, &node.op, &operands))?;
         for (from, to) in node.outputs.iter().zip(outputs) {
             if let Some(name) = &graph.value(*from).name {
