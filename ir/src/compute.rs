@@ -94,7 +94,7 @@ impl Compute {
     /// Runs the nest point by point, accumulating float sums and products in f64.
     ///
     /// # Errors
-    /// A bug where an index lies outside an operand; unsupported where memory runs out.
+    /// Invalid where an index lies outside an operand; unsupported where memory runs out.
     pub fn run(&self, inputs: &[&Tensor]) -> Result<Tensor, OpError> {
         let elems = checked_elems(&self.extents)?;
         let order = self.exprs.reachable(&[self.value]);

@@ -175,7 +175,7 @@ fn carrier(dtype: DType) -> Result<Type, Error> {
         DType::I8 | DType::I16 | DType::I32 | DType::U8 | DType::U16 | DType::U32 => I32,
         DType::I64 | DType::U64 => I64,
         DType::Bool => I8,
-        _ => return Err(Error::unsupported(format!("no machine code is made for dtype {dtype} yet"))),
+        _ => return Err(Error::unsupported(format!("no machine code is made for dtype {dtype}"))),
     })
 }
 
