@@ -22,6 +22,7 @@ const ROWS: usize = 20;
 struct Row<'e> {
     name: &'e str,
     sources: &'e [String],
+    rules: &'e [String],
     placement: &'static str,
     why: Option<&'e str>,
     ms: f64,
@@ -33,12 +34,12 @@ impl<'e> Row<'e> {
     fn new(executable: &'e Executable, step: &'e Step, timing: Timing) -> Option<Self> {
         let ms = timing.ns as f64 / 1e6;
         match step {
-            Step::Launch { kernel, sources, .. } => {
+            Step::Launch { kernel, sources, rules, .. } => {
                 let code = &executable.kernels[*kernel as usize];
-                Some(Row { name: &code.name, sources, placement: "compiled", why: None, ms, flops: code.flops * timing.calls, bytes: code.bytes * timing.calls })
+                Some(Row { name: &code.name, sources, rules, placement: "compiled", why: None, ms, flops: code.flops * timing.calls, bytes: code.bytes * timing.calls })
             }
-            Step::Interpret { sources, why, .. } => Some(Row { name: "interpreted", sources, placement: "interpreted", why: Some(why), ms, flops: 0, bytes: 0 }),
-            Step::Copy { .. } => Some(Row { name: "copy", sources: &[], placement: "run time", why: None, ms, flops: 0, bytes: 0 }),
+            Step::Interpret { sources, why, .. } => Some(Row { name: "interpreted", sources, rules: &[], placement: "interpreted", why: Some(why), ms, flops: 0, bytes: 0 }),
+            Step::Copy { .. } => Some(Row { name: "copy", sources: &[], rules: &[], placement: "run time", why: None, ms, flops: 0, bytes: 0 }),
             Step::If { .. } | Step::Loop { .. } => None,
         }
     }
@@ -50,7 +51,7 @@ impl<'e> Row<'e> {
 
     fn json(&self) -> Value {
         json!({
-            "name": self.name, "source_nodes": self.sources, "rules": [], "ms": self.ms, "flops": self.flops, "bytes": self.bytes,
+            "name": self.name, "source_nodes": self.sources, "rules": self.rules, "ms": self.ms, "flops": self.flops, "bytes": self.bytes,
             "gflops": self.rate(self.flops), "gbps": self.rate(self.bytes), "placement": self.placement, "why": self.why,
         })
     }

@@ -63,7 +63,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
     if let Some(path) = &args.dot {
         let shown = match args.stage {
             Some(Stage::Import) => None,
-            _ => frit_compiler::specialise::specialise(graph, &options.binding).ok().and_then(|graph| frit_compiler::rewrite::rewrite(&graph).ok()),
+            _ => frit_compiler::pipeline::rewritten(graph, &options).ok().map(|(graph, _)| graph),
         };
         std::fs::write(path, dot(shown.as_ref().unwrap_or(graph))).map_err(|error| vec![Error::invalid(format!("can't write '{}': {error}", path.display()))])?;
         tell::line(&format!("wrote '{}'; `dot -Tsvg` draws it", path.display()));

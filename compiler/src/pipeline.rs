@@ -12,7 +12,7 @@ use frit_ir::vector::Target;
 use frit_ir::{Error, text};
 
 use crate::lower::{self, clif};
-use crate::rewrite::rewrite;
+use crate::rewrite::{self, Report, rewrite};
 use crate::schedule::{Schedule, schedule};
 use crate::specialise::{Binding, specialise};
 
@@ -70,6 +70,8 @@ pub struct Options {
     pub binding: Binding,
     /// What code is made for.
     pub target: Target,
+    /// How it is rewritten.
+    pub rewrite: rewrite::Options,
     /// Is it an error if an op is left to the reference interpreter?
     pub strict: bool,
 }
@@ -77,7 +79,7 @@ pub struct Options {
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: clif::host_target(), strict: false }
+        Self { binding: Binding::default(), target: clif::host_target(), rewrite: rewrite::Options::default(), strict: false }
     }
 }
 
@@ -92,13 +94,18 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }
 
-fn rewritten(graph: &Graph, options: &Options) -> Result<Graph, Vec<Error>> {
+/// A graph after the rewrite stage, and what rewriting did.
+///
+/// # Errors
+/// As [`compile`].
+pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    tracing::info_span!("rewrite").in_scope(|| rewrite(&graph)).map_err(|error| vec![error])
+    tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])
 }
 
 fn scheduled(graph: &Graph, options: &Options) -> Result<Schedule, Vec<Error>> {
-    let graph = rewritten(graph, options)?;
+    let (graph, report) = rewritten(graph, options)?;
+    tracing::debug!(?report, "rewritten");
     let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.target, &lower::supported)).map_err(|error| vec![error])?;
     if options.strict {
         let mut errors = Vec::new();
@@ -132,7 +139,7 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
     Ok(match stage {
         Stage::Import => text::summarise(graph),
         Stage::Specialise => text::summarise(&specialise(graph, &options.binding)?),
-        Stage::Rewrite => text::summarise(&rewritten(graph, options)?),
+        Stage::Rewrite => text::summarise(&rewritten(graph, options)?.0),
         Stage::Schedule => scheduled(graph, options)?.to_string(),
         Stage::Lower | Stage::Run => {
             let schedule = scheduled(graph, options)?;

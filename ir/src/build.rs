@@ -247,7 +247,7 @@ impl Builder {
         }
         let saved = std::mem::take(&mut self.origins);
         for node in &graph.nodes {
-            self.origins.clone_from(if node.origins.is_empty() { &saved } else { &node.origins });
+            self.origins.clone_from(if node.origins.nodes.is_empty() { &saved } else { &node.origins });
             let operands = Self::mapped(&map, &node.inputs)?;
             let outputs = self.apply_all(node.op.clone(), &operands).map_err(|error| self.locate(error, &node.op, &operands))?;
             for (from, to) in node.outputs.iter().zip(outputs) {
@@ -280,5 +280,5 @@ impl Builder {
 
 /// One origin, as nodes carry them.
 pub fn origin(name: impl Into<String>, op: impl Into<String>, opset: impl Into<String>) -> Origins {
-    vec![Arc::new(crate::graph::Origin { name: name.into(), op: op.into(), opset: opset.into() })]
+    Origins { nodes: vec![Arc::new(crate::graph::Origin { name: name.into(), op: op.into(), opset: opset.into() })], rules: Vec::new() }
 }

@@ -98,6 +98,8 @@ pub enum Step {
         operands: Vec<Operand>,
         /// Names of the source nodes it stands for.
         sources: Vec<String>,
+        /// Names of the rewrites that made it.
+        rules: Vec<String>,
     },
     /// Runs a one-node graph in the reference interpreter.
     Interpret {

@@ -40,8 +40,29 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// The source nodes that a node stands for.
-pub type Origins = Vec<Arc<Origin>>;
+/// Where a node came from: the source nodes that it stands for (as which this dereferences), and the rewrites that made it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Origins {
+    /// Source nodes, each once.
+    pub nodes: Vec<Arc<Origin>>,
+    /// Names of rewrites, in the order in which they were applied.
+    pub rules: Vec<Arc<str>>,
+}
+
+impl Origins {
+    /// Takes in what another node stands for.
+    pub fn add(&mut self, other: &Origins) {
+        self.nodes.extend(other.nodes.iter().filter(|node| !self.nodes.contains(node)).cloned().collect::<Vec<_>>());
+        self.rules.extend(other.rules.iter().filter(|rule| !self.rules.contains(rule)).cloned().collect::<Vec<_>>());
+    }
+}
+
+impl std::ops::Deref for Origins {
+    type Target = [Arc<Origin>];
+    fn deref(&self) -> &[Arc<Origin>] {
+        &self.nodes
+    }
+}
 
 /// An application of an op.
 #[derive(Clone, PartialEq, Debug)]

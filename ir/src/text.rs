@@ -16,7 +16,7 @@
 //!
 //! A value is `%` and its number, then the name that the user knows it by, if it has one, then its type. An input's
 //! value goes by the input's name unless `as "other"` or `as _` (no name) follows. After `@` stand a source node's
-//! name, op and op set. Attributes are integers (`3`), floats (`3.0`, `inf`, `nan`, other NaNs as
+//! name, op and op set; after `~` the name of a rewrite. Attributes are integers (`3`), floats (`3.0`, `inf`, `nan`, other NaNs as
 //! `nan(0x7ff8000000000001)`), `true`, `false`, `"text"`, dtypes, lists, graphs, and tensors: dtype and extents, then
 //! either the elements or `x"` and the bytes (little-endian) in hexadecimal. `//` begins a comment.
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::{Graph, Node, NodeId, Origin, Producer, Value, ValueId};
+use crate::graph::{Graph, Node, NodeId, Origin, Origins, Producer, Value, ValueId};
 use crate::ops::{Attr, Op};
 use crate::scalar::Scalar;
 use crate::shape::{Dim, Shape, TensorType};
@@ -148,8 +148,11 @@ impl Printer {
             }
             self.out.push('}');
         }
-        for origin in &node.origins {
+        for origin in &node.origins.nodes {
             self.put(format_args!(" @{:?} {:?} {:?}", origin.name, origin.op, origin.opset));
+        }
+        for rule in &node.origins.rules {
+            self.put(format_args!(" ~{rule:?}"));
         }
     }
 
@@ -579,9 +582,12 @@ impl<'t> Parser<'t> {
         if let Some(unknown) = attrs.keys().next() {
             return Err(self.error(start, format!("op '{name}' has no attribute '{unknown}'")));
         }
-        let mut origins = Vec::new();
+        let mut origins = Origins::default();
         while self.accept("@") {
-            origins.push(Arc::new(Origin { name: self.string()?, op: self.string()?, opset: self.string()? }));
+            origins.nodes.push(Arc::new(Origin { name: self.string()?, op: self.string()?, opset: self.string()? }));
+        }
+        while self.accept("~") {
+            origins.rules.push(self.string()?.into());
         }
         for (value, (at, what)) in outputs.iter().zip(made) {
             self.define(at, values, *value, what)?;
@@ -748,13 +754,16 @@ mod tests {
     fn names_origins_and_order_come_back() {
         let mut b = Builder::new("a \"graph\"\n");
         let x = b.input("x", TensorType::ranked(DType::F32, vec!["batch".into(), 3.into()]));
-        b.set_origins([origin("first \\ \u{1f600}", "MatMul", "ai.onnx 17"), origin("", "", "")].concat());
+        let mut origins = origin("first \\ \u{1f600}", "MatMul", "ai.onnx 17");
+        origins.add(&origin("", "", ""));
+        origins.rules = vec!["a rule".into(), "another".into()];
+        b.set_origins(origins);
         let w = b.constant(Tensor::from_slice(&[3, 2], &[1.0f32, -0.0, 0.1, f32::NAN, f32::INFINITY, 1e-40]));
         b.name(w, "w");
         let y = b.apply(MatMul {}, &[x, w]).unwrap();
         let late = b.input("late", TensorType::new(DType::F32, Shape::Unranked));
         b.name(late, "another name");
-        b.set_origins(Vec::new());
+        b.set_origins(Origins::default());
         let sum = b.apply(Add {}, &[y, late]).unwrap();
         b.refine(sum, TensorType::ranked(DType::F32, vec!["batch".into(), 2.into()]));
         b.output("y", sum);

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use frit_compiler::import;
-use frit_compiler::pipeline::{Options, Stage, compile, dump};
-use frit_compiler::rewrite::rewrite;
+use frit_compiler::pipeline::{rewritten, Options, Stage, compile, dump};
 use frit_compiler::specialise::{Binding, specialise};
 use frit_ir::ops::{Domain, Tolerance};
 use frit_ir::vector::Target;
@@ -68,7 +67,7 @@ fn run(stage: Stage) {
     for golden in cases(&format!("{number}-{stage}")).unwrap_or_else(|error| panic!("{error}")) {
         let done = setup(&golden).and_then(|setup| {
             executes_alike(&setup, stage)?;
-            let options = Options { binding: setup.binding, target: target(), strict: false };
+            let options = Options { binding: setup.binding, target: target(), ..Options::default() };
             golden.check(&dump(&setup.graph, &options, stage).map_err(|errors| words(&errors))?)
         });
         if let Err(why) = done {
@@ -84,7 +83,7 @@ fn execute(setup: &Setup, stage: Stage, inputs: &[Tensor]) -> Result<Vec<Tensor>
     let graph = match stage {
         Stage::Import => setup.graph.clone(),
         Stage::Specialise => specialised()?,
-        Stage::Rewrite => rewrite(&specialised()?).map_err(|error| error.to_string())?,
+        Stage::Rewrite => rewritten(&setup.graph, &Options { binding: setup.binding.clone(), ..Options::default() }).map_err(|errors| words(&errors))?.0,
         Stage::Schedule | Stage::Lower | Stage::Run => {
             let options = Options { binding: setup.binding.clone(), ..Options::default() };
             let executable = compile(&setup.graph, &options).map_err(|errors| words(&errors))?;

@@ -12,7 +12,7 @@ use frit_ir::scalar::Scalar;
 use frit_ir::shape::axis;
 use frit_ir::{Builder, Error, Op, OpError, TensorType};
 
-use crate::rewrite::rewrite;
+use crate::rewrite::tidy::tidy;
 use crate::specialise::rebuild;
 
 /// Legalises a graph.
@@ -21,7 +21,7 @@ use crate::specialise::rebuild;
 /// A bug where a composite does not expand.
 pub(super) fn legalise(graph: &Graph) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    rewrite(&simplify(&rebuild(graph, &types, Folding::All)?)?)
+    tidy(&simplify(&rebuild(graph, &types, Folding::All)?)?)
 }
 
 /// Rewrites the nodes whose form is not the one that is scheduled.
@@ -74,7 +74,7 @@ fn simple(b: &mut Builder, op: &Op, operands: &[ValueId]) -> Result<Vec<ValueId>
 }
 
 fn inner(graph: &Graph) -> Result<Graph, OpError> {
-    Ok(rewrite(&simplify(graph)?)?)
+    Ok(tidy(&simplify(graph)?)?)
 }
 
 /// A scan over first axes from the start, whatever the axes and directions were.

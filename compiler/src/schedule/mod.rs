@@ -97,7 +97,7 @@ fn print_steps(f: &mut std::fmt::Formatter<'_>, steps: &[Step], kernels: &[Kerne
     let indent = "  ".repeat(depth);
     for step in steps {
         match step {
-            Step::Launch { kernel, operands, sources } => writeln!(f, "{indent}launch {}({}) @ {}", kernels[*kernel as usize].name, list(operands), sources.join(", "))?,
+            Step::Launch { kernel, operands, sources, rules } => writeln!(f, "{indent}launch {}({}) @ {}{}", kernels[*kernel as usize].name, list(operands), sources.join(", "), if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) })?,
             Step::Interpret { inputs, outputs, sources, why, .. } => writeln!(f, "{indent}interpret ({}) -> ({}) @ {}: {why}", list(inputs), list(outputs), sources.join(", "))?,
             Step::Copy { from, to } => writeln!(f, "{indent}copy {:?} to {:?}", from.slot, to.slot)?,
             Step::If { cond, then_steps, else_steps } => {
@@ -301,7 +301,7 @@ impl Planner<'_> {
                 }
             })
             .collect();
-        self.push(Step::Launch { kernel, operands, sources: sources(graph, nodes) });
+        self.push(Step::Launch { kernel, operands, sources: sources(graph, nodes), rules: rules(graph, nodes) });
     }
 
     /// Copies a value to a place.
@@ -439,9 +439,20 @@ impl Planner<'_> {
 /// Names of the source nodes of nodes, each once.
 fn sources(graph: &Graph, nodes: &BTreeSet<NodeId>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for origin in nodes.iter().flat_map(|id| &graph.node(*id).origins) {
+    for origin in nodes.iter().flat_map(|id| &graph.node(*id).origins.nodes) {
         if !names.contains(&origin.name) {
             names.push(origin.name.clone());
+        }
+    }
+    names
+}
+
+/// Names of the rewrites that made nodes, each once.
+fn rules(graph: &Graph, nodes: &BTreeSet<NodeId>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in nodes.iter().flat_map(|id| &graph.node(*id).origins.rules) {
+        if !names.iter().any(|name| **name == **rule) {
+            names.push(rule.to_string());
         }
     }
     names

@@ -66,7 +66,7 @@ pub(crate) fn add(ty: &str, a: Operand, b: Operand, c: Operand) -> Step {
 pub(crate) fn two_launches(n: i64) -> Executable {
     let param = |written| Param { dtype: DType::F32, elems: n as u64, written };
     let at = |slot| operand(slot, DType::F32, &[n]);
-    let launch = |operands| Step::Launch { kernel: 0, operands, sources: vec!["plus".to_owned()] };
+    let launch = |operands| Step::Launch { kernel: 0, operands, sources: vec!["plus".to_owned()], rules: Vec::new() };
     let weights: Vec<f32> = (0..n).map(|i| i as f32 * 0.5).collect();
     Executable {
         inputs: vec![port("x", DType::F32, Some(&[n]))],

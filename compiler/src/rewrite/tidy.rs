@@ -1,19 +1,20 @@
-//! Stage 3: a graph becomes a cheaper equal graph.
+//! A graph without dead nodes, with common subexpressions shared and without movement that undoes itself.
 //!
-//! In: a specialised graph. Out: the same program without dead nodes, with common subexpressions shared and with movement
-//! that undoes itself removed. Must not know: loops, devices.
+//! In: a graph that was just expanded. Out: an equal graph. Must not know: rules, loops, devices.
 
 use std::collections::{BTreeMap, HashMap};
 
 use frit_ir::graph::{Graph, Node, ValueId};
-use frit_ir::ops::{Attr, reshape::Reshape, transpose::Transpose};
+use frit_ir::ops::{reshape::Reshape, transpose::Transpose};
 use frit_ir::{Builder, Error, Op};
 
-/// Rewrites a graph.
+use super::language::key;
+
+/// Tidies a graph.
 ///
 /// # Errors
-/// A bug where a rewritten node no longer fits its operands.
-pub fn rewrite(graph: &Graph) -> Result<Graph, Error> {
+/// A bug where a node no longer fits its operands.
+pub(crate) fn tidy(graph: &Graph) -> Result<Graph, Error> {
     let live = live(graph);
     let mut builder = Builder::new(graph.name.clone());
     let mut map: BTreeMap<ValueId, ValueId> = BTreeMap::new();
@@ -44,12 +45,12 @@ pub fn rewrite(graph: &Graph) -> Result<Graph, Error> {
     }
     let done = builder.finish();
     // Removing movement can leave its source unused.
-    if self::live(&done).iter().all(|live| *live) { Ok(done) } else { rewrite(&done) }
+    if self::live(&done).iter().all(|live| *live) { Ok(done) } else { tidy(&done) }
 }
 
 /// Adds a node unless an equal one is there.
 fn add(builder: &mut Builder, known: &mut HashMap<String, Vec<ValueId>>, op: &Op, operands: &[ValueId]) -> Result<Vec<ValueId>, Error> {
-    let key = if op.def().deterministic() { key(op, operands) } else { None };
+    let key = if op.def().deterministic() { key(op).map(|key| format!("{key}{operands:?}")) } else { None };
     if let Some(outputs) = key.as_ref().and_then(|key| known.get(key)) {
         return Ok(outputs.clone());
     }
@@ -60,22 +61,8 @@ fn add(builder: &mut Builder, known: &mut HashMap<String, Vec<ValueId>>, op: &Op
     Ok(outputs)
 }
 
-/// Two nodes with one key are equal. Ops with subgraphs have none. Large tensors are told apart by where they lie.
-fn key(op: &Op, operands: &[ValueId]) -> Option<String> {
-    let mut key = format!("{}{operands:?}", op.name());
-    for (name, attr) in op.def().attrs() {
-        key += &match attr {
-            Attr::Graph(_) => return None,
-            Attr::Tensor(tensor) if tensor.elems() > 64 || !tensor.strings().is_empty() => format!(" {name}={:x}:{}", tensor.address(), tensor.ty()),
-            Attr::Tensor(tensor) => format!(" {name}={}:{:?}", tensor.ty(), tensor.bytes()),
-            other => format!(" {name}={other:?}"),
-        };
-    }
-    Some(key)
-}
-
 /// Which nodes the outputs need.
-fn live(graph: &Graph) -> Vec<bool> {
+pub(super) fn live(graph: &Graph) -> Vec<bool> {
     let mut wanted = vec![false; graph.values().len()];
     for (_, value) in graph.outputs() {
         wanted[value.0 as usize] = true;

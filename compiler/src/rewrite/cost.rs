@@ -1,0 +1,52 @@
+//! What a term costs: an estimate of its time, by a roofline.
+//!
+//! In: an op, the types of its operands and results, and a [`Machine`]. Out: nanoseconds. Must not know: e-graphs, kernels.
+
+use frit_ir::{Op, TensorType};
+
+/// What a machine can do, per core.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Machine {
+    /// Floating-point operations in a nanosecond.
+    pub flops: f64,
+    /// Bytes from and to memory in a nanosecond.
+    pub bandwidth: f64,
+    /// Nanoseconds that launching a kernel takes.
+    pub launch: f64,
+}
+
+impl Machine {
+    /// A usual x86-64 core with AVX2. Builds that must not depend on the machine price by it.
+    pub const DEFAULT: Machine = Machine { flops: 50.0, bandwidth: 10.0, launch: 2000.0 };
+}
+
+/// Elementwise ops mostly become part of a neighbour's kernel: what remains of their traffic.
+const FUSED: f64 = 0.25;
+
+/// The time of an op in nanoseconds.
+pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], machine: &Machine) -> f64 {
+    let bytes = |ty: &TensorType| ty.shape.elems().unwrap_or(1) as f64 * ty.dtype.size() as f64;
+    let moved: f64 = operands.iter().copied().chain(results).map(bytes).sum();
+    let elems: f64 = results.iter().map(|ty| ty.shape.elems().unwrap_or(1) as f64).sum();
+    let traffic = moved / machine.bandwidth;
+    match op {
+        Op::Constant(_) => 0.0,
+        // Movement becomes part of its consumers' addresses; what is read in another order is read more slowly.
+        Op::Reshape(_) => 1.0,
+        Op::Broadcast(_) | Op::Slice(_) => 5.0,
+        Op::Transpose(_) => 10.0 + traffic * 0.05,
+        Op::MatMul(_) | Op::Conv(_) | Op::Convolution(_) | Op::Gemm(_) => {
+            let depth = match (op, operands) {
+                (Op::MatMul(_) | Op::Gemm(_), [a, ..]) => a.shape.extents().and_then(|e| e.last().copied()).unwrap_or(1) as f64,
+                (_, [_, w, ..]) => w.shape.extents().map_or(1, |e| e.iter().skip(1).product()) as f64,
+                _ => 1.0,
+            };
+            machine.launch + (2.0 * elems * depth / machine.flops).max(traffic)
+        }
+        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Neg(_) | Op::Max(_) | Op::Min(_) | Op::Abs(_) | Op::Select(_) | Op::Relu(_) | Op::Cast(_) => 20.0 + (traffic + elems / machine.flops) * FUSED,
+        Op::Div(_) | Op::Sqrt(_) | Op::Reciprocal(_) => 20.0 + (traffic + 4.0 * elems / machine.flops) * FUSED,
+        Op::Reduce(_) => machine.launch + traffic,
+        // Composites are priced as one pass over their operands, with some arithmetic.
+        _ => machine.launch + traffic + 16.0 * elems / machine.flops,
+    }
+}

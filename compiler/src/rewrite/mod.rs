@@ -1,0 +1,304 @@
+//! Stage 3: a graph becomes a cheaper equal graph, by equality saturation.
+//!
+//! In: a specialised graph. Out: an equal graph of lower cost, whose nodes say which [rules](rule::Rule) made them, and a
+//! [`Report`]. Must not know: loops, devices.
+//!
+//! The graph is cut into regions of bounded size. Each becomes an e-graph (`language`, with what is known of each class in
+//! `facts`), is saturated with the rules (`saturate`), and the cheapest program is taken out (`extract`, priced by
+//! `cost`). Rules are data: the tables below `rules/`, in the language of `pattern` and `functions`.
+
+mod cost;
+mod extract;
+mod facts;
+mod functions;
+mod language;
+mod pattern;
+mod region;
+mod rule;
+mod rules;
+mod saturate;
+pub(crate) mod tidy;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use frit_ir::build::Folding;
+use frit_ir::graph::{Graph, Node, NodeId, Origins, ValueId};
+use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
+use frit_ir::{Builder, Error, Op};
+
+pub use cost::Machine;
+pub use rule::{Class, Rule, all as rules};
+
+use facts::{Facts, Knowledge};
+use language::{Head, key};
+use region::Part;
+use rule::Compiled;
+use saturate::{History, Made};
+
+/// An e-graph holds no more than so many terms for each node of its region, and no fewer than `LEAST_TERMS`.
+const TERMS_PER_NODE: usize = 24;
+const LEAST_TERMS: usize = 400;
+
+/// How to rewrite.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Rules up to this class are used; none at all without.
+    pub numerics: Option<Class>,
+    /// Rules that are left out, by name.
+    pub without: BTreeSet<String>,
+    /// How many of the remaining rules, in the order of the tables, are used.
+    pub limit: Option<usize>,
+    /// What the cost is estimated for.
+    pub machine: Machine,
+}
+
+impl Default for Options {
+    /// All exact and reassociating rules.
+    fn default() -> Self {
+        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, machine: Machine::DEFAULT }
+    }
+}
+
+impl Options {
+    /// No rules: the program as it came, but for dead and repeated nodes.
+    pub fn none() -> Self {
+        Self { numerics: None, ..Self::default() }
+    }
+
+    /// The rules that are used, in order.
+    ///
+    /// # Errors
+    /// Invalid where a rule that is to be left out does not exist.
+    pub fn rules(&self) -> Result<Vec<&'static Rule>, Error> {
+        if let Some(name) = self.without.iter().find(|name| !rules().any(|rule| rule.name == **name)) {
+            return Err(Error::invalid(format!("there is no rule '{name}'")).help("docs/rules.md lists all rules"));
+        }
+        let used = rules().filter(|rule| self.numerics.is_some_and(|most| rule.class <= most) && !self.without.contains(rule.name));
+        Ok(used.take(self.limit.unwrap_or(usize::MAX)).collect())
+    }
+}
+
+/// What rewriting did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// For each rule that found something: its name, how often it did, and how many terms it added.
+    pub rules: Vec<(&'static str, usize, usize)>,
+    /// Regions, and how many of them reached a bound.
+    pub regions: usize,
+    /// Regions that reached a bound.
+    pub cut: usize,
+    /// Estimated nanoseconds before.
+    pub before: f64,
+    /// Estimated nanoseconds after.
+    pub after: f64,
+}
+
+/// Rewrites a graph.
+///
+/// # Errors
+/// Invalid options; a bug where a rule is wrong or a rewritten node no longer fits its operands.
+pub fn rewrite(graph: &Graph, options: &Options) -> Result<(Graph, Report), Error> {
+    let rules = options.rules()?.into_iter().map(|rule| Compiled::new(*rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
+    let mut report = Report::default();
+    let mut hits: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+    let done = Rewriter { rules: &rules, machine: &options.machine, report: &mut report, hits: &mut hits }.graph(graph)?;
+    report.rules = rules.iter().filter_map(|rule| hits.get(rule.rule.name).map(|(hits, grown)| (rule.rule.name, *hits, *grown))).collect();
+    Ok((done, report))
+}
+
+struct Rewriter<'a> {
+    rules: &'a [Compiled],
+    machine: &'a Machine,
+    report: &'a mut Report,
+    hits: &'a mut BTreeMap<&'static str, (usize, usize)>,
+}
+
+/// A graph that is being rewritten.
+struct Progress<'g> {
+    from: &'g Graph,
+    builder: Builder,
+    /// What values became.
+    map: BTreeMap<ValueId, ValueId>,
+    /// Constants that are there, by their key.
+    constants: HashMap<String, ValueId>,
+}
+
+impl Rewriter<'_> {
+    fn graph(&mut self, graph: &Graph) -> Result<Graph, Error> {
+        let mut builder = Builder::new(graph.name.clone()).folding(Folding::Early);
+        let map = graph.inputs().iter().map(|(name, value)| (*value, builder.input(name.clone(), graph.ty(*value).clone()))).collect();
+        let mut progress = Progress { from: graph, builder, map, constants: HashMap::new() };
+        let uses = graph.uses();
+        for part in region::parts(graph, &uses) {
+            match part {
+                Part::Region(nodes) => self.region(&mut progress, &nodes, &uses)?,
+                Part::Barrier(node) => self.barrier(&mut progress, graph.node(node))?,
+            }
+        }
+        for (name, value) in graph.outputs() {
+            let value = progress.value(*value)?;
+            progress.builder.output(name.clone(), value);
+        }
+        tidy::tidy(&progress.builder.finish())
+    }
+
+    /// A node that no rule looks into. Its subgraphs are rewritten.
+    fn barrier(&mut self, progress: &mut Progress<'_>, node: &Node) -> Result<(), Error> {
+        let op: Op = match &node.op {
+            Op::If(branches) => If { then_branch: self.graph(&branches.then_branch)?, else_branch: self.graph(&branches.else_branch)? }.into(),
+            Op::Loop(repeat) => Loop { body: self.graph(&repeat.body)?, ..repeat.clone() }.into(),
+            Op::Scan(scan) => Scan { body: self.graph(&scan.body)?, ..scan.clone() }.into(),
+            other => other.clone(),
+        };
+        let operands = node.inputs.iter().map(|v| progress.value(*v)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = progress.add(&op, &operands, node.origins.clone())?;
+        for (from, to) in node.outputs.iter().zip(outputs) {
+            progress.is(*from, to);
+        }
+        Ok(())
+    }
+
+    fn region(&mut self, progress: &mut Progress<'_>, nodes: &[NodeId], uses: &[Vec<NodeId>]) -> Result<(), Error> {
+        let from = progress.from;
+        let mut graph = facts::Graph::new(Knowledge::default());
+        let mut history = History::default();
+        let mut classes: BTreeMap<ValueId, egg::Id> = BTreeMap::new();
+        let mut outside: Vec<ValueId> = Vec::new();
+        for (at, id) in nodes.iter().enumerate() {
+            let node = from.node(*id);
+            for value in &node.inputs {
+                if classes.contains_key(value) {
+                    continue;
+                }
+                let head = match from.producer(*value).map(|node| &node.op) {
+                    Some(Op::Constant(constant)) => Head::Op(constant.clone().into()),
+                    _ => {
+                        graph.analysis.leaves.push(Facts::outside(from.ty(*value).clone()));
+                        outside.push(*value);
+                        Head::Leaf(outside.len() - 1)
+                    }
+                };
+                classes.insert(*value, added(&mut graph, head, Vec::new())?.0);
+            }
+            let operands = node.inputs.iter().map(|v| classes[v]).collect();
+            let (whole, term) = added(&mut graph, Head::Op(node.op.clone()), operands)?;
+            history.source(term, at as u32);
+            match node.outputs.as_slice() {
+                [one] => {
+                    classes.insert(*one, whole);
+                }
+                many => {
+                    for (k, value) in many.iter().enumerate() {
+                        let (part, term) = added(&mut graph, Head::Part(k), vec![whole])?;
+                        history.source(term, at as u32);
+                        classes.insert(*value, part);
+                    }
+                }
+            }
+        }
+        let wanted = region::wanted(from, nodes, uses);
+        let price = |graph: &facts::Graph, id: egg::Id, term: &language::Term| self.price(graph, id, term);
+        let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
+        let fail = || Error::bug("nothing could be taken out of the e-graph");
+        let first = extract::extract(&graph, &roots, &|id, term| price(&graph, id, term)).ok_or_else(fail)?;
+        let before: f64 = first.iter().map(|(id, k)| price(&graph, *id, &graph[*id].nodes[*k])).sum();
+        let limit = LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE);
+        saturate::saturate(&mut graph, self.rules, limit, &mut history)?;
+        let choice = extract::extract(&graph, &roots, &|id, term| price(&graph, id, term)).ok_or_else(fail)?;
+        let after: f64 = choice.iter().map(|(id, k)| price(&graph, *id, &graph[*id].nodes[*k])).sum();
+        self.report.before += before;
+        self.report.after += after;
+        self.report.regions += 1;
+        self.report.cut += usize::from(history.cut);
+        for (rule, (hits, grown)) in self.rules.iter().zip(history.hits.iter().zip(&history.grown)) {
+            if *hits > 0 {
+                let entry = self.hits.entry(rule.rule.name).or_default();
+                *entry = (entry.0 + hits, entry.1 + grown);
+            }
+        }
+        // The chosen terms, operands first.
+        let mut built: BTreeMap<egg::Id, Vec<ValueId>> = BTreeMap::new();
+        for id in extract::reached(&graph, &roots, &choice).ok_or_else(fail)? {
+            let term = &graph[id].nodes[choice[&id]];
+            let operands: Vec<&[ValueId]> = term.children.iter().map(|child| built[&graph.find(*child)].as_slice()).collect();
+            let results = match graph.analysis.heads.get(term.head) {
+                Head::Leaf(k) => vec![progress.value(outside[*k])?],
+                Head::Part(k) => vec![operands[0][*k]],
+                Head::Op(op) => {
+                    let origins = history.made.get(term).map(|made| self.origins(from, nodes, made)).unwrap_or_default();
+                    let operands: Vec<ValueId> = operands.iter().map(|results| results[0]).collect();
+                    progress.add(op, &operands, origins)?
+                }
+            };
+            built.insert(id, results);
+        }
+        for (value, id) in &classes {
+            if let Some([to]) = built.get(&graph.find(*id)).map(Vec::as_slice) {
+                progress.is(*value, *to);
+            }
+        }
+        Ok(())
+    }
+
+    fn price(&self, graph: &facts::Graph, id: egg::Id, term: &language::Term) -> f64 {
+        let facts = &graph[id].data;
+        match graph.analysis.heads.get(term.head) {
+            Head::Leaf(_) | Head::Part(_) => 0.0,
+            Head::Op(Op::Constant(_)) => 0.0,
+            // It is computed once, now.
+            Head::Op(_) if facts.constant => 1e-3,
+            Head::Op(op) => {
+                let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
+                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine))
+            }
+        }
+    }
+
+    fn origins(&self, from: &Graph, nodes: &[NodeId], made: &Made) -> Origins {
+        let mut origins = Origins::default();
+        for at in &made.nodes {
+            origins.add(&from.node(nodes[*at as usize]).origins);
+        }
+        origins.rules.extend(made.rules.iter().map(|rule| Arc::from(self.rules[*rule].rule.name)));
+        origins
+    }
+}
+
+fn added(graph: &mut facts::Graph, head: Head, children: Vec<egg::Id>) -> Result<(egg::Id, language::Term), Error> {
+    let term = graph.analysis.heads.term(head, children).ok_or_else(|| Error::bug("an op with a subgraph is in a region"))?;
+    Ok((graph.add(term.clone()), term))
+}
+
+impl Progress<'_> {
+    /// What a value became.
+    fn value(&mut self, value: ValueId) -> Result<ValueId, Error> {
+        if let Some(known) = self.map.get(&value) {
+            return Ok(*known);
+        }
+        let node = self.from.producer(value).filter(|node| matches!(node.op, Op::Constant(_))).ok_or_else(|| Error::bug("a value is used before it is made"))?;
+        let to = self.add(&node.op, &[], node.origins.clone())?[0];
+        self.is(value, to);
+        Ok(to)
+    }
+
+    fn add(&mut self, op: &Op, operands: &[ValueId], origins: Origins) -> Result<Vec<ValueId>, Error> {
+        let key = if matches!(op, Op::Constant(_)) { key(op) } else { None };
+        if let Some(known) = key.as_ref().and_then(|key| self.constants.get(key)) {
+            return Ok(vec![*known]);
+        }
+        self.builder.set_origins(origins);
+        let outputs = self.builder.apply_all(op.clone(), operands).map_err(|error| self.builder.locate(error, op, operands))?;
+        if let (Some(key), [one]) = (key, outputs.as_slice()) {
+            self.constants.insert(key, *one);
+        }
+        Ok(outputs)
+    }
+
+    fn is(&mut self, from: ValueId, to: ValueId) {
+        if let (Some(name), None) = (&self.from.value(from).name, &self.builder.graph().value(to).name) {
+            self.builder.name(to, name.clone());
+        }
+        self.map.insert(from, to);
+    }
+}

@@ -1,0 +1,31 @@
+//! The rules, by what they are about. One table a file.
+//!
+//! A row is `class "name": "left" => "right", if "condition", "why";`. The language of its texts is that of
+//! [`pattern`](super::pattern); functions stand in [`functions`](super::functions).
+
+use super::rule::{Class, Rule};
+
+/// Declares a table.
+macro_rules! rules {
+    ($(#![doc = $doc:literal])* $($class:ident $name:literal: $left:literal => $right:literal, $(if $when:literal,)? $why:literal;)*) => {
+        /// The table.
+        pub(super) const RULES: &[Rule] = &[$(Rule {
+            name: $name,
+            class: rules!(@class $class),
+            left: $left,
+            right: $right,
+            when: concat!($($when)?),
+            why: $why,
+        },)*];
+    };
+    (@class exact) => { Class::Exact };
+    (@class reassociating) => { Class::Reassociating };
+    (@class finite) => { Class::Finite };
+}
+
+mod algebra;
+mod contraction;
+mod movement;
+
+/// Every table, by name.
+pub(super) const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES)];
