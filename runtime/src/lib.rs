@@ -19,5 +19,5 @@ mod session;
 pub mod target;
 mod threads;
 
-pub use session::{Options, Session, Timing};
+pub use session::{Observer, Options, Session, Tensors, Timing};
 pub use threads::Threads;

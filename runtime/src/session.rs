@@ -43,6 +43,61 @@ pub struct Timing {
     pub calls: u64,
 }
 
+/// Looks on while a program runs, and may change tensors on the way. Leaves go by their number in [`Executable::leaves`].
+pub trait Observer {
+    /// A leaf is about to run.
+    ///
+    /// # Errors
+    /// The observer's own; the run ends with them.
+    fn before(&mut self, leaf: usize, tensors: &mut Tensors<'_, '_>) -> Result<(), Error>;
+
+    /// A leaf has run.
+    ///
+    /// # Errors
+    /// As [`Observer::before`].
+    fn after(&mut self, leaf: usize, tensors: &mut Tensors<'_, '_>) -> Result<(), Error>;
+}
+
+/// The tensors of a run in progress.
+pub struct Tensors<'t, 'f>(&'t mut Frame<'f>);
+
+impl Tensors<'_, '_> {
+    /// What an operand of a step holds now.
+    ///
+    /// # Errors
+    /// A bug where the step has no such operand, or it was not made yet.
+    pub fn get(&self, operand: &Operand) -> Result<Tensor, Error> {
+        self.0.tensor(operand)
+    }
+
+    /// Leaves another tensor of the same type there.
+    ///
+    /// # Errors
+    /// A bug where the types differ, or the operand is an input or a constant.
+    pub fn put(&mut self, operand: &Operand, tensor: Tensor) -> Result<(), Error> {
+        self.0.put(operand, tensor)
+    }
+}
+
+/// Takes the time of each leaf.
+struct Clock {
+    start: Instant,
+    times: Vec<Timing>,
+}
+
+impl Observer for Clock {
+    fn before(&mut self, _: usize, _: &mut Tensors<'_, '_>) -> Result<(), Error> {
+        self.start = Instant::now();
+        Ok(())
+    }
+
+    fn after(&mut self, leaf: usize, _: &mut Tensors<'_, '_>) -> Result<(), Error> {
+        self.times[leaf].ns += self.start.elapsed().as_nanos() as u64;
+        self.times[leaf].calls += 1;
+        Ok(())
+    }
+}
+
 /// A step made ready: graphs parsed, leaves numbered.
 enum Ready {
     Launch { leaf: usize, kernel: usize, operands: Vec<Operand> },
@@ -162,9 +217,18 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_profiled(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Timing>), Error> {
-        let mut times: Vec<Timing> = (0..self.leaves).map(|step| Timing { step, ..Timing::default() }).collect();
-        let outputs = self.execute(inputs, Some(&mut times))?;
-        Ok((outputs, times))
+        let times = (0..self.leaves).map(|step| Timing { step, ..Timing::default() }).collect();
+        let mut clock = Clock { start: Instant::now(), times };
+        let outputs = self.run_observed(inputs, &mut clock)?;
+        Ok((outputs, clock.times))
+    }
+
+    /// Runs the program under the eyes of an observer.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and the observer's.
+    pub fn run_observed(&self, inputs: &[Tensor], observer: &mut dyn Observer) -> Result<Vec<Tensor>, Error> {
+        self.execute(inputs, Some(observer))
     }
 
     /// Runs the program on inputs given by name, in any order; the outputs come with their names, in the model's order.
@@ -212,11 +276,11 @@ impl Session {
         Error::invalid(what).help(if inputs.is_empty() { "the program takes no inputs".to_owned() } else { format!("the inputs are {}", inputs.join(", ")) })
     }
 
-    fn execute(&self, inputs: &[Tensor], times: Option<&mut Vec<Timing>>) -> Result<Vec<Tensor>, Error> {
+    fn execute(&self, inputs: &[Tensor], observer: Option<&mut dyn Observer>) -> Result<Vec<Tensor>, Error> {
         self.check_inputs(inputs)?;
         self.verify()?;
         let mut arena = self.arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
-        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, times };
+        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer };
         call.steps(&self.steps)?;
         call.frame.finish()
     }
@@ -276,26 +340,26 @@ fn parse(text: &str, inputs: &[Operand], outputs: &[Operand]) -> Result<Graph, E
 }
 
 /// A run in progress.
-struct Call<'c> {
+struct Call<'c, 'o> {
     session: &'c Session,
     frame: Frame<'c>,
-    times: Option<&'c mut Vec<Timing>>,
+    observer: Option<&'o mut dyn Observer>,
 }
 
-impl Call<'_> {
+impl Call<'_, '_> {
     fn steps(&mut self, steps: &[Ready]) -> Result<(), Error> {
         steps.iter().try_for_each(|step| self.step(step))
     }
 
     fn step(&mut self, step: &Ready) -> Result<(), Error> {
         match step {
-            Ready::Launch { leaf, kernel, operands } => self.timed(*leaf, |session, frame| session.kernels.launch(&session.executable, *kernel, operands, frame, &session.threads)),
-            Ready::Interpret { leaf, graph, inputs, outputs } => self.timed(*leaf, |_, frame| {
+            Ready::Launch { leaf, kernel, operands } => self.observed(*leaf, |session, frame| session.kernels.launch(&session.executable, *kernel, operands, frame, &session.threads)),
+            Ready::Interpret { leaf, graph, inputs, outputs } => self.observed(*leaf, |_, frame| {
                 let operands = inputs.iter().map(|operand| frame.tensor(operand)).collect::<Result<Vec<_>, _>>()?;
                 let results = frit_ir::eval::run(graph, &operands.iter().collect::<Vec<_>>())?;
                 outputs.iter().zip(results).try_for_each(|(operand, tensor)| frame.put(operand, tensor))
             }),
-            Ready::Copy { leaf, from, to } => self.timed(*leaf, |_, frame| frame.copy(from, to)),
+            Ready::Copy { leaf, from, to } => self.observed(*leaf, |_, frame| frame.copy(from, to)),
             Ready::If { cond, then_steps, else_steps } => {
                 let branch = if self.frame.scalar(cond)?.as_bool() { then_steps } else { else_steps };
                 self.steps(branch)
@@ -304,14 +368,15 @@ impl Call<'_> {
         }
     }
 
-    fn timed(&mut self, leaf: usize, work: impl FnOnce(&Session, &mut Frame<'_>) -> Result<(), Error>) -> Result<(), Error> {
-        let Some(times) = &mut self.times else { return work(self.session, &mut self.frame) };
-        let start = Instant::now();
-        let done = work(self.session, &mut self.frame);
-        let timing = &mut times[leaf];
-        timing.ns += start.elapsed().as_nanos() as u64;
-        timing.calls += 1;
-        done
+    fn observed(&mut self, leaf: usize, work: impl FnOnce(&Session, &mut Frame<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        if let Some(observer) = &mut self.observer {
+            observer.before(leaf, &mut Tensors(&mut self.frame))?;
+        }
+        work(self.session, &mut self.frame)?;
+        match &mut self.observer {
+            Some(observer) => observer.after(leaf, &mut Tensors(&mut self.frame)),
+            None => Ok(()),
+        }
     }
 
     fn repeat(&mut self, repeat: &Loop) -> Result<(), Error> {
