@@ -89,7 +89,8 @@ impl Default for Options {
 /// Invalid where the model is at fault or a dimension stays open; unsupported with `strict` where an op has no
 /// kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let schedule = scheduled(graph, options)?;
+    let (schedule, report) = scheduled(graph, options)?;
+    tracing::debug!(?report, "rewritten");
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }
@@ -103,9 +104,8 @@ pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Ve
     tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])
 }
 
-fn scheduled(graph: &Graph, options: &Options) -> Result<Schedule, Vec<Error>> {
+pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {
     let (graph, report) = rewritten(graph, options)?;
-    tracing::debug!(?report, "rewritten");
     let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.target, &lower::supported)).map_err(|error| vec![error])?;
     if options.strict {
         let mut errors = Vec::new();
@@ -114,7 +114,7 @@ fn scheduled(graph: &Graph, options: &Options) -> Result<Schedule, Vec<Error>> {
             return Err(errors);
         }
     }
-    Ok(schedule)
+    Ok((schedule, report))
 }
 
 fn interpreted(steps: &[Step], errors: &mut Vec<Error>) {
@@ -140,9 +140,9 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
         Stage::Import => text::summarise(graph),
         Stage::Specialise => text::summarise(&specialise(graph, &options.binding)?),
         Stage::Rewrite => text::summarise(&rewritten(graph, options)?.0),
-        Stage::Schedule => scheduled(graph, options)?.to_string(),
+        Stage::Schedule => scheduled(graph, options)?.0.to_string(),
         Stage::Lower | Stage::Run => {
-            let schedule = scheduled(graph, options)?;
+            let (schedule, _) = scheduled(graph, options)?;
             let programs = schedule.kernels.iter().map(|kernel| lower::program(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
             programs.iter().map(|program| format!("{program}\n")).collect()
         }

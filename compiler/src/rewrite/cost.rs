@@ -18,6 +18,11 @@ pub struct Machine {
 impl Machine {
     /// A usual x86-64 core with AVX2. Builds that must not depend on the machine price by it.
     pub const DEFAULT: Machine = Machine { flops: 50.0, bandwidth: 10.0, launch: 2000.0 };
+
+    /// The time of a kernel that does so many operations and moves so many bytes, in nanoseconds.
+    pub fn kernel(&self, flops: u64, bytes: u64) -> f64 {
+        self.launch + (flops as f64 / self.flops).max(bytes as f64 / self.bandwidth)
+    }
 }
 
 /// Elementwise ops mostly become part of a neighbour's kernel: what remains of their traffic.

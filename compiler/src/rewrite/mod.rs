@@ -107,6 +107,14 @@ pub fn rewrite(graph: &Graph, options: &Options) -> Result<(Graph, Report), Erro
     Ok((done, report))
 }
 
+/// What a node costs by itself, in nanoseconds. Nothing where it is computed once, now.
+pub fn price(graph: &Graph, node: &Node, machine: &Machine) -> f64 {
+    let constant = !node.inputs.is_empty() && node.inputs.iter().all(|v| graph.constant(*v).is_some());
+    let operands: Vec<_> = node.inputs.iter().map(|v| graph.ty(*v)).collect();
+    let results: Vec<_> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+    if constant { 0.0 } else { cost::op(&node.op, &operands, &results, machine) }
+}
+
 struct Rewriter<'a> {
     rules: &'a [Compiled],
     machine: &'a Machine,

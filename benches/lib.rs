@@ -1,0 +1,1 @@
+//! Frit's benches: `cargo bench --bench compile_time`, and `versus.py` beside this file.
