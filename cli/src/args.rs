@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use frit::Stage;
+use frit_compiler::lower::target;
+use frit_ir::vector::Target;
 
 /// Compiles neural networks to small, fast programs and runs them.
 #[derive(Parser)]
@@ -107,8 +109,8 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "FILE.npz")]
     pub inputs: Option<PathBuf>,
     /// The machine to compile for.
-    #[arg(long, default_value = "native")]
-    pub target: String,
+    #[arg(long, default_value = target::NATIVE, value_parser = target::named, help = format!("The machine to compile for: {}", targets()))]
+    pub target: Target,
     /// Is a node without a kernel an error?
     #[arg(long)]
     pub strict: bool,
@@ -176,6 +178,10 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
 
 fn stage(text: &str) -> Result<Stage, String> {
     text.parse().map_err(|_| format!("the stages are {}", stages()))
+}
+
+fn targets() -> String {
+    target::names().collect::<Vec<_>>().join(", ")
 }
 
 fn stages() -> String {

@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod draw;
 mod inspect;
+mod memory;
 mod model;
 mod npy;
 mod run;

@@ -38,6 +38,9 @@ use crate::specialise::Binding;
 
 pub(crate) use node::Node;
 
+/// Subgraphs, or the first complaint of each, and what they capture.
+type Subgraphs = (Vec<Result<Graph, Error>>, Vec<ValueId>);
+
 /// Makes values of a node's operands.
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
@@ -376,7 +379,7 @@ impl<'m> Importer<'m> {
     /// Imports subgraphs of one node. `given` are types for inputs of theirs that declare none. Each becomes a graph (or
     /// its first complaint) whose inputs are its own, then the captures, which all of
     /// them share in one order. Constants from outside are copied in (they share their bytes).
-    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
+    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<Subgraphs, OpError> {
         if self.depth >= MAX_SUBGRAPHS {
             return Err(OpError::invalid(format!("subgraphs nest deeper than {MAX_SUBGRAPHS}")));
         }
