@@ -110,9 +110,9 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     let total: f64 = rows.iter().map(|row| row.ms).sum();
     let cells = rows.iter().take(ROWS).map(|row| {
         let rate = |count: u64| if count > 0 { format!("{:.1}", row.rate(count)) } else { String::new() };
-        vec![row.name.to_owned(), tell::names(row.sources), format!("{:.3}", row.ms), format!("{:.0} %", row.ms / total * 100.0), rate(row.flops), rate(row.bytes), row.placement.to_owned()]
+        vec![row.name.to_owned(), tell::brief(row.sources), format!("{:.3}", row.ms), format!("{:.0} %", row.ms / total * 100.0), rate(row.flops), rate(row.bytes)]
     });
-    tell::print(&tell::table(&["kernel", "source nodes", ">ms", ">part", ">GFLOP/s", ">GB/s", "placement"], cells));
+    tell::print(&tell::table(&["kernel", "source nodes", ">ms", ">part", ">GFLOP/s", ">GB/s"], cells));
     if rows.len() > ROWS {
         tell::print(&format!("and {} more steps", rows.len() - ROWS));
     }

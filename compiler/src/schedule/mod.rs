@@ -301,7 +301,10 @@ impl Planner<'_> {
         }
         let inputs = node.inputs.iter().map(|v| self.used(graph, *v)).collect();
         let outputs = node.outputs.iter().map(|v| self.used(graph, *v)).collect();
-        let sources = node.origins.iter().map(|origin| origin.to_string()).collect();
+        let mut sources: Vec<String> = node.origins.iter().map(|origin| origin.to_string()).collect();
+        if sources.is_empty() {
+            sources.push(node.op.name().to_owned());
+        }
         self.push(Step::Interpret { graph: text::print(&builder.finish()), inputs, outputs, sources, why });
         Ok(())
     }

@@ -205,7 +205,8 @@ impl<'m> Importer<'m> {
             let help = if known.is_empty() { "all its dimensions are fixed".to_owned() } else { format!("it leaves open: {}", known.iter().cloned().collect::<Vec<_>>().join(", ")) };
             self.errors.push(Error::invalid(format!("the model has no open dimension '{name}'")).help(help));
         }
-        let dims = match self.binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
+        let binding = self.binding.by_name(&types.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let dims = match binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
             Ok(dims) => dims,
             Err(errors) => {
                 self.errors.extend(errors);
@@ -213,7 +214,7 @@ impl<'m> Importer<'m> {
             }
         };
         for (name, ty) in &types {
-            let value = builder.input(*name, self.binding.bind(name, ty, &dims));
+            let value = builder.input(*name, binding.bind(name, ty, &dims));
             scope.values.insert((*name).to_owned(), Bound::Value(value));
         }
         self.body(builder, scope, graph, &[]);
