@@ -11,7 +11,7 @@ use frit_ir::vector::Target;
 
 /// Compiles neural networks to small, fast programs and runs them.
 #[derive(Parser)]
-#[command(name = "frit", version, after_help = "Exit status: 0 done, 1 the model or the input is at fault, 2 usage, 3 a bug of Frit's.\nFRIT_LOG=debug shows what happens inside.")]
+#[command(name = "frit", version, max_term_width = 100, after_help = "Exit status: 0 done, 1 the model or the input is at fault, 2 usage, 3 a bug of Frit's.\nFRIT_LOG=debug shows what happens inside.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -87,7 +87,7 @@ pub(crate) struct Run {
     /// What runs it.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Device,
-    /// Is a node without a kernel an error?
+    /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
     /// What numbers are computed in.
@@ -111,7 +111,7 @@ pub(crate) struct Compile {
     /// The machine to compile for.
     #[arg(long, default_value = target::NATIVE, value_parser = target::named, help = format!("The machine to compile for: {}", targets()))]
     pub target: Target,
-    /// Is a node without a kernel an error?
+    /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
 }
