@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use frit::Stage;
+use frit_compiler::lower::target;
+use frit_ir::vector::Target;
 
 /// Compiles neural networks to small, fast programs and runs them.
 #[derive(Parser)]
-#[command(name = "frit", version, after_help = "Exit status: 0 done, 1 the model or the input is at fault, 2 usage, 3 a bug of Frit's.\nFRIT_LOG=debug shows what happens inside.")]
+#[command(name = "frit", version, max_term_width = 100, after_help = "Exit status: 0 done, 1 the model or the input is at fault, 2 usage, 3 a bug of Frit's.\nFRIT_LOG=debug shows what happens inside.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -85,7 +87,7 @@ pub(crate) struct Run {
     /// What runs it.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Device,
-    /// Is a node without a kernel an error?
+    /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
     /// What numbers are computed in.
@@ -107,9 +109,9 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "FILE.npz")]
     pub inputs: Option<PathBuf>,
     /// The machine to compile for.
-    #[arg(long, default_value = "native")]
-    pub target: String,
-    /// Is a node without a kernel an error?
+    #[arg(long, default_value = target::NATIVE, value_parser = target::named, help = format!("The machine to compile for: {}", targets()))]
+    pub target: Target,
+    /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
 }
@@ -176,6 +178,10 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
 
 fn stage(text: &str) -> Result<Stage, String> {
     text.parse().map_err(|_| format!("the stages are {}", stages()))
+}
+
+fn targets() -> String {
+    target::names().collect::<Vec<_>>().join(", ")
 }
 
 fn stages() -> String {

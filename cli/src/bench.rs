@@ -1,5 +1,6 @@
 //! `frit bench`.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use frit::{Error, Timing};
@@ -7,7 +8,7 @@ use frit_ir::executable::{Executable, Step};
 use serde_json::{Value, json};
 
 use crate::args::Bench;
-use crate::{model, tell};
+use crate::{memory, model, tell};
 
 /// How long runs are repeated where their number is not given.
 const ENOUGH: Duration = Duration::from_secs(1);
@@ -81,6 +82,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     times.sort_by(f64::total_cmp);
     let (least, median) = (times[0], times[times.len() / 2]);
 
+    let memory = memory::peak();
     let mut best: Vec<Timing> = Vec::new();
     for _ in 0..PROFILED.min(times.len()) {
         let (_, timings) = session.run_profiled(&inputs).map_err(one)?;
@@ -95,7 +97,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
         let report = json!({
             "model": args.model.model, "device": "cpu", "threads": session.threads(), "median_ms": median, "min_ms": least, "runs": times.len(),
             "compile_ms": ready.compile.as_secs_f64() * 1e3, "load_ms": ready.load.as_secs_f64() * 1e3,
-            "arena_bytes": executable.arena_bytes, "constant_bytes": executable.constant_bytes(), "code_bytes": executable.code.len(),
+            "arena_bytes": executable.arena_bytes, "constant_bytes": executable.constant_bytes(), "code_bytes": executable.code.len(), "peak_rss_bytes": memory,
             "peak_gflops": peak, "gflops": flops as f64 / median / 1e6, "kernels": rows.iter().map(Row::json).collect::<Vec<_>>(),
         });
         let text = format!("{report:#}\n");
@@ -103,21 +105,22 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
             tell::print(&text);
             return Ok(());
         }
-        std::fs::write(path, text).map_err(|error| one(Error::invalid(format!("can't write '{}': {error}", path.display()))))?;
+        frit::artifact::replace(path, |mut file| file.write_all(text.as_bytes())).map_err(one)?;
     }
     let total: f64 = rows.iter().map(|row| row.ms).sum();
     let cells = rows.iter().take(ROWS).map(|row| {
         let rate = |count: u64| if count > 0 { format!("{:.1}", row.rate(count)) } else { String::new() };
-        vec![row.name.to_owned(), tell::names(row.sources), format!("{:.3}", row.ms), format!("{:.0} %", row.ms / total * 100.0), rate(row.flops), rate(row.bytes), row.placement.to_owned()]
+        vec![row.name.to_owned(), tell::brief(row.sources), format!("{:.3}", row.ms), format!("{:.0} %", row.ms / total * 100.0), rate(row.flops), rate(row.bytes)]
     });
-    tell::print(&tell::table(&["kernel", "source nodes", ">ms", ">part", ">GFLOP/s", ">GB/s", "placement"], cells));
+    tell::print(&tell::table(&["kernel", "source nodes", ">ms", ">part", ">GFLOP/s", ">GB/s"], cells));
     if rows.len() > ROWS {
         tell::print(&format!("and {} more steps", rows.len() - ROWS));
     }
     tell::print(&format!(
-        "median {median:.3} ms, least {least:.3} ms of {} runs on {} threads\n{:.1} GFLOP/s of {peak:.0} that this machine reached; compiled in {:.1} ms, loaded in {:.1} ms\narena {}, constants {}, code {}",
+        "median {median:.3} ms, least {least:.3} ms of {} runs on {} threads\n{:.1} GFLOP/s of {peak:.0} that this machine reached; compiled in {:.1} ms, loaded in {:.1} ms\narena {}, constants {}, code {}{}",
         times.len(), session.threads(), flops as f64 / median / 1e6, ready.compile.as_secs_f64() * 1e3, ready.load.as_secs_f64() * 1e3,
         tell::bytes(executable.arena_bytes), tell::bytes(executable.constant_bytes()), tell::bytes(executable.code.len() as u64),
+        memory.map(|bytes| format!(", peak memory {}", tell::bytes(bytes))).unwrap_or_default(),
     ));
     Ok(())
 }

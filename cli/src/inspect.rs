@@ -1,9 +1,12 @@
 //! `frit inspect`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
 
-use frit::{Error, Executable, Graph, Session, Stage};
+use frit::artifact::{self, Artifact};
+use frit::{Error, Executable, Graph, Stage};
 use frit_ir::executable::Step;
 use frit_ir::{Kind, Op};
 use serde_json::{Value, json};
@@ -51,12 +54,15 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
     let files = Files::none();
     let source = model::open(&args.model, &files)?;
     let Source::Graph(graph) = &source else {
-        if args.stage.is_some() || args.dot.is_some() {
-            return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from")]);
+        if args.stage.is_some_and(|stage| stage != Stage::Run) || args.dot.is_some() {
+            return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from, or see the artifact's plan with --stage run")]);
         }
-        let session = Session::load(&args.model.model, &frit::RunOptions::default()).map_err(|error| vec![error])?;
-        session.verify().map_err(|error| vec![error])?;
-        show(args, &Facts::of_executable(session.executable()), Ok(session.executable()));
+        let executable = loaded(&args.model.model).map_err(|error| vec![error])?;
+        if args.stage.is_some() {
+            tell::print(&executable.to_string());
+        } else {
+            show(args, &Facts::of_executable(&executable), Ok(&executable));
+        }
         return Ok(());
     };
     let options = model::options(&args.model, &files, false);
@@ -65,7 +71,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
             Some(Stage::Import) => None,
             _ => frit_compiler::pipeline::rewritten(graph, &options).ok().map(|(graph, _)| graph),
         };
-        std::fs::write(path, dot(shown.as_ref().unwrap_or(graph))).map_err(|error| vec![Error::invalid(format!("can't write '{}': {error}", path.display()))])?;
+        artifact::replace(path, |mut file| file.write_all(dot(shown.as_ref().unwrap_or(graph)).as_bytes())).map_err(|error| vec![error])?;
         tell::line(&format!("wrote '{}'; `dot -Tsvg` draws it", path.display()));
         return Ok(());
     }
@@ -81,6 +87,14 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
     }
     show(args, &Facts::of_graph(graph), compiled.as_ref());
     Ok(())
+}
+
+/// What an artifact holds, which may be for another machine.
+fn loaded(path: &Path) -> Result<Executable, Error> {
+    let Artifact { executable, sums } = artifact::load(path)?;
+    frit_runtime::check::check(&executable)?;
+    sums.map_or(Ok(()), |sums| sums.verify())?;
+    Ok(executable)
 }
 
 fn show(args: &Inspect, facts: &Facts, compiled: Result<&Executable, &Vec<Error>>) {
@@ -118,7 +132,7 @@ fn show(args: &Inspect, facts: &Facts, compiled: Result<&Executable, &Vec<Error>
                     reasons.entry(why).or_default().extend(sources.iter().cloned());
                 }
             }
-            let target = if executable.code.is_empty() { "none needed".to_owned() } else { format!("{} {}", executable.target.triple, executable.target.features.iter().map(|name| name.trim_start_matches("has_")).collect::<Vec<_>>().join(" ")) };
+            let target = if executable.code.is_empty() { "none needed".to_owned() } else { executable.target.to_string() };
             rows.push(vec!["kernels".to_owned(), format!("{} ({} of code)", executable.kernels.len(), tell::bytes(executable.code.len() as u64))]);
             rows.push(vec!["target".to_owned(), target]);
             rows.push(vec!["arena".to_owned(), tell::bytes(executable.arena_bytes)]);

@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod draw;
 mod inspect;
+mod memory;
 mod model;
 mod npy;
 mod run;
@@ -36,11 +37,27 @@ fn main() -> ExitCode {
             tell::errors(&errors);
             ExitCode::from(status(&errors))
         }
-        Err(_) => ExitCode::from(3),
+        Err(_) => {
+            tell::errors(&[tell::panicked()]);
+            ExitCode::from(3)
+        }
     }
 }
 
-/// The exit status for errors: a bug if one is.
+/// The exit status of errors: a bug if one is.
 fn status(errors: &[Error]) -> u8 {
     if errors.iter().any(|error| matches!(error.kind, Kind::Bug | Kind::Unknown)) { 3 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use frit::Error;
+
+    use super::status;
+
+    #[test]
+    fn a_bug_outweighs_a_fault_of_the_model() {
+        assert_eq!(status(&[Error::invalid("a"), Error::unsupported("b")]), 1);
+        assert_eq!(status(&[Error::invalid("a"), Error::bug("b")]), 3);
+    }
 }

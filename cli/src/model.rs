@@ -47,7 +47,7 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
 
 /// The options that the arguments and the given arrays imply.
 pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Options {
-    let shapes = files.0.iter().filter_map(|file| Some((file.name.clone(), npy::shape(&file.data)?))).collect();
+    let shapes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::shape(&file.data)?))).collect();
     Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, ..Options::default() }
 }
 
@@ -149,6 +149,11 @@ impl Files {
     }
 }
 
+/// An array's name, or its position where `numpy.savez` gave it none.
+fn position(name: &str) -> &str {
+    name.strip_prefix("arr_").filter(|at| at.parse::<usize>().is_ok()).unwrap_or(name)
+}
+
 /// The given arrays as tensors, in the order of the ports; nothing where none are given.
 pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
     if files.0.is_empty() {
@@ -157,7 +162,7 @@ pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec
     let help = || format!("the inputs are {}", ports.iter().map(|(name, dtype)| format!("'{name}' ({dtype})")).collect::<Vec<_>>().join(", "));
     let mut slots: Vec<Option<Tensor>> = vec![None; ports.len()];
     for Given { name, path, data } in &files.0 {
-        let position = name.strip_prefix("arr_").unwrap_or(name).parse().ok().filter(|at| *at < ports.len());
+        let position = position(name).parse().ok().filter(|at| *at < ports.len());
         let at = ports.iter().position(|(port, _)| port == name).or(position);
         let at = at.ok_or_else(|| Error::invalid(format!("the model has no input '{name}'")).help(help()))?;
         let tensor = npy::read(data, Some(ports[at].1)).map_err(|error| Error::at(error, format!("'{}' of '{}'", name, path.display()), Vec::new()))?;

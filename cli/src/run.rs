@@ -1,13 +1,14 @@
 //! `frit run` and `frit compile`.
 
+use std::io::Write;
 use std::time::Instant;
 
-use frit::{Error, Tensor};
+use frit::{Error, Options, Tensor};
 use serde_json::json;
 
 use crate::args::{Compile, Device, Inputs, Precision, Run};
 use crate::model::{self, Files, Source};
-use crate::{draw::Draw, npy, tell};
+use crate::{draw::Draw, memory, npy, tell};
 
 /// Runs a model.
 pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
@@ -31,16 +32,17 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
     if let Some(path) = &args.output {
         let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&outputs).collect();
         let bytes = npy::zip(named).map_err(|error| vec![Error::at(error, "", Vec::new())])?;
-        std::fs::write(path, bytes).map_err(|error| vec![Error::invalid(format!("can't write '{}': {error}", path.display())).help("give a path in a folder that exists")])?;
+        frit::artifact::replace(path, |mut file| file.write_all(&bytes)).map_err(|error| vec![error])?;
         tell::line(&format!("wrote {} outputs to '{}'", outputs.len(), path.display()));
     }
     let summaries: Vec<Summary> = names.iter().zip(&outputs).map(|(name, tensor)| Summary::of(name, tensor)).collect();
     if args.json {
         let outputs: Vec<_> = summaries.iter().map(|s| json!({ "name": s.name, "type": s.ty, "min": s.range.map(|r| r.0), "mean": s.range.map(|r| r.1), "max": s.range.map(|r| r.2) })).collect();
-        tell::print(&json!({ "ready_ms": ready.as_secs_f64() * 1e3, "run_ms": took.as_secs_f64() * 1e3, "outputs": outputs }).to_string());
+        tell::print(&json!({ "ready_ms": ready.as_secs_f64() * 1e3, "run_ms": took.as_secs_f64() * 1e3, "peak_rss_bytes": memory::peak(), "outputs": outputs }).to_string());
     } else {
         tell::print(&tell::table(&["output", "type", ">min", ">mean", ">max", "first elements"], summaries.iter().map(Summary::row)));
-        tell::line(&format!("ready after {:.1} ms, ran in {:.3} ms", ready.as_secs_f64() * 1e3, took.as_secs_f64() * 1e3));
+        let peak = memory::peak().map(|bytes| format!(", peak memory {}", tell::bytes(bytes))).unwrap_or_default();
+        tell::line(&format!("ready after {:.1} ms, ran in {:.3} ms{peak}", ready.as_secs_f64() * 1e3, took.as_secs_f64() * 1e3));
     }
     Ok(())
 }
@@ -124,12 +126,9 @@ pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
     let Source::Graph(graph) = model::open(&args.model, &files)? else {
         return Err(vec![Error::invalid(format!("'{}' is an artifact already", args.model.model.display())).help("give the model that it was compiled from")]);
     };
-    if args.target != "native" {
-        return Err(vec![Error::unsupported(format!("compiling for '{}'", args.target)).help("compile on the machine that the model is to run on")]);
-    }
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
     model::given(&files, &ports).map_err(|error| vec![error])?;
-    let options = model::options(&args.model, &files, args.strict);
+    let options = Options { target: args.target.clone(), ..model::options(&args.model, &files, args.strict) };
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();

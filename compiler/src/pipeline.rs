@@ -11,7 +11,7 @@ use frit_ir::graph::Graph;
 use frit_ir::vector::Target;
 use frit_ir::{Error, text};
 
-use crate::lower::{self, clif};
+use crate::lower::{self, target};
 use crate::rewrite::{self, Report, rewrite};
 use crate::schedule::{Schedule, schedule};
 use crate::specialise::{Binding, specialise};
@@ -79,7 +79,7 @@ pub struct Options {
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: clif::host_target(), rewrite: rewrite::Options::default(), strict: false }
+        Self { binding: Binding::default(), target: target::host(), rewrite: rewrite::Options::default(), strict: false }
     }
 }
 
@@ -140,8 +140,9 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
         Stage::Import => text::summarise(graph),
         Stage::Specialise => text::summarise(&specialise(graph, &options.binding)?),
         Stage::Rewrite => text::summarise(&rewritten(graph, options)?.0),
-        Stage::Schedule => scheduled(graph, options)?.0.to_string(),
-        Stage::Lower | Stage::Run => {
+Stage::Schedule => scheduled(graph, options)?.0.to_string(),
+        Stage::Run => compile(graph, options)?.to_string(),
+        Stage::Lower => {
             let (schedule, _) = scheduled(graph, options)?;
             let programs = schedule.kernels.iter().map(|kernel| lower::program(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
             programs.iter().map(|program| format!("{program}\n")).collect()

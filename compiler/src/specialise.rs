@@ -17,7 +17,8 @@ use frit_ir::{Builder, Dim, Error, Kind, Op, OpError, Shape};
 pub struct Binding {
     /// Extents by symbol.
     pub dims: BTreeMap<String, i64>,
-    /// Whole shapes by input name; they bind the symbols that the model declares for them.
+    /// Whole shapes by input name, or by position (`0`) where no input has that name; they bind the symbols that the model
+    /// declares for them.
     pub shapes: BTreeMap<String, Vec<i64>>,
 }
 
@@ -27,6 +28,7 @@ pub struct Binding {
 /// Invalid where a dimension stays open, a given shape contradicts the model's, or an op's operands turn out not to fit.
 pub fn specialise(graph: &Graph, binding: &Binding) -> Result<Graph, Vec<Error>> {
     let declared: Vec<(&str, &TensorType)> = graph.inputs().iter().map(|(name, value)| (name.as_str(), graph.ty(*value))).collect();
+    let binding = binding.by_name(&declared.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     let dims = binding.symbols(&declared)?;
     let mut types = Vec::new();
     let mut open = Vec::new();
@@ -46,6 +48,15 @@ pub fn specialise(graph: &Graph, binding: &Binding) -> Result<Graph, Vec<Error>>
 }
 
 impl Binding {
+    /// The same with all shapes by name.
+    pub(crate) fn by_name(&self, inputs: &[&str]) -> Self {
+        let named = |key: &String| match key.parse::<usize>() {
+            Ok(at) if !inputs.contains(&key.as_str()) => inputs.get(at).map_or_else(|| key.clone(), ToString::to_string),
+            _ => key.clone(),
+        };
+        Self { dims: self.dims.clone(), shapes: self.shapes.iter().map(|(key, extents)| (named(key), extents.clone())).collect() }
+    }
+
     /// What the symbols stand for: as given, or as the given shapes imply.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "runs the code that is tested")]
 
-use frit_compiler::lower::clif;
+use frit_compiler::lower::{clif, target};
 use frit_ir::DType;
 use frit_ir::expr::bitcast;
 use frit_ir::scalar::{Binary, Scalar, Unary, cast};
@@ -27,10 +27,36 @@ const DTYPES: &[DType] = &[
 ];
 const I64: RegType = RegType { dtype: DType::I64, lanes: 1 };
 
-/// Runs a program on buffers over its whole grid.
+/// The code of a program for each target that this machine can run, itself first. There must be code for the others too.
+fn emitted(program: &Program) -> Vec<Vec<u8>> {
+    let fused = program.body.iter().any(|inst| matches!(inst, Inst::Fma { .. }));
+    let mut codes: Vec<Vec<u8>> = Vec::new();
+    for name in target::names() {
+        let target = target::named(name).expect("a target");
+        if target.fma || !fused {
+            let code = clif::emit(program, &target).unwrap_or_else(|e| panic!("{} for {name}: {e}", program.name));
+            if frit_runtime::target::check(&target).is_ok() && !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
+    }
+    codes
+}
+
+/// Runs a program on buffers over its whole grid. Code for other targets that this machine can run must give the same bits.
 fn run(program: &Program, buffers: &mut [Vec<u8>]) {
-    let code = clif::emit(program, &clif::host_target()).unwrap_or_else(|e| panic!("{}: {e}", program.name));
-    let memory = CodeMemory::new(&code).expect("memory");
+    let codes = emitted(program);
+    let before = buffers.to_vec();
+    run_code(&codes[0], program, buffers);
+    for code in &codes[1..] {
+        let mut again = before.clone();
+        run_code(code, program, &mut again);
+        assert!(again == *buffers, "{}: code for another target gives something else", program.name);
+    }
+}
+
+fn run_code(code: &[u8], program: &Program, buffers: &mut [Vec<u8>]) {
+    let memory = CodeMemory::new(code).expect("memory");
     let mut scratch = vec![0u64; (program.scratch_bytes as usize).div_ceil(8)];
     let mut pointers: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr()).collect();
     pointers.push(scratch.as_mut_ptr().cast());
@@ -253,7 +279,7 @@ fn selections_and_multiply_adds_keep_to_the_definition() {
             |x, dst| vec![Inst::Select { dst, cond: x[0], a: x[1], b: x[2] }],
             |x| if x[0].as_bool() { x[1] } else { x[2] },
         );
-        if !clif::host_target().fma || *dtype == DType::Bool {
+        if !target::host().fma || *dtype == DType::Bool {
             continue;
         }
         let zs: Vec<Scalar> = ys.iter().rev().copied().collect();

@@ -4,10 +4,12 @@
 //! artifact and runs. Must not know: how it was compiled.
 
 use std::cell::Cell;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dtype::DType;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::vector::Target;
 
@@ -225,5 +227,94 @@ impl Executable {
     /// Bytes of all constants.
     pub fn constant_bytes(&self) -> u64 {
         self.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.extents {
+            Some(extents) => write!(f, "{:?}: {}{}", self.name, self.dtype, Shape::known(extents)),
+            None => write!(f, "{:?}: {}[..]", self.name, self.dtype),
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slot::Input(n) => write!(f, "input {n}"),
+            Slot::Constant(n) => write!(f, "constant {n}"),
+            Slot::Arena(at) => write!(f, "arena {at}"),
+            Slot::Output(n) => write!(f, "output {n}"),
+            Slot::Dynamic(n) => write!(f, "dynamic {n}"),
+        }
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.slot {
+            Slot::Dynamic(_) => write!(f, "{}: {}[..]", self.slot, self.dtype),
+            _ => write!(f, "{}: {}{}", self.slot, self.dtype, Shape::known(&self.extents)),
+        }
+    }
+}
+
+/// Prints steps, one a line, those that others hold further to the right. `kernel` is the name of a kernel.
+///
+/// # Errors
+/// Those of the formatter.
+pub fn print_steps<'k>(f: &mut fmt::Formatter<'_>, steps: &[Step], kernel: &impl Fn(usize) -> &'k str, depth: usize) -> fmt::Result {
+    let list = |operands: &[Operand]| operands.iter().map(Operand::to_string).collect::<Vec<_>>().join(", ");
+    let indent = "  ".repeat(depth);
+    for step in steps {
+        match step {
+            Step::Launch { kernel: number, operands, sources, rules } => {
+                let by = if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) };
+                writeln!(f, "{indent}launch {}({}) @ {}{by}", kernel(*number as usize), list(operands), sources.join(", "))?;
+            }
+            Step::Interpret { inputs, outputs, sources, why, .. } => writeln!(f, "{indent}interpret ({}) -> ({}) @ {}: {why}", list(inputs), list(outputs), sources.join(", "))?,
+            Step::Copy { from, to } => writeln!(f, "{indent}copy {from} to {to}")?,
+            Step::If { cond, then_steps, else_steps } => {
+                writeln!(f, "{indent}if {cond}")?;
+                print_steps(f, then_steps, kernel, depth + 1)?;
+                writeln!(f, "{indent}else")?;
+                print_steps(f, else_steps, kernel, depth + 1)?;
+            }
+            Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => {
+                write!(f, "{indent}loop, counted in {counter}")?;
+                for (word, operand) in [("at most", trip_count), ("if", start), ("while", cond)] {
+                    if let Some(operand) = operand {
+                        write!(f, ", {word} {operand}")?;
+                    }
+                }
+                writeln!(f)?;
+                for (whole, part) in sliced {
+                    writeln!(f, "{indent}  slice {whole} into {part}")?;
+                }
+                print_steps(f, body, kernel, depth + 1)?;
+                for (part, whole) in stacked {
+                    writeln!(f, "{indent}  stack {part} in {whole}")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The plan of what is run, without the code's and the constants' bytes.
+impl fmt::Display for Executable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "executable {:?} for {}", self.name, self.target)?;
+        self.inputs.iter().enumerate().try_for_each(|(n, port)| writeln!(f, "  input {n} {port}"))?;
+        self.outputs.iter().enumerate().try_for_each(|(n, port)| writeln!(f, "  output {n} {port}"))?;
+        self.constants.iter().enumerate().try_for_each(|(n, tensor)| writeln!(f, "  constant {n}: {}", tensor.ty()))?;
+        writeln!(f, "  arena of {} bytes, {} dynamic tensors", self.arena_bytes, self.dynamics)?;
+        writeln!(f, "\nkernels, {} bytes of code", self.code.len())?;
+        for code in &self.kernels {
+            writeln!(f, "  {}: {} bytes at {}, {} points, {} at once at least, {} bytes of scratch", code.name, code.len, code.offset, code.points, code.grain, code.scratch_bytes)?;
+        }
+        writeln!(f, "\nsteps")?;
+        print_steps(f, &self.steps, &|number| self.kernels.get(number).map_or("?", |code| code.name.as_str()), 1)
     }
 }

@@ -33,6 +33,13 @@ pub struct Target {
     pub cache: [u64; 3],
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.triple)?;
+        self.features.iter().try_for_each(|name| write!(f, " {}", name.strip_prefix("has_").unwrap_or(name)))
+    }
+}
+
 impl Target {
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {

@@ -131,11 +131,22 @@ pub fn is_artifact(bytes: &[u8]) -> bool {
 /// # Errors
 /// Invalid where the file can't be written.
 pub fn write(executable: &Executable, path: &Path) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::invalid(format!("can't write '{}': {error}", path.display())).help("give a path in a folder that exists and that you may write to");
     let layout = Layout::new(executable)?;
+    replace(path, |file| layout.write(file))
+}
+
+/// Makes a file, or another of one that is there, whole or not at all. What is no regular file (a pipe, say) is written to.
+///
+/// # Errors
+/// Invalid where the file can't be written.
+pub fn replace(path: &Path, write: impl FnOnce(&File) -> std::io::Result<()>) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::invalid(format!("can't write '{}': {error}", path.display())).help("give a path in a folder that exists and that you may write to");
+    if path.exists() && !path.is_file() {
+        return File::options().write(true).open(path).and_then(|file| write(&file)).map_err(failed);
+    }
     let beside = beside(path).ok_or_else(|| failed(std::io::Error::other("the path names no file")))?;
     let file = File::options().write(true).create_new(true).open(&beside).map_err(failed)?;
-    let done = layout.write(file).and_then(|()| std::fs::rename(&beside, path)).map_err(failed);
+    let done = write(&file).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&beside, path)).map_err(failed);
     if done.is_err() {
         // The first error is the one to tell; a file that can't be removed either is the lesser trouble.
         let _ = std::fs::remove_file(&beside);
@@ -232,7 +243,7 @@ impl<'e> Layout<'e> {
         sums
     }
 
-    fn write(&self, file: File) -> std::io::Result<()> {
+    fn write(&self, file: &File) -> std::io::Result<()> {
         let mut places = Vec::new();
         let mut end = HEADER as u64;
         for len in self.small.iter().map(|section| section.len() as u64).chain([self.constants_len]) {
@@ -262,8 +273,7 @@ impl<'e> Layout<'e> {
         }
         out.write_all(&[0; ALIGNMENT][..(places[SECTIONS - 1].0 - at) as usize])?;
         self.constants(|bytes| out.write_all(bytes))?;
-        out.flush()?;
-        out.get_ref().sync_all()
+        out.flush()
     }
 }
 

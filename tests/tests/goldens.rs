@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use frit_compiler::import;
+use frit_compiler::lower::target;
 use frit_compiler::pipeline::{rewritten, Options, Stage, compile, dump};
 use frit_compiler::specialise::{Binding, specialise};
 use frit_ir::ops::{Domain, Tolerance};
@@ -50,14 +51,8 @@ fn setup(golden: &Golden) -> Result<Setup, String> {
 
 /// The target of dumps, so that they are the same on every machine.
 fn target() -> Target {
-    Target {
-        triple: "x86_64-unknown-linux-gnu".into(),
-        features: ["has_avx", "has_avx2", "has_fma"].map(str::to_owned).to_vec(),
-        vector_bits: 128,
-        vector_registers: 16,
-        fma: true,
-        cache: [32 << 10, 1 << 20, 8 << 20],
-    }
+    let target = target::named("x86-64-v3").unwrap_or_else(|error| panic!("{error}"));
+    Target { triple: "x86_64-unknown-linux-gnu".into(), ..target }
 }
 
 /// Runs every case of a stage.
@@ -141,4 +136,9 @@ fn schedule_stage() {
 #[test]
 fn lower_stage() {
     run(Stage::Lower);
+}
+
+#[test]
+fn run_stage() {
+    run(Stage::Run);
 }

@@ -23,49 +23,10 @@ use frit_ir::error::Error;
 use frit_ir::expr::Exprs;
 use frit_ir::scalar::{Binary, Scalar, Unary};
 use frit_ir::vector::{Address, Inst, Program, Reg, RegType, Target};
-use target_lexicon::Triple;
+use target_lexicon::{Architecture, Triple};
 
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
-
-/// CPU features that change what this emitter does or Cranelift makes of it, by Cranelift's names.
-#[cfg(target_arch = "x86_64")]
-fn host_features() -> Vec<String> {
-    let known = [
-        ("has_avx", std::is_x86_feature_detected!("avx")),
-        ("has_avx2", std::is_x86_feature_detected!("avx2")),
-        ("has_bmi1", std::is_x86_feature_detected!("bmi1")),
-        ("has_bmi2", std::is_x86_feature_detected!("bmi2")),
-        ("has_fma", std::is_x86_feature_detected!("fma")),
-        ("has_lzcnt", std::is_x86_feature_detected!("lzcnt")),
-        ("has_popcnt", std::is_x86_feature_detected!("popcnt")),
-        ("has_sse3", std::is_x86_feature_detected!("sse3")),
-        ("has_sse41", std::is_x86_feature_detected!("sse4.1")),
-        ("has_sse42", std::is_x86_feature_detected!("sse4.2")),
-        ("has_ssse3", std::is_x86_feature_detected!("ssse3")),
-    ];
-    known.iter().filter(|(_, has)| *has).map(|(name, _)| (*name).to_owned()).collect()
-}
-
-/// CPU features by Cranelift's names; the base instruction set has all that is needed.
-#[cfg(not(target_arch = "x86_64"))]
-fn host_features() -> Vec<String> {
-    Vec::new()
-}
-
-/// The machine that this runs on, as this emitter sees it.
-pub fn host_target() -> Target {
-    let features = host_features();
-    let fma = cfg!(not(target_arch = "x86_64")) || features.iter().any(|name| name == "has_fma");
-    Target {
-        triple: Triple::host().to_string(),
-        features,
-        vector_bits: 128,
-        vector_registers: if cfg!(target_arch = "x86_64") { 16 } else { 32 },
-        fma,
-        cache: [32 << 10, 1 << 20, 16 << 20],
-    }
-}
 
 /// Does the program hold a tile of accumulators in registers? Cranelift's optimiser moves arithmetic as late as it can, away
 /// from its loads, so that a tile no longer fits the registers; the order that the vectoriser chose is then kept.
@@ -93,6 +54,9 @@ fn isa(target: &Target, keep_order: bool) -> Result<OwnedTargetIsa, Error> {
     }
     let verify = if cfg!(debug_assertions) { "true" } else { "false" };
     flags.set("enable_verifier", verify).map_err(|e| Error::bug(format!("code generator setting enable_verifier: {e}")))?;
+    if matches!(triple.architecture, Architecture::X86_64) && !target.features.iter().any(|name| name == "has_sse41") {
+        return Err(Error::unsupported(format!("no code can be made for target `{}` without SSE4.1", target.triple)));
+    }
     let mut builder =
         isa::lookup(triple).map_err(|e| Error::unsupported(format!("no code can be made for target `{}`: {e}", target.triple)))?;
     for name in &target.features {
@@ -995,7 +959,7 @@ impl Emitter<'_> {
                 } else {
                     self.remainder(x, y, op == Binary::Mod)
                 };
-                return Ok(self.from_double(value, dtype));
+                return Ok(self.narrow_double(value, dtype));
             }
             _ => return Err(self.unsupported(op.name(), dtype)),
         };
@@ -1026,7 +990,7 @@ impl Emitter<'_> {
     }
 
     /// An f64 as another float dtype.
-    fn from_double(&mut self, value: Value, dtype: DType) -> Value {
+    fn narrow_double(&mut self, value: Value, dtype: DType) -> Value {
         match dtype {
             DType::F64 => value,
             DType::F16 | DType::BF16 => {
@@ -1289,14 +1253,11 @@ impl Emitter<'_> {
         if is_narrow_float(ty.dtype) {
             // Products are exact in f64, where the sum is rounded for the first time.
             let double = RegType { dtype: DType::F64, ..ty };
-            let mut wide = Vec::new();
-            for parts in [xs, ys, zs] {
-                wide.push(self.cast(&parts, ty, DType::F64)?);
-            }
-            let mut sums = Vec::new();
-            for at in 0..wide[0].len() {
-                let product = self.b.ins().fmul(wide[0][at], wide[1][at]);
-                sums.push(self.b.ins().fadd(product, wide[2][at]));
+            let (xs, ys, zs) = (self.cast(&xs, ty, DType::F64)?, self.cast(&ys, ty, DType::F64)?, self.cast(&zs, ty, DType::F64)?);
+            let mut sums = Vec::with_capacity(xs.len());
+            for ((x, y), z) in xs.into_iter().zip(ys).zip(zs) {
+                let product = self.b.ins().fmul(x, y);
+                sums.push(self.b.ins().fadd(product, z));
             }
             let parts = self.cast(&sums, double, ty.dtype)?;
             return self.set(dst, parts);
@@ -1573,7 +1534,7 @@ impl Emitter<'_> {
         }
         Ok(match (from.is_float(), to.is_float()) {
             (true, true) => match (is, becomes) {
-                (F64, _) => self.from_double(x, to),
+                (F64, _) => self.narrow_double(x, to),
                 (_, F64) => self.b.ins().fpromote(F64, x),
                 _ => self.round(x, to),
             },
@@ -1591,7 +1552,7 @@ impl Emitter<'_> {
                     self.round(float, to)
                 } else {
                     let float = if signed { self.b.ins().fcvt_from_sint(F64, x) } else { self.b.ins().fcvt_from_uint(F64, x) };
-                    self.from_double(float, to)
+                    self.narrow_double(float, to)
                 }
             }
             (false, false) => {

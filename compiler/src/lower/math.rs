@@ -345,7 +345,8 @@ impl Math {
             return Ok(self.e.binary(op, x, y));
         }
         let single = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
-        if !single && !(dtype == DType::F64 && op == Binary::Atan2) {
+        let expanded = single || dtype == DType::F64 && op == Binary::Atan2;
+        if !expanded {
             // A square needs no powers.
             if dtype == DType::F64 && self.e.as_const(y).is_some_and(|y| y.as_f64() == 2.0) {
                 return Ok(self.e.mul(x, x));

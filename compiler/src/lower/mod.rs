@@ -6,6 +6,7 @@
 
 pub mod clif;
 pub mod math;
+pub mod target;
 pub mod vectorise;
 
 use frit_ir::compute::Compute;

@@ -79,6 +79,7 @@ pub(super) fn live(graph: &Graph) -> Vec<bool> {
     live
 }
 
+#[allow(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 enum Simplified {
     No,
     /// The node's one result is another value.

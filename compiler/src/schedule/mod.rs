@@ -12,7 +12,7 @@ mod nest;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use frit_ir::compute::Compute;
-use frit_ir::executable::{Operand, Port, Slot, Step};
+use frit_ir::executable::{self, Operand, Port, Slot, Step};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::loops::Kernel;
 use frit_ir::ops::{loop_::Loop, scan::Scan};
@@ -87,32 +87,9 @@ pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> 
 impl std::fmt::Display for Schedule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "schedule \"{}\": {} kernels, arena of {} bytes", self.name, self.kernels.len(), self.arena_bytes)?;
-        print_steps(f, &self.steps, &self.kernels, 1)?;
+        executable::print_steps(f, &self.steps, &|kernel| &self.kernels[kernel].name, 1)?;
         self.kernels.iter().try_for_each(|kernel| write!(f, "\n{kernel}"))
     }
-}
-
-fn print_steps(f: &mut std::fmt::Formatter<'_>, steps: &[Step], kernels: &[Kernel], depth: usize) -> std::fmt::Result {
-    let list = |operands: &[Operand]| operands.iter().map(|o| format!("{:?}", o.slot)).collect::<Vec<_>>().join(", ");
-    let indent = "  ".repeat(depth);
-    for step in steps {
-        match step {
-            Step::Launch { kernel, operands, sources, rules } => writeln!(f, "{indent}launch {}({}) @ {}{}", kernels[*kernel as usize].name, list(operands), sources.join(", "), if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) })?,
-            Step::Interpret { inputs, outputs, sources, why, .. } => writeln!(f, "{indent}interpret ({}) -> ({}) @ {}: {why}", list(inputs), list(outputs), sources.join(", "))?,
-            Step::Copy { from, to } => writeln!(f, "{indent}copy {:?} to {:?}", from.slot, to.slot)?,
-            Step::If { cond, then_steps, else_steps } => {
-                writeln!(f, "{indent}if {:?}", cond.slot)?;
-                print_steps(f, then_steps, kernels, depth + 1)?;
-                writeln!(f, "{indent}else")?;
-                print_steps(f, else_steps, kernels, depth + 1)?;
-            }
-            Step::Loop { trip_count, counter, body, .. } => {
-                writeln!(f, "{indent}loop {:?} times, counted in {:?}", trip_count.as_ref().map(|o| &o.slot), counter.slot)?;
-                print_steps(f, body, kernels, depth + 1)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Puts offsets in place of buffer numbers.
@@ -324,7 +301,10 @@ impl Planner<'_> {
         }
         let inputs = node.inputs.iter().map(|v| self.used(graph, *v)).collect();
         let outputs = node.outputs.iter().map(|v| self.used(graph, *v)).collect();
-        let sources = node.origins.iter().map(|origin| origin.to_string()).collect();
+        let mut sources: Vec<String> = node.origins.iter().map(|origin| origin.to_string()).collect();
+        if sources.is_empty() {
+            sources.push(node.op.name().to_owned());
+        }
         self.push(Step::Interpret { graph: text::print(&builder.finish()), inputs, outputs, sources, why });
         Ok(())
     }

@@ -66,8 +66,11 @@ op! {
     }
 }
 
+/// The operands after the third that are there: mask, past keys and values, lengths.
+type Optional<T> = (Option<T>, Option<(T, T)>, Option<T>);
+
 impl Attention {
-    fn split<T: Copy>(&self, inputs: &[T]) -> Result<(Option<T>, Option<(T, T)>, Option<T>), OpError> {
+    fn split<T: Copy>(&self, inputs: &[T]) -> Result<Optional<T>, OpError> {
         let mut rest = inputs[3..].iter().copied();
         let wrong = || OpError::invalid("'attention' has fewer operands than it says");
         let mask = if self.has_mask { Some(rest.next().ok_or_else(wrong)?) } else { None };
@@ -101,8 +104,8 @@ impl Attention {
         Ok((transpose(b, split, &[0, 2, 1, 3])?, [batch, heads, time, size]))
     }
 
-    /// The bias of the scores, if there is one; it broadcasts to them.
-    fn bias(&self, b: &mut Builder, dtype: DType, mask: Option<ValueId>, lengths: Option<ValueId>, queries: i64, keys: i64, past: i64) -> Result<Option<ValueId>, OpError> {
+    /// The bias of the scores of `[queries, keys, past]`, if there is one; it broadcasts to them.
+    fn bias(&self, b: &mut Builder, dtype: DType, mask: Option<ValueId>, lengths: Option<ValueId>, [queries, keys, past]: [i64; 3]) -> Result<Option<ValueId>, OpError> {
         let (zero, hidden) = (b.scalar(dtype, 0.0), b.scalar(dtype, f64::NEG_INFINITY));
         let mut bias = None;
         if let Some(mask) = mask {
@@ -236,7 +239,7 @@ impl OpDef for Attention {
             let bounded = b.apply(Tanh {}, &[small])?;
             capped = scale(b, bounded, self.softcap)?;
         }
-        let bias = self.bias(b, dtype, mask, lengths, queries, keys, before)?;
+        let bias = self.bias(b, dtype, mask, lengths, [queries, keys, before])?;
         let masked = match bias {
             Some(bias) => add(b, capped, bias)?,
             None => capped,

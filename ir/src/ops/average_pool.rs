@@ -57,8 +57,8 @@ impl OpDef for AveragePool {
             let mut counted = windows.clone();
             let mut counts = extents;
             if self.counts_margin {
-                for k in 0..counts.len() {
-                    counts[k] += margins.before[k] + margins.after[k];
+                for (k, count) in counts.iter_mut().enumerate() {
+                    *count += margins.before[k] + margins.after[k];
                     counted.before[k] = 0;
                     counted.after[k] -= margins.after[k];
                 }

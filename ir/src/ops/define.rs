@@ -8,6 +8,7 @@ macro_rules! ops {
 
         /// Any op, with its attributes.
         #[derive(Clone, PartialEq, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "nodes are few beside what they compute on")]
         pub enum Op { $(#[doc = concat!("See [`", stringify!($module), "`].")] $name($module::$name),)* }
 
         $(impl From<$module::$name> for Op {

@@ -38,6 +38,9 @@ use crate::specialise::Binding;
 
 pub(crate) use node::Node;
 
+/// Subgraphs, or the first complaint of each, and what they capture.
+type Subgraphs = (Vec<Result<Graph, Error>>, Vec<ValueId>);
+
 /// Makes values of a node's operands.
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
@@ -202,7 +205,8 @@ impl<'m> Importer<'m> {
             let help = if known.is_empty() { "all its dimensions are fixed".to_owned() } else { format!("it leaves open: {}", known.iter().cloned().collect::<Vec<_>>().join(", ")) };
             self.errors.push(Error::invalid(format!("the model has no open dimension '{name}'")).help(help));
         }
-        let dims = match self.binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
+        let binding = self.binding.by_name(&types.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let dims = match binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
             Ok(dims) => dims,
             Err(errors) => {
                 self.errors.extend(errors);
@@ -210,7 +214,7 @@ impl<'m> Importer<'m> {
             }
         };
         for (name, ty) in &types {
-            let value = builder.input(*name, self.binding.bind(name, ty, &dims));
+            let value = builder.input(*name, binding.bind(name, ty, &dims));
             scope.values.insert((*name).to_owned(), Bound::Value(value));
         }
         self.body(builder, scope, graph, &[]);
@@ -376,7 +380,7 @@ impl<'m> Importer<'m> {
     /// Imports subgraphs of one node. `given` are types for inputs of theirs that declare none. Each becomes a graph (or
     /// its first complaint) whose inputs are its own, then the captures, which all of
     /// them share in one order. Constants from outside are copied in (they share their bytes).
-    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
+    fn subgraphs(&mut self, builder: &Builder, scope: &Scope, graphs: &[&'m wire::Graph], given: &[TensorType]) -> Result<Subgraphs, OpError> {
         if self.depth >= MAX_SUBGRAPHS {
             return Err(OpError::invalid(format!("subgraphs nest deeper than {MAX_SUBGRAPHS}")));
         }

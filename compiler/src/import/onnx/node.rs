@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use frit_ir::{Builder, DType, Error, Graph, Op, OpError, Tensor, TensorType, ValueId};
+use frit_ir::{Builder, DType, Graph, Op, OpError, Tensor, TensorType, ValueId};
 use frit_proto::onnx as wire;
 
-use super::{Importer, Scope, tensor};
+use super::{Importer, Scope, Subgraphs, tensor};
 
 /// A node under import.
 pub(crate) struct Node<'a, 'm> {
@@ -188,7 +188,7 @@ impl<'m> Node<'_, 'm> {
 
     /// As [`Node::subgraph`], for several that share their captures in one order. A graph that can't be imported is its
     /// first complaint.
-    pub(crate) fn subgraphs(&mut self, names: &[&str], given: &[TensorType]) -> Result<(Vec<Result<Graph, Error>>, Vec<ValueId>), OpError> {
+    pub(crate) fn subgraphs(&mut self, names: &[&str], given: &[TensorType]) -> Result<Subgraphs, OpError> {
         let graphs = names.iter().map(|name| self.attributes.get(name).and_then(|a| a.g.as_ref()).ok_or_else(|| self.missing(name))).collect::<Result<Vec<_>, _>>()?;
         self.importer.subgraphs(self.builder, self.scope, &graphs, given)
     }

@@ -1,0 +1,257 @@
+//! The `frit` command from outside: its exit status, what it writes, and what it says where something is wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use frit_compiler::lower::target;
+use frit_ir::Tensor;
+use frit_proto::onnx as wire;
+use frit_tests::npz;
+use prost::Message;
+use serde_json::Value;
+
+/// What a command did.
+struct Done {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Self { status: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Fails unless the command ended so and said so.
+    #[track_caller]
+    fn ends(self, status: i32, says: &[&str]) -> Self {
+        // Messages are wrapped; their words are compared.
+        let said: String = format!("{} {}", self.out, self.err).replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(self.status, status, "{said}");
+        for words in says {
+            assert!(said.contains(words), "'{words}' is not said in: {said}");
+        }
+        assert!(!self.out.contains('\x1b') && !self.err.contains('\x1b'), "colours without a terminal: {said}");
+        assert!(self.out.lines().chain(self.err.lines()).filter(|line| !line.contains("[possible values") && !line.starts_with("error: invalid value") && !line.starts_with('{')).all(|line| line.chars().count() <= 100), "a line is too long:\n{}{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn json(self) -> Value {
+        serde_json::from_str(&self.ends(0, &[]).out).expect("JSON")
+    }
+}
+
+/// A folder of one test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // It is there only if the test was run before.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn frit(&self, line: &str) -> Done {
+        self.frit_with(line, &[])
+    }
+
+    fn frit_with(&self, line: &str, variables: &[(&str, &str)]) -> Done {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frit"));
+        command.current_dir(&self.0).args(line.split_whitespace()).env_remove("FRIT_LOG").envs(variables.iter().copied());
+        Done::of(command.output().expect("the command starts"))
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(&self.0).expect("a folder").map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn npz(&self, name: &str) -> Vec<(String, Tensor)> {
+        npz::read(&self.0.join(name)).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Copies the digits example's model.
+    fn digits(&self) -> &'static str {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/digits.onnx"), self.0.join("digits.onnx")).expect("a copy");
+        "digits.onnx"
+    }
+
+    /// Makes a model of two nodes: from `x`, f32[n,2], it makes `z`, their double, and `a`, which `op` makes.
+    fn pair(&self, op: &str) -> &'static str {
+        let node = |op: &str, inputs: &[&str], output: &str| wire::Node { op_type: Some(op.into()), name: Some(format!("the {op}")), input: inputs.iter().map(ToString::to_string).collect(), output: vec![output.into()], ..wire::Node::default() };
+        let dim = |value| wire::shape::Dimension { value: Some(value) };
+        let shape = wire::Shape { dim: vec![dim(wire::shape::dimension::Value::DimParam("n".into())), dim(wire::shape::dimension::Value::DimValue(2))] };
+        let typed = |shape| Some(wire::Type { value: Some(wire::r#type::Value::TensorType(wire::r#type::TensorType { elem_type: Some(1), shape })) });
+        let graph = wire::Graph {
+            name: Some("pair".into()),
+            node: vec![node("Add", &["x", "x"], "z"), node(op, &["x"], "a")],
+            input: vec![wire::ValueInfo { name: Some("x".into()), r#type: typed(Some(shape)) }],
+            output: ["z", "a"].into_iter().map(|name| wire::ValueInfo { name: Some(name.into()), r#type: None }).collect(),
+            ..wire::Graph::default()
+        };
+        let opset_import = vec![wire::OperatorSetId { domain: None, version: Some(17) }];
+        let model = wire::Model { ir_version: Some(8), opset_import, graph: Some(graph), ..wire::Model::default() };
+        std::fs::write(self.0.join("pair.onnx"), model.encode_to_vec()).expect("a file");
+        "pair.onnx"
+    }
+
+    /// Writes an array.
+    fn npy(&self, name: &str, descr: &str, shape: &str, data: &[u8]) {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let bytes = [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat();
+        std::fs::write(self.0.join(name), bytes).expect("a file");
+    }
+
+    /// Writes `[[1, -2]]` as an array.
+    fn x(&self) {
+        self.npy("x.npy", "<f4", "1, 2", &[1f32.to_le_bytes(), (-2f32).to_le_bytes()].concat());
+    }
+}
+
+fn has_fields(value: &Value, names: &str) {
+    for name in names.split_whitespace() {
+        assert!(value.get(name).is_some(), "'{name}' is missing: {value}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let folder = Folder::new("usage");
+    folder.frit("").ends(2, &["Usage"]);
+    folder.frit("juggle model.onnx").ends(2, &["juggle"]);
+    folder.frit("run model.onnx --dim n").ends(2, &["NAME=N"]);
+    folder.frit("run model.onnx --device abacus").ends(2, &["possible values: cpu, cuda, eval"]);
+    folder.frit("inspect model.onnx --stage ponder").ends(2, &["import, specialise, rewrite, schedule, lower, run"]);
+    folder.frit("compile model.onnx -o model.frit --target pdp-11").ends(2, &["the targets are native, x86-64-v2, x86-64-v3, x86-64-v4, aarch64"]);
+    folder.frit("--help").ends(0, &["Exit status", "FRIT_LOG"]);
+}
+
+#[test]
+fn faults_of_models_and_inputs_end_with_1() {
+    let folder = Folder::new("faults");
+    let model = folder.pair("Relu");
+    folder.x();
+    folder.npy("wide.npy", "<f4", "1, 3", &[0; 12]);
+    folder.npy("ints.npy", "<i8", "1, 2", &[0; 16]);
+    folder.frit("run nowhere.onnx").ends(1, &["can't read 'nowhere.onnx'", "help:"]);
+    folder.frit(&format!("run {model}")).ends(1, &["dimension 'n' is open", "--dim n=1"]);
+    folder.frit(&format!("run {model} --dim m=1")).ends(1, &["no open dimension 'm'"]);
+    folder.frit(&format!("run {model} --input y=x.npy")).ends(1, &["the model has no input 'y'", "the inputs are 'x' (f32)"]);
+    folder.frit(&format!("run {model} --input x=nowhere.npy")).ends(1, &["can't read 'nowhere.npy'"]);
+    folder.frit(&format!("run {model} --input x=ints.npy")).ends(1, &["input 'x' is f32", "i64[1,2] is given"]);
+    folder.frit(&format!("run {model} --input x=wide.npy")).ends(1, &["'x'"]);
+    folder.frit(&format!("run {model} --dim n=1 --device cuda")).ends(1, &["no CUDA device", "--device cpu"]);
+    folder.frit(&format!("run {model} --dim n=1 --precision bf16")).ends(1, &["precision"]);
+    folder.frit(&format!("run {model} --dim n=1 -o missing/out.npz")).ends(1, &["can't write 'missing/out.npz'"]);
+    folder.frit(&format!("compile {model} --dim n=1 -o missing/pair.frit")).ends(1, &["can't write 'missing/pair.frit'"]);
+    folder.frit(&format!("compile {model} --dim n=1 -o .")).ends(1, &["can't write '.'"]);
+    assert_eq!(folder.files(), ["ints.npy", "pair.onnx", "wide.npy", "x.npy"]);
+}
+
+#[test]
+fn outputs_keep_their_order_on_every_device() {
+    let folder = Folder::new("order");
+    let model = folder.pair("Relu");
+    folder.x();
+    for device in ["cpu", "eval"] {
+        folder.frit(&format!("run {model} --input 0=x.npy --device {device} -o {device}.npz")).ends(0, &["wrote 2 outputs", "z f32[1,2] -4 -1 2 2 -4", "peak memory"]);
+        let outputs = folder.npz(&format!("{device}.npz"));
+        let names: Vec<&str> = outputs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["z", "a"]);
+        assert_eq!(outputs[0].1.as_slice::<f32>(), [2.0, -4.0]);
+        assert_eq!(outputs[1].1.as_slice::<f32>(), [1.0, 0.0]);
+    }
+    folder.frit(&format!("verify {model} --inputs cpu.npz")).ends(1, &["no input 'z'"]);
+}
+
+#[test]
+fn what_has_no_kernel_is_named() {
+    let folder = Folder::new("interpreted");
+    let model = folder.pair("NonZero");
+    folder.x();
+    folder.frit(&format!("run {model} --input x=x.npy")).ends(0, &["warning: 1 of 3 steps have no kernel", "the NonZero"]);
+    folder.frit(&format!("run {model} --input x=x.npy --strict")).ends(1, &["no kernel does this op", "the NonZero", "leave --strict out"]);
+    let plan = folder.frit(&format!("inspect {model} --dim n=1 --json")).json();
+    let placements: Vec<&str> = plan["compiled"]["steps"].as_array().expect("steps").iter().filter_map(|step| step["placement"].as_str()).collect();
+    assert_eq!(placements, ["compiled", "interpreted", "copied"]);
+}
+
+#[test]
+fn reports_are_json() {
+    let folder = Folder::new("json");
+    let model = folder.digits();
+    let report = folder.frit(&format!("run {model} --json")).json();
+    has_fields(&report, "ready_ms run_ms peak_rss_bytes outputs");
+    has_fields(&report["outputs"][0], "name type min mean max");
+    let report = folder.frit(&format!("inspect {model} --json")).json();
+    has_fields(&report, "model inputs outputs nodes ops parameters parameter_bytes");
+    has_fields(&report["compiled"], "kernels arena_bytes constant_bytes code_bytes target features steps");
+    let report = folder.frit(&format!("verify {model} --seeds 2 --json")).json();
+    assert_eq!(report["fits"], true);
+    assert_eq!(report["outputs"].as_array().map(Vec::len), Some(2));
+    folder.frit(&format!("bench {model} --runs 3 --threads 1 --json bench.json")).ends(0, &["median", "GFLOP/s", "peak memory"]);
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.0.join("bench.json")).expect("a file")).expect("JSON");
+    has_fields(&report, "model device threads median_ms min_ms runs compile_ms load_ms arena_bytes constant_bytes peak_gflops peak_rss_bytes kernels");
+    has_fields(&report["kernels"][0], "name source_nodes rules ms flops bytes gflops gbps placement");
+    assert_eq!((report["runs"].as_u64(), report["threads"].as_u64()), (Some(3), Some(1)));
+    if cfg!(target_os = "linux") {
+        assert!(report["peak_rss_bytes"].as_u64().is_some_and(|bytes| (1 << 20..1 << 32).contains(&bytes)), "{report}");
+    }
+}
+
+#[test]
+fn stages_are_shown() {
+    let folder = Folder::new("stages");
+    let model = folder.digits();
+    for (stage, says) in [("import", "graph \"digits\""), ("specialise", "graph"), ("rewrite", "graph"), ("schedule", "kernel k"), ("lower", "program k"), ("run", "executable \"digits\" for")] {
+        let done = folder.frit(&format!("inspect {model} --stage {stage}"));
+        assert!(done.status == 0 && done.out.contains(says), "{}", done.err);
+    }
+    folder.frit(&format!("inspect {model}")).ends(0, &["12 compiled", "probability"]);
+    folder.frit(&format!("inspect {model} --dot graph.dot")).ends(0, &["wrote 'graph.dot'"]);
+    let log = folder.frit_with(&format!("run {model}"), &[("FRIT_LOG", "debug")]);
+    assert!(log.err.contains("schedule") && log.err.contains("session") && !log.err.contains("cranelift") && !log.err.contains('\x1b'), "{}", log.err);
+}
+
+#[test]
+fn artifacts_run_as_their_models_do() {
+    let folder = Folder::new("artifacts");
+    let model = folder.digits();
+    folder.frit(&format!("run {model} -o model.npz")).ends(0, &["inputs are drawn at random (seed 0)"]);
+    let expected = folder.npz("model.npz");
+    for name in target::names() {
+        let runs = frit::target::check(&target::named(name).expect("a target")).is_ok();
+        folder.frit(&format!("compile {model} --target {name} -o digits.frit")).ends(0, &["wrote 'digits.frit'"]);
+        folder.frit("inspect digits.frit").ends(0, &["12 compiled"]);
+        assert!(folder.frit("inspect digits.frit --stage run").out.starts_with("executable \"digits\" for "));
+        if !runs {
+            let refused = folder.frit("run digits.frit").ends(1, &["this machine", "help: compile the model on this machine"]);
+            assert_eq!(refused.err.matches("frit::").count(), 1, "{}", refused.err);
+            continue;
+        }
+        folder.frit("run digits.frit -o artifact.npz").ends(0, &[]);
+        let got = folder.npz("artifact.npz");
+        assert_eq!(got.len(), 1);
+        let (a, b) = (got[0].1.as_slice::<f32>(), expected[0].1.as_slice::<f32>());
+        assert!(got[0].0 == expected[0].0 && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1e-3)), "{name}: {a:?}, not {b:?}");
+        assert!(name != target::NATIVE || a == b);
+    }
+    let architecture = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86-64-v2" };
+    folder.frit(&format!("compile {model} --target {architecture} -o other.frit")).ends(0, &[]);
+    folder.frit("run other.frit").ends(1, &["the code is for '"]);
+
+    let whole = std::fs::read(folder.0.join("digits.frit")).expect("a file");
+    std::fs::write(folder.0.join("part.frit"), &whole[..whole.len() / 2]).expect("a file");
+    for command in ["run", "bench", "inspect", "verify"] {
+        folder.frit(&format!("{command} part.frit")).ends(1, &["the artifact is cut off"]);
+    }
+    folder.frit("compile digits.frit -o again.frit").ends(1, &["is an artifact already"]);
+    folder.frit("run digits.frit --dim n=1").ends(1, &["can't be bound"]);
+    folder.frit("run digits.frit --device eval").ends(1, &["no graph to interpret"]);
+    folder.frit("inspect digits.frit --stage lower").ends(1, &["an artifact holds no graph"]);
+}
