@@ -140,7 +140,7 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
         Stage::Import => text::summarise(graph),
         Stage::Specialise => text::summarise(&specialise(graph, &options.binding)?),
         Stage::Rewrite => text::summarise(&rewritten(graph, options)?.0),
-Stage::Schedule => scheduled(graph, options)?.0.to_string(),
+        Stage::Schedule => scheduled(graph, options)?.0.to_string(),
         Stage::Run => compile(graph, options)?.to_string(),
         Stage::Lower => {
             let (schedule, _) = scheduled(graph, options)?;

@@ -237,3 +237,38 @@ fn kernels_compute_what_ops_compute() {
     }
     assert!(wrong.is_empty(), "{} samples differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn what_would_grow_is_folded_last() {
+    use frit_ir::ops::{add::Add, dequantize::Dequantize, gather::Gather, matmul::MatMul, transpose::Transpose};
+    let mut random = Random(2);
+    let mut builder = Builder::new("quantised").folding(frit_ir::build::Folding::Early);
+    let mut weights = |builder: &mut Builder, extents: &[i64], scales: &[i64], axis: i64| {
+        let whole = builder.constant(random.tensor(DType::I8, extents, Domain::Between(-128.0, 128.0)));
+        let scale = builder.constant(random.tensor(DType::F32, scales, Domain::Between(0.1, 0.2)));
+        let zero = builder.constant(random.tensor(DType::I8, scales, Domain::Between(-4.0, 4.0)));
+        builder.apply(Dequantize { to: DType::F32, axis, block: 0 }, &[whole, scale, zero]).expect("it fits")
+    };
+    let (table, wide, narrow, shared) = (weights(&mut builder, &[170, 100], &[170], 0), weights(&mut builder, &[100, 203], &[203], 1), weights(&mut builder, &[130, 203], &[], 0), weights(&mut builder, &[130, 130], &[], 0));
+    let ids = builder.input("ids", frit_ir::TensorType::known(DType::I64, &[3]));
+    let rows = builder.apply(Gather { axis: 0 }, &[table, ids]).expect("it fits");
+    let product = builder.apply(MatMul {}, &[rows, wide]).expect("it fits");
+    let turned = builder.apply(Transpose { perm: vec![1, 0] }, &[narrow]).expect("it fits");
+    let product = builder.apply(MatMul {}, &[product, turned]).expect("it fits");
+    let product = builder.apply(MatMul {}, &[product, shared]).expect("it fits");
+    let sum = builder.apply(Add {}, &[shared, shared]).expect("it fits");
+    let last = builder.apply(MatMul {}, &[product, sum]).expect("it fits");
+    builder.output("last", last);
+    let graph = builder.finish();
+    let schedule = schedule(&graph, &target(), &|_| Ok(())).expect("schedules");
+    let constants = |dtype: DType, elems: usize| schedule.constants.iter().filter(|c| c.dtype() == dtype && c.elems() >= elems).count();
+    // The table stays as it is; the packed weights are the only large ones of another dtype; nothing is left to every run.
+    assert_eq!((constants(DType::I8, 1000), constants(DType::F32, 1000)), (1, 4), "{schedule}");
+    assert!(schedule.arena_bytes < 8192, "{schedule}");
+    let ids = [Tensor::from_slice(&[3], &[0i64, 169, 77])];
+    let expected = eval::run(&graph, &[&ids[0]]).expect("evaluates");
+    let tolerance = Tolerance { absolute: 0.0, relative: 1e-4 };
+    for vector_bits in [None, Some(256)] {
+        assert_eq!(close(&run(&graph, &ids, vector_bits)[0], &expected[0], tolerance), None);
+    }
+}

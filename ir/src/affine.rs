@@ -516,7 +516,7 @@ mod tests {
         for i in 0..VARS[0].1 {
             for j in 0..VARS[1].1 {
                 for k in 0..VARS[2].1 {
-                    evaluate(exprs, &order, &mut values, |v| [i, j, k][v.0 as usize], |_, _| Scalar::Int(0), None);
+                    evaluate(exprs, &order, &mut values, |v| Scalar::Int([i, j, k][v.0 as usize].into()), |_, _, _, _| Scalar::Int(0));
                     result.push(values[id.0 as usize]);
                 }
             }

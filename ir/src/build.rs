@@ -25,8 +25,9 @@ pub enum Folding {
     All,
 }
 
-/// Folded tensors have no more elements than this, or than four times their operands have.
-const MAX_FOLDED: usize = 1 << 14;
+/// Folded tensors have no more elements than this, or take no more bytes than their operands: what would grow is folded
+/// when all is known about those who read it, if at all.
+pub const MAX_FOLDED: usize = 1 << 14;
 
 /// Composites nest no deeper than this.
 const MAX_DEPTH: usize = 64;
@@ -225,9 +226,9 @@ impl Builder {
         if matches!(op, Op::Transpose(_)) && given > MAX_FOLDED {
             return None;
         }
-        let limit = MAX_FOLDED.max(given.saturating_mul(4));
+        let bytes: usize = constants.iter().map(|tensor| tensor.bytes().len()).sum();
         let args: Vec<Arg<'_>> = inputs.iter().zip(&constants).map(|(v, tensor)| Arg { ty: self.graph.ty(*v), value: Some(tensor) }).collect();
-        let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= limit);
+        let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= MAX_FOLDED || n as usize <= bytes / ty.dtype.size().max(1));
         if !op.infer(&args).ok()?.iter().all(small) {
             return None;
         }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::column::Value;
 use crate::dtype::DType;
 use crate::scalar::{Binary, Scalar, Unary, cast};
 
@@ -360,45 +361,41 @@ impl Exprs {
     }
 }
 
-/// Evaluates expressions point by point. `load` answers loads (it is not asked where a guard is
-/// false), `reduced` is the value of [`Expr::Reduced`].
-pub fn evaluate(
+/// Evaluates expressions, at one point or at many (see [`Value`]). `load` answers loads: it gets the source, its dtype,
+/// the index and the guard. `order` has children first; what they are is left in `values`, by the numbers of their ids.
+pub(crate) fn evaluate<V: Value>(
     exprs: &Exprs,
     order: &[ExprId],
-    values: &mut [Scalar],
-    var: impl Fn(Var) -> i64,
-    mut load: impl FnMut(Source, &[i64]) -> Scalar,
-    reduced: Option<Scalar>,
+    values: &mut [V],
+    var: impl Fn(Var) -> V,
+    mut load: impl FnMut(Source, DType, &[&V], Option<&V>) -> V,
 ) {
-    let mut at = Vec::new();
     for id in order {
         let (expr, dtype) = &exprs.nodes[id.0 as usize];
-        let value = |id: &ExprId| values[id.0 as usize];
+        let value = |id: &ExprId| &values[id.0 as usize];
         let result = match expr {
-            Expr::Const(value) => *value,
-            Expr::Var(v) => Scalar::Int(i128::from(var(*v))),
+            Expr::Const(value) => V::constant(*value, *dtype),
+            Expr::Var(v) => var(*v),
             Expr::Load { source, index, guard } => {
-                if guard.as_ref().is_none_or(|g| value(g).as_bool()) {
-                    at.clear();
-                    at.extend(index.iter().map(|i| value(i).as_int() as i64));
-                    load(*source, &at)
-                } else {
-                    Scalar::zero(*dtype)
-                }
+                let index: Vec<&V> = index.iter().map(value).collect();
+                load(*source, *dtype, &index, guard.as_ref().map(value))
             }
-            Expr::Unary(op, a) => op.apply(value(a), exprs.dtype(*a)),
-            Expr::Binary(op, a, b) => op.apply(value(a), value(b), exprs.dtype(*a)),
-            Expr::Fma(a, b, c) => {
-                let (a, b, c) = (value(a).as_f64(), value(b).as_f64(), value(c).as_f64());
-                cast(Scalar::Float(if *dtype == DType::F32 { f64::from((a as f32).mul_add(b as f32, c as f32)) } else { a.mul_add(b, c) }), *dtype)
-            }
-            Expr::Select(c, a, b) => if value(c).as_bool() { value(a) } else { value(b) },
-            Expr::Cast(a) => cast(value(a), *dtype),
-            Expr::Bitcast(a) => bitcast(value(a), exprs.dtype(*a), *dtype),
-            Expr::Reduced => reduced.unwrap_or(Scalar::zero(*dtype)),
+            Expr::Unary(op, a) => value(a).unary(*op, exprs.dtype(*a)),
+            Expr::Binary(op, a, b) => value(a).binary(*op, value(b), exprs.dtype(*a)),
+            Expr::Fma(a, b, c) => value(a).fma([value(b), value(c)], *dtype),
+            Expr::Select(c, a, b) => value(c).select([value(a), value(b)], *dtype),
+            Expr::Cast(a) => value(a).cast(*dtype),
+            Expr::Bitcast(a) => value(a).bitcast(exprs.dtype(*a), *dtype),
+            Expr::Reduced => V::constant(Scalar::zero(*dtype), *dtype),
         };
         values[id.0 as usize] = result;
     }
+}
+
+/// `a * b + c` rounded once.
+pub(crate) fn fma(a: Scalar, b: Scalar, c: Scalar, dtype: DType) -> Scalar {
+    let (a, b, c) = (a.as_f64(), b.as_f64(), c.as_f64());
+    cast(Scalar::Float(if dtype == DType::F32 { f64::from((a as f32).mul_add(b as f32, c as f32)) } else { a.mul_add(b, c) }), dtype)
 }
 
 /// The same bits, read as another dtype of the same size.

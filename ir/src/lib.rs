@@ -7,6 +7,7 @@
 
 pub mod affine;
 pub mod build;
+mod column;
 pub mod compute;
 pub mod dtype;
 pub mod error;

@@ -169,13 +169,17 @@ impl Runner<'_> {
         let order = &self.orders[roots];
         let (params, tiles, vars) = (&self.params, &self.tiles, &self.vars);
         let mut outside = None;
-        let load = |source: Source, index: &[i64]| {
+        let load = |source: Source, dtype: DType, index: &[&Scalar], guard: Option<&Scalar>| {
+            if guard.is_some_and(|guard| !guard.as_bool()) {
+                return Scalar::zero(dtype);
+            }
             let at = source.0 as usize;
             let place = &kernel.places[at];
-            match index {
-                [index] if (0..place.elems).contains(index) => match place.space {
-                    Space::Input | Space::Output => read(params[at], *index as usize, place.dtype),
-                    Space::Scratch | Space::Registers => cast(tiles[at][*index as usize], place.dtype),
+            let index: Vec<i64> = index.iter().map(|i| i.as_int() as i64).collect();
+            match index[..] {
+                [index] if (0..place.elems).contains(&index) => match place.space {
+                    Space::Input | Space::Output => read(params[at], index as usize, place.dtype),
+                    Space::Scratch | Space::Registers => cast(tiles[at][index as usize], place.dtype),
                 },
                 _ => {
                     outside.get_or_insert((source, index.first().copied().unwrap_or(-1)));
@@ -183,7 +187,7 @@ impl Runner<'_> {
                 }
             }
         };
-        evaluate(&kernel.exprs, order, &mut self.values, |var| vars[var.0 as usize], load, None);
+        evaluate(&kernel.exprs, order, &mut self.values, |var| Scalar::Int(i128::from(vars[var.0 as usize])), load);
         outside.map_or(Ok(()), |(source, index)| self.place(source, index).map(|_| ()))
     }
 

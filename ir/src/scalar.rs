@@ -47,15 +47,18 @@ impl std::hash::Hash for Scalar {
 
 impl Scalar {
     /// As a float; integers round to nearest.
+    #[inline(always)]
     pub fn as_f64(self) -> f64 {
         match self {
             Scalar::Float(x) => x,
-            Scalar::Int(n) => n as f64,
+            // The shorter conversion is much faster.
+            Scalar::Int(n) => i64::try_from(n).map_or(n as f64, |n| n as f64),
             Scalar::Bool(b) => f64::from(u8::from(b)),
         }
     }
 
     /// As an integer; floats are cut off towards zero, NaN is 0.
+    #[inline(always)]
     pub fn as_int(self) -> i128 {
         match self {
             Scalar::Float(x) => x as i128,
@@ -65,6 +68,7 @@ impl Scalar {
     }
 
     /// As a truth value: anything but zero is true.
+    #[inline(always)]
     pub fn as_bool(self) -> bool {
         match self {
             Scalar::Float(x) => x != 0.0,
@@ -114,6 +118,7 @@ pub fn order(a: Scalar, b: Scalar) -> std::cmp::Ordering {
 /// Converts to a dtype. Float to float rounds to nearest, ties to even. Integers wrap. Float to
 /// integer cuts off towards zero and saturates, NaN becomes 0. To bool: anything but zero (NaN
 /// included) is true.
+#[inline(always)]
 pub fn cast(value: Scalar, dtype: DType) -> Scalar {
     match dtype.class() {
         Class::Float => Scalar::Float(round_float(value.as_f64(), dtype)),
@@ -130,13 +135,14 @@ pub fn cast(value: Scalar, dtype: DType) -> Scalar {
 }
 
 /// Keeps the low bits of an integer, read as the dtype reads them.
+#[inline(always)]
 pub fn wrap(value: i128, dtype: DType) -> i128 {
     let bits = dtype.int_bits().unwrap_or(64);
-    let low = value & ((1i128 << bits) - 1);
-    if dtype.class() == Class::Signed && low >> (bits - 1) & 1 == 1 { low - (1i128 << bits) } else { low }
+    if dtype.class() == Class::Signed { value << (128 - bits) >> (128 - bits) } else { value & ((1i128 << bits) - 1) }
 }
 
 /// Rounds a float to the nearest value of a float dtype, ties to even.
+#[inline(always)]
 pub fn round_float(x: f64, dtype: DType) -> f64 {
     match dtype {
         DType::F32 => f64::from(x as f32),
@@ -247,6 +253,7 @@ impl Unary {
     }
 
     /// Applies it to a value of `dtype`, rounding the result to that dtype.
+    #[inline(always)]
     pub fn apply(self, value: Scalar, dtype: DType) -> Scalar {
         let result = match value {
             Scalar::Float(x) => return self.apply_float(x, dtype),
@@ -268,6 +275,7 @@ impl Unary {
         cast(result, dtype)
     }
 
+    #[inline(always)]
     fn apply_float(self, x: f64, dtype: DType) -> Scalar {
         let y = match self {
             Unary::Neg => -x,
@@ -321,6 +329,7 @@ impl Binary {
     }
 
     /// Applies it to two values of `dtype`, rounding the result.
+    #[inline(always)]
     pub fn apply(self, a: Scalar, b: Scalar, dtype: DType) -> Scalar {
         match (a, b) {
             (Scalar::Float(_), _) | (_, Scalar::Float(_)) => self.apply_float(a.as_f64(), b.as_f64(), dtype),
@@ -336,6 +345,7 @@ impl Binary {
         }
     }
 
+    #[inline(always)]
     fn apply_float(self, a: f64, b: f64, dtype: DType) -> Scalar {
         let y = match self {
             Binary::Add => a + b,
@@ -363,16 +373,23 @@ impl Binary {
         Scalar::Float(round_float(y, dtype))
     }
 
+    #[inline(always)]
     fn apply_int(self, a: i128, b: i128, dtype: DType) -> Scalar {
         let bits = i128::from(dtype.int_bits().unwrap_or(64));
         let n = match self {
             Binary::Add => a + b,
             Binary::Sub => a - b,
             Binary::Mul => a.wrapping_mul(b),
-            Binary::Div => if b == 0 { 0 } else { a / b },
-            Binary::FloorDiv => if b == 0 { 0 } else { a.div_euclid(b) - i128::from(b < 0 && a.rem_euclid(b) != 0) },
-            Binary::Rem => if b == 0 { 0 } else { a % b },
-            Binary::Mod => if b == 0 { 0 } else { ((a % b) + b) % b },
+            Binary::Div => quotient(a, b).0,
+            Binary::FloorDiv => {
+                let (q, r) = quotient(a, b);
+                q - i128::from(r != 0 && (r < 0) != (b < 0))
+            }
+            Binary::Rem => quotient(a, b).1,
+            Binary::Mod => {
+                let r = quotient(a, b).1;
+                if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
+            }
             Binary::Pow => return Scalar::Int(int_pow(a, b, dtype)),
             Binary::Min => a.min(b),
             Binary::Max => a.max(b),
@@ -388,6 +405,19 @@ impl Binary {
             Binary::Le => return Scalar::Bool(a <= b),
         };
         Scalar::Int(wrap(n, dtype))
+    }
+}
+
+/// Quotient, cut off towards zero, and remainder; both are 0 for a division by zero.
+#[inline(always)]
+fn quotient(a: i128, b: i128) -> (i128, i128) {
+    if b == 0 {
+        return (0, 0);
+    }
+    // The shorter division is much faster.
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) if b != -1 => (i128::from(a / b), i128::from(a % b)),
+        _ => (a / b, a % b),
     }
 }
 

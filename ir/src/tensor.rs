@@ -421,6 +421,7 @@ pub fn row_strides(extents: &[i64]) -> Vec<i64> {
 }
 
 /// Reads one element out of a buffer's bytes.
+#[inline(always)]
 pub fn read(bytes: &[u8], at: usize, dtype: DType) -> Scalar {
     fn pick<T: Pod>(bytes: &[u8], at: usize) -> T {
         let size = size_of::<T>();
@@ -448,6 +449,7 @@ pub fn read(bytes: &[u8], at: usize, dtype: DType) -> Scalar {
 }
 
 /// Writes one element into a buffer's bytes, converted to the dtype.
+#[inline(always)]
 pub fn write(bytes: &mut [u8], at: usize, dtype: DType, value: Scalar) {
     let value = cast(value, dtype);
     let mut put = |source: &[u8]| {

@@ -8,10 +8,13 @@
 
 use std::collections::BTreeSet;
 
+use frit_ir::DType;
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::scalar::Binary;
 
+/// The dtypes whose products are summed in register tiles.
+pub(super) const CONTRACTED: [DType; 3] = [DType::F32, DType::F64, DType::I32];
 /// Sums of fewer products than this are not worth tiles.
 const MIN_DEPTH: i64 = 4;
 /// Rows of fewer elements than this are not worth panels.

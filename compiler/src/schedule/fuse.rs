@@ -443,7 +443,8 @@ impl<S: Sink> Fuser<'_, S> {
         if movement && !guarded {
             return true;
         }
-        if loads.contains(&true) {
+        // What only constants feed would be computed in every run.
+        if loads.contains(&true) && !fused.sources().iter().all(|v| self.graph.constant(*v).is_some()) {
             return false;
         }
         let points: i64 = nest.extents.iter().chain(&nest.reduce).product();

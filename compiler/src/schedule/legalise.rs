@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use frit_ir::build::Folding;
-use frit_ir::graph::{Graph, ValueId};
-use frit_ir::ops::{conv::Conv, if_::If, loop_::Loop, pad::Pad, scan::Scan, slice::Slice, transpose::Transpose};
+use frit_ir::build::{Folding, MAX_FOLDED};
+use frit_ir::compute::Compute;
+use frit_ir::graph::{Graph, Node, NodeId, ValueId};
+use frit_ir::ops::{Body, conv::Conv, if_::If, loop_::Loop, pad::Pad, scan::Scan, slice::Slice, transpose::Transpose};
 use frit_ir::scalar::Scalar;
 use frit_ir::shape::axis;
-use frit_ir::{Builder, Error, Op, OpError, TensorType};
+use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
 
+use super::contraction::{CONTRACTED, Contraction};
 use crate::rewrite::tidy::tidy;
 use crate::specialise::rebuild;
 
@@ -19,45 +21,114 @@ use crate::specialise::rebuild;
 ///
 /// # Errors
 /// A bug where a composite does not expand.
-pub(super) fn legalise(graph: &Graph) -> Result<Graph, Error> {
+pub(super) fn legalise(graph: &Graph, supported: Supported<'_>) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    tidy(&simplify(&rebuild(graph, &types, Folding::All)?)?)
+    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, supported)?)
 }
 
-/// Rewrites the nodes whose form is not the one that is scheduled.
-fn simplify(graph: &Graph) -> Result<Graph, Error> {
+/// Says whether a nest can be compiled.
+pub(super) type Supported<'a> = &'a dyn Fn(&Compute) -> Result<(), String>;
+
+/// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early.
+fn simplify(graph: &Graph, supported: Supported<'_>) -> Result<Graph, Error> {
     let mut builder = Builder::new(graph.name.clone()).folding(Folding::Early);
-    let uses = graph.uses();
     let mut map: BTreeMap<ValueId, ValueId> = graph.inputs().iter().map(|(name, v)| (*v, builder.input(name.clone(), graph.ty(*v).clone()))).collect();
-    for (_, node) in graph.nodes() {
+    let uses = graph.uses();
+    let kept = kept(graph, &uses, supported);
+    // Folded tensors, until the last node that is folded too has read them.
+    let mut folded: BTreeMap<ValueId, Tensor> = BTreeMap::new();
+    for (id, node) in graph.nodes() {
         builder.set_origins(node.origins.clone());
-        let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
-        // Products pack a transposed constant from the original; for other users it is transposed now rather than in every run.
-        let packed = node.outputs.iter().all(|v| uses[v.0 as usize].iter().all(|user| matches!(graph.node(*user).op, Op::MatMul(_))));
-        let transposed = match (&node.op, operands.first().and_then(|v| builder.as_constant(*v))) {
-            (Op::Transpose(_), Some(tensor)) if !packed => Some(node.op.def().eval(&[tensor]).map_err(|error| builder.locate(error, &node.op, &operands))?),
-            _ => None,
-        };
-        if let (Some(tensors), [from]) = (transposed, node.outputs.as_slice()) {
-            let constants: Vec<ValueId> = tensors.into_iter().map(|tensor| builder.constant(tensor)).collect();
-            map.insert(*from, constants[0]);
-            continue;
-        }
-        let outputs = simple(&mut builder, &node.op, &operands).map_err(|error| builder.locate(error, &node.op, &operands))?;
-        for (from, to) in node.outputs.iter().zip(outputs) {
-            if let Some(name) = &graph.value(*from).name {
-                builder.name(to, name.clone());
+        let results = if kept[id.0 as usize] { None } else { fold(graph, node, |v| folded.get(&v).or_else(|| builder.as_constant(*map.get(&v)?)).cloned()) };
+        let is_folded = results.is_some();
+        folded.extend(node.outputs.iter().copied().zip(results.into_iter().flatten()));
+        if !is_folded {
+            for value in &node.inputs {
+                if let (Some(tensor), false) = (folded.get(value), map.contains_key(value)) {
+                    map.insert(*value, builder.constant(tensor.clone()));
+                }
             }
-            map.insert(*from, to);
+            let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
+            let outputs = simple(&mut builder, &node.op, &operands, supported).map_err(|error| builder.locate(error, &node.op, &operands))?;
+            for (from, to) in node.outputs.iter().zip(outputs) {
+                if let Some(name) = &graph.value(*from).name {
+                    builder.name(to, name.clone());
+                }
+                map.insert(*from, to);
+            }
         }
+        folded.retain(|value, _| graph.outputs().iter().any(|(_, v)| v == value) || uses[value.0 as usize].last().is_some_and(|last| *last > id));
     }
     for (name, value) in graph.outputs() {
-        builder.output(name.clone(), map[value]);
+        let value = match folded.remove(value) {
+            Some(tensor) if !map.contains_key(value) => builder.constant(tensor),
+            _ => map[value],
+        };
+        builder.output(name.clone(), value);
     }
     Ok(builder.finish())
 }
 
-fn simple(b: &mut Builder, op: &Op, operands: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
+/// A node's results, if `constant` knows all its operands and the results are not out of proportion to them. What
+/// evaluation complains about is left to be reported when the program runs.
+fn fold(graph: &Graph, node: &Node, constant: impl Fn(ValueId) -> Option<Tensor>) -> Option<Vec<Tensor>> {
+    if node.inputs.is_empty() || !node.op.def().deterministic() {
+        return None;
+    }
+    let operands: Vec<Tensor> = node.inputs.iter().map(|v| constant(*v)).collect::<Option<_>>()?;
+    let limit = MAX_FOLDED.max(operands.iter().map(Tensor::elems).sum::<usize>().saturating_mul(4));
+    let small = |v: &ValueId| graph.ty(*v).shape.elems().is_some_and(|n| n as usize <= limit);
+    if !node.outputs.iter().all(small) {
+        return None;
+    }
+    let results = node.op.def().eval(&operands.iter().collect::<Vec<_>>()).ok()?;
+    operands.iter().for_each(Tensor::release);
+    Some(results)
+}
+
+/// Which nodes are not folded although only constants feed them: those whose one reader computes the elements that it
+/// needs, from smaller constants, or packs them at compile time.
+fn kept(graph: &Graph, uses: &[Vec<NodeId>], supported: Supported<'_>) -> Vec<bool> {
+    let mut kept = vec![false; graph.nodes().len()];
+    for (id, node) in graph.nodes().rev() {
+        let readers = |out: &ValueId| &uses[out.0 as usize];
+        let is_constant = |v: &ValueId| graph.constant(*v).is_some();
+        kept[id.0 as usize] = match (&node.op, node.outputs.as_slice()) {
+            // Products pack a transposed constant from the original.
+            (Op::Transpose(_), [out]) if node.inputs.iter().all(is_constant) => readers(out).iter().all(|user| matches!(graph.node(*user).op, Op::MatMul(_))),
+            (Op::Cast(_) | Op::Dequantize(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Sub(_) | Op::Mul(_), [out]) => match readers(out).as_slice() {
+                [user] => (kept[user.0 as usize] || reads_as_needed(graph, graph.node(*user), *out)) && nest(graph, node).is_some_and(|nest| supported(&nest).is_ok()),
+                _ => false,
+            },
+            _ => false,
+        };
+    }
+    kept
+}
+
+/// Does a node read no element of an operand more than once in a run, or have it packed?
+fn reads_as_needed(graph: &Graph, node: &Node, operand: ValueId) -> bool {
+    let elems = |v: ValueId| graph.ty(v).shape.elems();
+    match node.op {
+        Op::Gather(_) => node.inputs[0] == operand && elems(node.outputs[0]).is_some_and(|n| Some(n) <= elems(operand)),
+        Op::MatMul(_) => nest(graph, node).is_some_and(|nest| {
+            let packs = Contraction::of(&nest).is_some_and(|roles| node.inputs[roles.vector_operand.0 as usize] == operand);
+            packs && CONTRACTED.contains(&nest.exprs.dtype(nest.value))
+        }),
+        _ => false,
+    }
+}
+
+/// The one nest that a node is, if it is one.
+fn nest(graph: &Graph, node: &Node) -> Option<Compute> {
+    let types: Vec<&TensorType> = node.inputs.iter().map(|v| graph.ty(*v)).collect();
+    match node.op.def().body(&types).ok()? {
+        Body::Loops(mut nests) if nests.len() == 1 => nests.pop(),
+        _ => None,
+    }
+}
+
+fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], supported: Supported<'_>) -> Result<Vec<ValueId>, OpError> {
     match op {
         Op::Conv(conv) if conv.before.iter().chain(&conv.after).any(|n| *n != 0) => {
             let around = |pads: &[i64]| [&[0, 0], pads].concat();
@@ -66,20 +137,20 @@ fn simple(b: &mut Builder, op: &Op, operands: &[ValueId]) -> Result<Vec<ValueId>
             let zeros = vec![0; conv.strides.len()];
             b.apply_all(Conv { before: zeros.clone(), after: zeros, ..conv.clone() }, &[padded, operands[1]])
         }
-        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch)?, else_branch: inner(&branches.else_branch)? }, operands),
-        Op::Loop(repeat) => b.apply_all(Loop { body: inner(&repeat.body)?, ..repeat.clone() }, operands),
-        Op::Scan(scan) => forward(b, scan, operands),
+        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, supported)?, else_branch: inner(&branches.else_branch, supported)? }, operands),
+        Op::Loop(repeat) => b.apply_all(Loop { body: inner(&repeat.body, supported)?, ..repeat.clone() }, operands),
+        Op::Scan(scan) => forward(b, scan, operands, supported),
         _ => b.apply_all(op.clone(), operands),
     }
 }
 
-fn inner(graph: &Graph) -> Result<Graph, OpError> {
-    Ok(tidy(&simplify(graph)?)?)
+fn inner(graph: &Graph, supported: Supported<'_>) -> Result<Graph, OpError> {
+    Ok(tidy(&simplify(graph, supported)?)?)
 }
 
 /// A scan over first axes from the start, whatever the axes and directions were.
-fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
-    let body = inner(&scan.body)?;
+fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId], supported: Supported<'_>) -> Result<Vec<ValueId>, OpError> {
+    let body = inner(&scan.body, supported)?;
     let known = operands[scan.states..].iter().take(scan.input_axes.len()).all(|v| b.extents(*v).is_ok());
     let results = scan.body.outputs()[scan.states..].iter().all(|(_, v)| scan.body.ty(*v).rank().is_ok());
     if !known || !results {

@@ -50,7 +50,7 @@ pub struct Schedule {
 /// # Errors
 /// A bug where a composite does not expand.
 pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
-    let graph = legalise::legalise(graph)?;
+    let graph = legalise::legalise(graph, supported)?;
     let mut planner = Planner { target, supported, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;

@@ -6,7 +6,7 @@
 //! emitters, memory plans.
 
 use frit_ir::affine::{Affine, Extents, simplify_all};
-use frit_ir::compute::Combine;
+use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, ValueId};
 use frit_ir::loops::{Kernel, LoopKind, Place, Space, Stmt};
@@ -15,7 +15,7 @@ use frit_ir::scalar::{Binary, Scalar};
 use frit_ir::vector::Target;
 use frit_ir::{DType, Tensor};
 
-use super::contraction::Contraction;
+use super::contraction::{CONTRACTED, Contraction};
 use super::fuse::{Fused, translate};
 
 /// One grid point of a map handles no more elements than this where its extents can be split evenly.
@@ -419,13 +419,16 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
     let lanes = i64::from(target.lanes(dtype));
     let size = |axes: &[usize]| axes.iter().map(|k| all[*k]).product::<i64>();
     let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
-    let packed = constant_load(graph, fused, roles.vector);
-    if m == 1 && packed.is_none() || !matches!(dtype, DType::F32 | DType::F64 | DType::I32) {
+    if !CONTRACTED.contains(&dtype) {
         return None;
     }
     let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers));
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
     let (row_blocks, panels) = ((m + rows - 1) / rows, (n + width - 1) / width);
+    let packed = pack(graph, fused, roles, panels, width, n);
+    if m == 1 && packed.is_none() {
+        return None;
+    }
 
     let mut work = Work::new(graph);
     let place = work.output(to);
@@ -456,8 +459,7 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
     let (depth_at, wide) = (work.exprs.int(depth), work.exprs.int(width));
     let mut body = Vec::new();
     let (panel_place, first) = match packed {
-        Some(packed) => {
-            let tensor = pack(fused, roles, &packed, panels, width, n)?;
+        Some(tensor) => {
             let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
             let mut flat = work.exprs.int(0);
@@ -584,8 +586,50 @@ fn constant_load(graph: &Graph, fused: &Fused, id: ExprId) -> Option<ConstantLoa
     Some(ConstantLoad { flat: Affine::of(&exprs, flat)?, tensor })
 }
 
-/// Lays a constant operand out as panels: `[batch.., panel, depth, width]`.
-fn pack(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, width: i64, n: i64) -> Option<Tensor> {
+/// Lays an operand that only constants feed out as panels: `[batch, panel, depth, width]`.
+fn pack(graph: &Graph, fused: &Fused, roles: &Contraction, panels: i64, width: i64, n: i64) -> Option<Tensor> {
+    match constant_load(graph, fused, roles.vector) {
+        Some(load) => copied(fused, roles, &load, panels, width, n),
+        None => computed(graph, fused, roles, panels, width, n),
+    }
+}
+
+/// Packs what an expression makes of constants.
+fn computed(graph: &Graph, fused: &Fused, roles: &Contraction, panels: i64, width: i64, n: i64) -> Option<Tensor> {
+    let mut operands: Vec<ValueId> = Vec::new();
+    for id in fused.exprs.reachable(&[roles.vector]) {
+        if let Expr::Load { source: Source(v), .. } = fused.exprs.get(id) {
+            operands.push(ValueId(*v));
+        }
+    }
+    let tensors: Vec<&Tensor> = operands.iter().map(|v| graph.constant(*v)).collect::<Option<_>>()?;
+    let shape = |axes: &[usize]| axes.iter().map(|k| fused.extents[*k]).collect::<Vec<i64>>();
+    let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();
+    let extents = [shape(&batch).iter().product(), panels, fused.reduce.iter().product(), width];
+    let packed = Compute::map(fused.exprs.dtype(roles.vector), &extents, |e, at| {
+        let mut vars = vec![e.int(0); fused.extents.len() + fused.reduce.len()];
+        let (wide, last) = (e.int(width), e.int(n - width));
+        let first = e.mul(at[1], wide);
+        let first = e.binary(Binary::Min, first, last);
+        let column = e.add(first, at[3]);
+        let reduced: Vec<usize> = (fused.extents.len()..vars.len()).collect();
+        let parts = [unflatten(e, &shape(&batch), at[0]), unflatten(e, &shape(&roles.n), column), unflatten(e, &fused.reduce, at[2])];
+        for (k, part) in batch.iter().chain(&roles.n).chain(&reduced).zip(parts.into_iter().flatten()) {
+            vars[*k] = part;
+        }
+        let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| {
+            let operand = operands.iter().position(|v| v.0 == source.0).unwrap_or_default();
+            e.add_node(Expr::Load { source: Source(operand as u32), index, guard }, dtype)
+        };
+        translate(&fused.exprs, &[Some(roles.vector)], e, &vars, None, &mut load)[0].expect("a value was translated")
+    });
+    let result = packed.run(&tensors).ok();
+    tensors.iter().for_each(|tensor| tensor.release());
+    result
+}
+
+/// Packs a constant, element for element.
+fn copied(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, width: i64, n: i64) -> Option<Tensor> {
     let rank = fused.extents.len();
     let step = |k: usize| load.flat.coefficient(Var(k as u32));
     let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();
