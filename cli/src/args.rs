@@ -27,8 +27,10 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Shows what a model holds and what becomes of it.
     Inspect(Inspect),
-    /// Compares the compiled model with the reference interpreter.
+    /// Compares the compiled model, kernel by kernel, with the reference interpreter.
     Verify(Verify),
+    /// Says which source nodes and rewrites each kernel comes from.
+    Explain(Explain),
 }
 
 /// A model and what its open dimensions are.
@@ -39,6 +41,26 @@ pub(crate) struct Model {
     /// Binds an open dimension.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
     pub dims: Vec<(String, i64)>,
+    /// Which rewrites are allowed.
+    #[arg(long, value_enum, default_value = "default", help_heading = "Rewriting")]
+    pub numerics: Numerics,
+    /// Leaves a rewrite out; docs/rules.md lists them.
+    #[arg(long, value_name = "NAME", help_heading = "Rewriting")]
+    pub without_rule: Vec<String>,
+    /// Uses only the first N rewrites.
+    #[arg(long, value_name = "N", help_heading = "Rewriting")]
+    pub rule_limit: Option<usize>,
+}
+
+/// What rewrites may change.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Numerics {
+    /// Nothing: the same bits.
+    Exact,
+    /// The order of roundings.
+    Default,
+    /// As default, and what NaN and infinities become.
+    Finite,
 }
 
 /// Inputs from files. Without any they are drawn at random from a fixed seed.
@@ -140,11 +162,26 @@ pub(crate) struct Inspect {
     /// Shows what a stage makes of the model, as text.
     #[arg(long, value_parser = stage, help = format!("Shows what a stage makes of the model: {}", stages()))]
     pub stage: Option<Stage>,
+    /// Writes one page that shows the graph before and after, and the plan of the memory.
+    #[arg(long, value_name = "FILE.html")]
+    pub html: Option<PathBuf>,
     /// Writes the graph in Graphviz's language.
     #[arg(long, value_name = "FILE")]
     pub dot: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long, conflicts_with = "stage")]
+    pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub model: Model,
+    /// Only kernels whose name, or one of whose source nodes' names, holds this.
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
     pub json: bool,
 }
 

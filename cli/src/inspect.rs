@@ -54,7 +54,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
     let files = Files::none();
     let source = model::open(&args.model, &files)?;
     let Source::Graph(graph) = &source else {
-        if args.stage.is_some_and(|stage| stage != Stage::Run) || args.dot.is_some() {
+        if args.stage.is_some_and(|stage| stage != Stage::Run) || args.dot.is_some() || args.html.is_some() {
             return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from, or see the artifact's plan with --stage run")]);
         }
         let executable = loaded(&args.model.model).map_err(|error| vec![error])?;
@@ -66,6 +66,13 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
         return Ok(());
     };
     let options = model::options(&args.model, &files, false);
+    if let Some(path) = &args.html {
+        let explanation = tell::busy("compiling", || frit_compiler::explain::explain(graph, &options))?;
+        let page = crate::explain::page(&args.model.model.display().to_string(), &explanation);
+        std::fs::write(path, page).map_err(|error| vec![Error::invalid(format!("can't write '{}': {error}", path.display()))])?;
+        tell::line(&format!("wrote '{}'; open it in a browser", path.display()));
+        return Ok(());
+    }
     if let Some(path) = &args.dot {
         let shown = match args.stage {
             Some(Stage::Import) => None,

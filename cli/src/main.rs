@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod draw;
+mod explain;
 mod inspect;
 mod memory;
 mod model;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::bench(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Verify(args) => verify::verify(args),
+        Command::Explain(args) => explain::explain(args),
     });
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use frit::{Binding, DType, Error, Executable, Graph, Options, RunOptions, Session, Tensor, Threads};
+use frit_compiler::rewrite;
 use frit_ir::executable::Step;
 
-use crate::args::{Inputs, Model};
+use crate::args::{Inputs, Model, Numerics};
 use crate::draw::Draw;
 use crate::{npy, tell};
 
@@ -24,6 +25,8 @@ pub(crate) enum Source {
 pub(crate) struct Ready {
     pub session: Session,
     pub graph: Option<Box<Graph>>,
+    /// How it was compiled.
+    pub options: Options,
     pub inputs: Option<Vec<Tensor>>,
     pub compile: Duration,
     pub load: Duration,
@@ -36,6 +39,9 @@ fn one(error: Error) -> Vec<Error> {
 /// Reads a model, or sees that it is an artifact. Dimensions are bound as the arguments and the given arrays say.
 pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
     if frit::is_artifact(&model.model).map_err(one)? {
+        if model.numerics != Numerics::Default || !model.without_rule.is_empty() || model.rule_limit.is_some() {
+            return Err(one(Error::invalid("an artifact can't be rewritten").help("that was done when it was compiled; compile the model again")));
+        }
         if !model.dims.is_empty() {
             return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
         }
@@ -45,10 +51,20 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
     Ok(Source::Graph(Box::new(graph)))
 }
 
+/// Which rewrites the arguments allow.
+fn rewriting(model: &Model) -> rewrite::Options {
+    let numerics = match model.numerics {
+        Numerics::Exact => rewrite::Class::Exact,
+        Numerics::Default => rewrite::Class::Reassociating,
+        Numerics::Finite => rewrite::Class::Finite,
+    };
+    rewrite::Options { numerics: Some(numerics), without: model.without_rule.iter().cloned().collect(), limit: model.rule_limit, ..rewrite::Options::default() }
+}
+
 /// The options that the arguments and the given arrays imply.
 pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Options {
     let shapes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::shape(&file.data)?))).collect();
-    Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, ..Options::default() }
+    Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, rewrite: rewriting(model), ..Options::default() }
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
@@ -63,7 +79,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, stri
             let load = start.elapsed();
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
             let inputs = given(&files, &ports).map_err(one)?;
-            Ok(Ready { session, graph: None, inputs, compile: Duration::ZERO, load })
+            Ok(Ready { session, graph: None, options: Options::default(), inputs, compile: Duration::ZERO, load })
         }
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
@@ -75,7 +91,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, stri
             warn(&executable);
             let start = Instant::now();
             let session = Session::new(executable, &run).map_err(one)?;
-            Ok(Ready { session, graph: Some(graph), inputs, compile, load: start.elapsed() })
+            Ok(Ready { session, graph: Some(graph), options, inputs, compile, load: start.elapsed() })
         }
     }
 }

@@ -1,57 +1,89 @@
 //! Where kernels come from: their source nodes, the rules that made them, and what they cost before and after.
 //!
-//! In: a graph and [`Options`]. Out: one [`Kernel`] per launch. Must not know: terminals.
+//! In: a graph and [`Options`]. Out: an [`Explanation`]. Must not know: terminals, pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::Error;
 use frit_ir::executable::Step;
-use frit_ir::graph::{Graph, Origin};
+use frit_ir::graph::Graph;
+use frit_ir::ops::Attr;
 
 use crate::pipeline::{Options, scheduled};
 use crate::rewrite::{self, Report, Rule};
+use crate::schedule::Planned;
 use crate::specialise::specialise;
 
-/// A launch of a kernel.
+/// A node of the source, as far as something is left of it once shapes are known.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its op, in the source's words.
+    pub op: String,
+    /// The type of its first result.
+    pub ty: String,
+}
+
+/// A launch of a kernel, or a step of the reference interpreter.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// The kernel's name.
     pub name: String,
-    /// Source nodes, in order: name and op.
-    pub sources: Vec<(String, String)>,
+    /// Source nodes, by their number, in order.
+    pub sources: Vec<usize>,
     /// The rules that were applied, in order.
     pub rules: Vec<&'static Rule>,
     /// Estimated nanoseconds of the source nodes, each by itself.
     pub before: f64,
     /// Estimated nanoseconds of the kernel.
     pub after: f64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes that move at least once.
+    pub bytes: u64,
     /// Why it runs in the reference interpreter, if it does.
     pub interpreted: Option<String>,
 }
 
-/// Explains what becomes of a graph: its kernels in the order of their launches, branches and loop bodies in place, and what
-/// rewriting did.
+/// What becomes of a graph.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The source's nodes, in order.
+    pub sources: Vec<Source>,
+    /// Which source node's result which other one uses.
+    pub edges: Vec<(usize, usize)>,
+    /// Kernels, in the order of their launches; branches and loop bodies in place.
+    pub kernels: Vec<Kernel>,
+    /// The plan of the arena.
+    pub buffers: Vec<Planned>,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Bytes of the constants.
+    pub constant_bytes: u64,
+    /// What rewriting did.
+    pub report: Report,
+}
+
+/// Explains what becomes of a graph.
 ///
 /// # Errors
 /// As [`compile`](crate::pipeline::compile).
-pub fn explain(graph: &Graph, options: &Options) -> Result<(Vec<Kernel>, Report), Vec<Error>> {
+pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Error>> {
     let specialised = specialise(graph, &options.binding)?;
-    let mut nodes: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
-    price(&specialised, options, &mut nodes);
+    let mut origins = Sources::default();
+    origins.read(&specialised, options);
     let (schedule, report) = scheduled(graph, options)?;
+    let machine = &options.rewrite.machine;
     let mut kernels = Vec::new();
     let mut open: Vec<&Step> = schedule.steps.iter().rev().collect();
     while let Some(step) = open.pop() {
-        let (name, sources, rules, after, interpreted) = match step {
-            Step::Launch { kernel, sources, rules, .. } => {
-                let kernel = &schedule.kernels[*kernel as usize];
-                (kernel.name.clone(), sources, rules.as_slice(), options.rewrite.machine.kernel(kernel.flops, kernel.bytes), None)
-            }
-            Step::Interpret { sources, why, .. } => ("interpreted".to_owned(), sources, [].as_slice(), 0.0, Some(why.clone())),
+        let (sources, rules) = match step {
+            Step::Launch { sources, rules, .. } => (sources, rules.as_slice()),
+            Step::Interpret { sources, .. } => (sources, [].as_slice()),
             Step::Copy { .. } => continue,
             Step::If { then_steps, else_steps, .. } => {
-                open.extend(else_steps.iter().rev());
-                open.extend(then_steps.iter().rev());
+                open.extend(then_steps.iter().chain(else_steps).rev());
                 continue;
             }
             Step::Loop { body, .. } => {
@@ -59,25 +91,54 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<(Vec<Kernel>, Report)
                 continue;
             }
         };
-        let known = |name: &String| nodes.get(name.as_str()).copied().unwrap_or_default();
-        kernels.push(Kernel {
-            name,
-            sources: sources.iter().map(|name| (name.clone(), known(name).0.to_owned())).collect(),
-            rules: rules.iter().filter_map(|name| rewrite::rules().find(|rule| rule.name == name)).collect(),
-            before: sources.iter().map(|name| known(name).1).sum(),
-            after,
-            interpreted,
+        let sources: Vec<usize> = sources.iter().filter_map(|name| origins.numbers.get(name).copied()).collect();
+        let before = sources.iter().map(|k| origins.costs[*k]).sum();
+        let rules = rules.iter().filter_map(|name| rewrite::rules().find(|rule| rule.name == name)).collect();
+        kernels.push(match step {
+            Step::Launch { kernel, .. } => {
+                let kernel = &schedule.kernels[*kernel as usize];
+                Kernel { name: kernel.name.clone(), sources, rules, before, after: machine.kernel(kernel.flops, kernel.bytes), flops: kernel.flops, bytes: kernel.bytes, interpreted: None }
+            }
+            Step::Interpret { why, .. } => Kernel { name: "interpreted".to_owned(), sources, rules, before, after: before, flops: 0, bytes: 0, interpreted: Some(why.clone()) },
+            Step::Copy { .. } | Step::If { .. } | Step::Loop { .. } => continue,
         });
     }
-    Ok((kernels, report))
+    let constant_bytes = schedule.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum();
+    Ok(Explanation { sources: origins.sources, edges: origins.edges.into_iter().collect(), kernels, buffers: schedule.buffers, arena_bytes: schedule.arena_bytes, constant_bytes, report })
 }
 
-/// Adds the source nodes of a graph and its subgraphs, with what they cost.
-fn price<'g>(graph: &'g Graph, options: &Options, nodes: &mut BTreeMap<&'g str, (&'g str, f64)>) {
-    for (_, node) in graph.nodes() {
-        let cost = rewrite::price(graph, node, &options.rewrite.machine);
-        if let Some(Origin { name, op, .. }) = node.origins.first().map(AsRef::as_ref) {
-            nodes.entry(name).or_insert((op, 0.0)).1 += cost;
+/// The source nodes of a graph and its subgraphs.
+#[derive(Default)]
+struct Sources {
+    sources: Vec<Source>,
+    costs: Vec<f64>,
+    numbers: BTreeMap<String, usize>,
+    edges: BTreeSet<(usize, usize)>,
+}
+
+impl Sources {
+    fn read(&mut self, graph: &Graph, options: &Options) {
+        for (_, node) in graph.nodes().filter(|(_, node)| !node.inputs.is_empty()) {
+            let Some(origin) = node.origins.first() else { continue };
+            let number = *self.numbers.entry(origin.name.clone()).or_insert(self.sources.len());
+            if number == self.sources.len() {
+                let ty = node.outputs.first().map_or_else(String::new, |v| graph.ty(*v).to_string());
+                self.sources.push(Source { name: origin.name.clone(), op: origin.op.clone(), ty });
+                self.costs.push(0.0);
+            }
+            self.costs[number] += rewrite::price(graph, node, &options.rewrite.machine);
+            for producer in node.inputs.iter().filter_map(|v| graph.producer(*v)) {
+                if let Some(from) = producer.origins.first().and_then(|origin| self.numbers.get(&origin.name))
+                    && *from != number
+                {
+                    self.edges.insert((*from, number));
+                }
+            }
+            for (_, attr) in node.op.def().attrs() {
+                if let Attr::Graph(subgraph) = attr {
+                    self.read(&subgraph, options);
+                }
+            }
         }
     }
 }

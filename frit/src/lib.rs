@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod verify;
+
 use std::path::Path;
 
 pub use frit_compiler::pipeline::{Options, Stage, compile, dump};

@@ -49,6 +49,8 @@ pub struct Options {
     pub without: BTreeSet<String>,
     /// How many of the remaining rules, in the order of the tables, are used.
     pub limit: Option<usize>,
+    /// Further rules, used after the tables' whatever their class is.
+    pub extra: Vec<&'static Rule>,
     /// What the cost is estimated for.
     pub machine: Machine,
 }
@@ -56,7 +58,7 @@ pub struct Options {
 impl Default for Options {
     /// All exact and reassociating rules.
     fn default() -> Self {
-        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, machine: Machine::DEFAULT }
+        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, extra: Vec::new(), machine: Machine::DEFAULT }
     }
 }
 
@@ -75,7 +77,7 @@ impl Options {
             return Err(Error::invalid(format!("there is no rule '{name}'")).help("docs/rules.md lists all rules"));
         }
         let used = rules().filter(|rule| self.numerics.is_some_and(|most| rule.class <= most) && !self.without.contains(rule.name));
-        Ok(used.take(self.limit.unwrap_or(usize::MAX)).collect())
+        Ok(used.chain(self.extra.iter().copied()).take(self.limit.unwrap_or(usize::MAX)).collect())
     }
 }
 

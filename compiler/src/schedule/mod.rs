@@ -41,8 +41,23 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// Bytes of the arena.
     pub arena_bytes: u64,
+    /// The buffers that share it, for reports.
+    pub buffers: Vec<Planned>,
     /// Number of tensors whose shape is only known at run time.
     pub dynamics: u32,
+}
+
+/// A buffer in the arena, from the first to the last step that uses it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// First byte.
+    pub offset: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The step that writes it first; steps are counted through branches and bodies.
+    pub first: u64,
+    /// The last step that uses it.
+    pub last: u64,
 }
 
 /// Schedules a graph. `supported` says whether (and if not, why not) the emitters can do a nest.
@@ -69,6 +84,7 @@ pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> 
     let port = |(name, value): &(String, ValueId)| Port { name: name.clone(), dtype: graph.ty(*value).dtype, extents: graph.ty(*value).shape.extents(), declared: graph.ty(*value).shape.to_string() };
     let lives: Vec<Life> = planner.buffers.iter().map(|b| Life { bytes: if b.output.is_some() { 0 } else { b.bytes }, first: b.first, last: b.last }).collect();
     let (offsets, arena_bytes) = memory::plan(&lives);
+    let buffers = lives.iter().zip(&offsets).filter(|(life, _)| life.bytes > 0).map(|(life, offset)| Planned { offset: *offset, bytes: life.bytes, first: life.first, last: life.last }).collect();
     let slots: Vec<Slot> = planner.buffers.iter().zip(offsets).map(|(b, offset)| b.output.map_or(Slot::Arena(offset), Slot::Output)).collect();
     let mut steps = planner.steps;
     place_buffers(&mut steps, &slots);
@@ -80,6 +96,7 @@ pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> 
         constants: planner.constants,
         steps,
         arena_bytes,
+        buffers,
         dynamics: planner.dynamics,
     })
 }

@@ -1,0 +1,105 @@
+//! `frit explain`, and the page of `frit inspect --html`.
+
+use std::fmt::Write as _;
+
+use frit::Error;
+use frit_compiler::explain::{Explanation, Kernel};
+use serde_json::{Value, json};
+
+use crate::args::Explain;
+use crate::model::{self, Files, Source};
+use crate::tell;
+
+/// The page, but for its data.
+const PAGE: &str = include_str!("page.html");
+
+/// Says where kernels come from.
+pub(crate) fn explain(args: &Explain) -> Result<(), Vec<Error>> {
+    let files = Files::none();
+    let Source::Graph(graph) = model::open(&args.model, &files)? else {
+        return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from")]);
+    };
+    let options = model::options(&args.model, &files, false);
+    let explanation = tell::busy("compiling", || frit_compiler::explain::explain(&graph, &options))?;
+    let wanted = |kernel: &&Kernel| args.kernel.as_ref().is_none_or(|text| kernel.name.contains(text) || kernel.sources.iter().any(|k| explanation.sources[*k].name.contains(text)));
+    let kernels: Vec<&Kernel> = explanation.kernels.iter().filter(wanted).collect();
+    if kernels.is_empty() && args.kernel.is_some() {
+        return Err(vec![Error::invalid("no kernel and no source node is called so").help("`frit explain MODEL` lists all")]);
+    }
+    if args.json {
+        tell::print(&format!("{:#}", json!({ "model": args.model.model, "kernels": kernels.iter().map(|kernel| described(&explanation, kernel)).collect::<Vec<_>>(), "rewriting": report(&explanation) })));
+        return Ok(());
+    }
+    let mut text = String::new();
+    for kernel in &kernels {
+        let _ = write!(text, "{}", block(&explanation, kernel));
+    }
+    if args.kernel.is_none() {
+        let did = &explanation.report;
+        let _ = writeln!(text, "{} kernels of {} source nodes; estimated {} before and {} after", explanation.kernels.len(), explanation.sources.len(), time(did.before), time(did.after));
+        for (name, hits, terms) in &did.rules {
+            let _ = writeln!(text, "  {name}: found {hits} times, {terms} terms");
+        }
+        if did.cut > 0 {
+            let _ = writeln!(text, "  in {} of {} regions a bound of the e-graph was reached", did.cut, did.regions);
+        }
+    }
+    tell::print(text.trim_end());
+    Ok(())
+}
+
+fn block(explanation: &Explanation, kernel: &Kernel) -> String {
+    let mut text = format!("{}\n", kernel.name);
+    if let Some(why) = &kernel.interpreted {
+        let _ = writeln!(text, "  runs in the reference interpreter: {why}");
+    }
+    for k in &kernel.sources {
+        let source = &explanation.sources[*k];
+        let _ = writeln!(text, "  from {} '{}'", source.op, source.name);
+    }
+    for rule in &kernel.rules {
+        let _ = writeln!(text, "  by   {} ({}): {}", rule.name, rule.class.name(), rule.why);
+    }
+    let _ = writeln!(text, "  estimated {} apart, {} as one kernel\n", time(kernel.before), time(kernel.after));
+    text
+}
+
+fn time(ns: f64) -> String {
+    if ns < 1e6 { format!("{:.1} us", ns / 1e3) } else { format!("{:.2} ms", ns / 1e6) }
+}
+
+fn described(explanation: &Explanation, kernel: &Kernel) -> Value {
+    let sources: Vec<Value> = kernel.sources.iter().map(|k| &explanation.sources[*k]).map(|source| json!({ "name": source.name, "op": source.op })).collect();
+    json!({ "name": kernel.name, "source_nodes": sources, "rules": rules(kernel), "before_ns": kernel.before, "after_ns": kernel.after, "flops": kernel.flops, "bytes": kernel.bytes, "interpreted": kernel.interpreted })
+}
+
+fn rules(kernel: &Kernel) -> Vec<Value> {
+    kernel.rules.iter().map(|rule| json!({ "name": rule.name, "class": rule.class.name(), "left": rule.left, "right": rule.right, "when": rule.when, "why": rule.why })).collect()
+}
+
+fn report(explanation: &Explanation) -> Value {
+    let did = &explanation.report;
+    let rules: Vec<Value> = did.rules.iter().map(|(name, hits, terms)| json!({ "name": name, "hits": hits, "terms": terms })).collect();
+    json!({ "regions": did.regions, "cut": did.cut, "before_ns": did.before, "after_ns": did.after, "rules": rules })
+}
+
+/// The page that shows a model before and after.
+pub(crate) fn page(model: &str, explanation: &Explanation) -> String {
+    let kernel = |kernel: &Kernel| {
+        json!({ "name": kernel.name, "nodes": kernel.sources, "rules": rules(kernel), "before": kernel.before, "after": kernel.after, "flops": kernel.flops, "bytes": kernel.bytes, "interpreted": kernel.interpreted })
+    };
+    let data = json!({
+        "model": model,
+        "before": explanation.report.before,
+        "after": explanation.report.after,
+        "arena_bytes": explanation.arena_bytes,
+        "constant_bytes": explanation.constant_bytes,
+        "steps": explanation.buffers.iter().map(|buffer| buffer.last).max().unwrap_or(0) + 1,
+        "nodes": explanation.sources.iter().map(|source| json!({ "name": source.name, "op": source.op, "type": source.ty })).collect::<Vec<_>>(),
+        "edges": explanation.edges,
+        "kernels": explanation.kernels.iter().map(kernel).collect::<Vec<_>>(),
+        "buffers": explanation.buffers.iter().map(|b| json!({ "offset": b.offset, "bytes": b.bytes, "first": b.first, "last": b.last })).collect::<Vec<_>>(),
+    });
+    // Names come from the model: nothing in them may end the script.
+    PAGE.replace("/*DATA*/", &data.to_string().replace('<', "\\u003c"))
+}
