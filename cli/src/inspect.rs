@@ -68,7 +68,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
     let options = model::options(&args.model, &files, false);
     if let Some(path) = &args.html {
         let explanation = tell::busy("compiling", || frit_compiler::explain::explain(graph, &options))?;
-        let page = crate::explain::page(&args.model.model.display().to_string(), &explanation);
+        let page = crate::explain::page(&args.model.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()), &explanation);
         std::fs::write(path, page).map_err(|error| vec![Error::invalid(format!("can't write '{}': {error}", path.display()))])?;
         tell::line(&format!("wrote '{}'; open it in a browser", path.display()));
         return Ok(());
