@@ -255,3 +255,33 @@ fn artifacts_run_as_their_models_do() {
     folder.frit("run digits.frit --device eval").ends(1, &["no graph to interpret"]);
     folder.frit("inspect digits.frit --stage lower").ends(1, &["an artifact holds no graph"]);
 }
+
+#[test]
+fn kernels_are_explained() {
+    let folder = Folder::new("explained");
+    let model = folder.digits();
+    let explained = folder.frit(&format!("explain {model} --json")).json();
+    let kernels = explained["kernels"].as_array().expect("kernels");
+    assert!(kernels.len() > 3);
+    kernels.iter().for_each(|kernel| has_fields(kernel, "name source_nodes rules before_ns after_ns"));
+    folder.frit(&format!("explain {model} --kernel conv2")).ends(0, &["from Conv 'conv2'"]);
+    folder.frit(&format!("explain {model} --kernel nowhere")).ends(1, &["no kernel and no source node"]);
+    folder.frit(&format!("run {model} --without-rule nosuch")).ends(1, &["there is no rule 'nosuch'"]);
+    for allowed in ["--numerics exact", "--numerics finite", "--rule-limit 0", "--without-rule merge-linear"] {
+        folder.frit(&format!("run {model} {allowed}")).ends(0, &[]);
+    }
+    folder.frit(&format!("compile {model} -o digits.frit")).ends(0, &[]);
+    folder.frit("run digits.frit --numerics exact").ends(1, &["can't be rewritten"]);
+}
+
+#[test]
+fn the_page_stands_alone() {
+    let folder = Folder::new("page");
+    let model = folder.digits();
+    folder.frit(&format!("inspect {model} --html page.html")).ends(0, &["page.html"]);
+    let page = std::fs::read_to_string(folder.0.join("page.html")).expect("a page");
+    assert!(page.contains("conv_add_relu") && !page.contains("/*DATA*/"));
+    // Nothing is fetched, and no name ends the script early.
+    assert!(!page.contains("src=") && !page.contains("href=") && page.matches("</script>").count() == 2);
+    folder.frit(&format!("inspect {model} --html nowhere/page.html")).ends(1, &["can't write"]);
+}
