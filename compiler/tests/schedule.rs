@@ -4,9 +4,10 @@
 use frit_ir::executable::{Operand, Slot, Step};
 use frit_ir::ops::{Domain, Input, Sample, Tolerance};
 use frit_ir::vector::Target;
-use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
+use frit_ir::model::Handle;
+use frit_ir::{Builder, DType, Graph, Model, Op, Scalar, Tensor, eval, text};
 use frit_compiler::lower::vectorise::vectorise;
-use frit_compiler::schedule::{Schedule, schedule};
+use frit_compiler::schedule::{Schedule, schedule, ungrouped};
 
 fn target() -> Target {
     Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20] }
@@ -155,9 +156,12 @@ impl Machine<'_> {
 }
 
 fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
-    let schedule = schedule(graph, &target(), &|_| Ok(())).expect("schedules");
+    execute(&schedule(graph, &target(), &|_| Ok(())).expect("schedules"), inputs, vector_bits)
+}
+
+fn execute(schedule: &Schedule, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
     let mut machine = Machine {
-        schedule: &schedule,
+        schedule,
         vector_bits,
         arena: vec![0xff; schedule.arena_bytes as usize],
         inputs,
@@ -271,4 +275,121 @@ fn what_would_grow_is_folded_last() {
     for vector_bits in [None, Some(256)] {
         assert_eq!(close(&run(&graph, &ids, vector_bits)[0], &expected[0], tolerance), None);
     }
+}
+
+/// Numbers of kernels that a graph is scheduled to, grouped and not. Both give the same bits, and what the graph gives.
+fn counts(name: &str, graph: &Graph, inputs: &[Tensor]) -> (usize, usize) {
+    let schedules = [schedule(graph, &target(), &|_| Ok(())).expect("schedules"), ungrouped(graph, &target(), &|_| Ok(())).expect("schedules")];
+    let expected = eval::run(graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
+    for vector_bits in [None, Some(128), Some(256), Some(512)] {
+        let [grouped, alone] = schedules.each_ref().map(|schedule| execute(schedule, inputs, vector_bits));
+        for ((grouped, alone), expected) in grouped.iter().zip(&alone).zip(&expected) {
+            let same = grouped.scalars().zip(alone.scalars()).all(|(a, b)| a == b || (a.as_f64().is_nan() && b.as_f64().is_nan()));
+            assert!(same, "{name}: grouping changes a number with vectors of {vector_bits:?} bits\n{}", schedules[0]);
+            if let Some(why) = close(grouped, expected, Tolerance { absolute: 1e-4, relative: 1e-4 }) {
+                panic!("{name} with vectors of {vector_bits:?} bits: {why}\n{}", schedules[0]);
+            }
+        }
+    }
+    let launches = |schedule: &Schedule| schedule.steps.iter().filter(|step| matches!(step, Step::Launch { .. })).count();
+    (launches(&schedules[0]), launches(&schedules[1]))
+}
+
+/// A graph made by `make` of drawn inputs, and the inputs.
+fn made(dtype: DType, shapes: &[&[i64]], domain: Domain, make: impl FnOnce(&Model, &[Handle]) -> Result<(), frit_ir::Error>) -> (Graph, Vec<Tensor>) {
+    let model = Model::new("made");
+    let handles: Vec<Handle> = shapes.iter().enumerate().map(|(k, shape)| model.input(&format!("x{k}"), dtype, &shape.iter().map(|n| (*n).into()).collect::<Vec<_>>()).expect("an input")).collect();
+    make(&model, &handles).expect("a graph");
+    let mut random = Random(7);
+    (model.finish(), shapes.iter().map(|shape| random.tensor(dtype, shape, domain)).collect())
+}
+
+#[test]
+fn softmax_is_one_kernel() {
+    let shapes: [(&[i64], i64, usize); 11] = [
+        (&[3, 7, 33], -1, 1),
+        (&[3, 7, 33], 1, 1),
+        (&[3, 7, 33], 0, 1),
+        (&[2, 5, 7, 9], 1, 1),
+        (&[1000, 3], -1, 1),
+        (&[40, 1031], -1, 1),
+        (&[1, 1000], -1, 1),
+        (&[5, 1], -1, 1),
+        (&[1, 1], 0, 1),
+        (&[3, 0], -1, 0),
+        (&[0, 5], -1, 0),
+    ];
+    for (shape, axis, kernels) in shapes {
+        for (dtype, domain) in [(DType::F32, Domain::Ordinary), (DType::F32, Domain::Any), (DType::F64, Domain::Any)] {
+            let (graph, inputs) = made(dtype, &[shape], domain, |model, x| model.output("y", &x[0].softmax(axis)?));
+            let name = format!("softmax of {dtype} {shape:?} along {axis}");
+            let (grouped, _) = counts(&name, &graph, &inputs);
+            assert_eq!(grouped, kernels, "{name}");
+        }
+    }
+}
+
+#[test]
+fn normalisations_are_one_kernel() {
+    for shape in [&[4, 7, 65][..], &[1, 3, 1], &[2, 300], &[130, 4]] {
+        let last = &shape[shape.len() - 1..];
+        let (graph, inputs) = made(DType::F32, &[shape, last, last], Domain::Any, |model, x| model.output("y", &x[0].layer_norm(-1, 1e-5, &x[1], &x[2])?));
+        assert_eq!(counts(&format!("layer norm of {shape:?}"), &graph, &inputs).0, 1, "{shape:?}");
+        // What is normalised is used again later, and so are the means.
+        let (graph, inputs) = made(DType::F32, &[shape, shape], Domain::Ordinary, |model, x| {
+            let sum = (&x[0] + &x[1])?;
+            let mean = sum.reduce_mean(&[-1])?;
+            let centred = (&sum - &mean)?;
+            let scale = (centred.clone() * &centred)?.reduce_mean(&[-1])?;
+            model.output("mean", &mean)?;
+            model.output("y", &(centred / (scale + 1.0)?)?)?;
+            model.output("z", &(sum * 2.0)?)
+        });
+        let (grouped, alone) = counts(&format!("a residual of {shape:?}"), &graph, &inputs);
+        assert!(grouped <= 2 && grouped < alone, "{shape:?}: {grouped} of {alone}");
+    }
+}
+
+#[test]
+fn attention_is_one_kernel() {
+    for (heads, rows, columns, depth) in [(3, 37, 29, 16), (12, 64, 64, 24), (1, 5, 200, 8), (2, 1, 33, 4)] {
+        let shapes: [&[i64]; 4] = [&[2, heads, rows, depth], &[2, heads, columns, depth], &[2, heads, columns, depth], &[rows, columns]];
+        let (graph, inputs) = made(DType::F32, &shapes, Domain::Ordinary, |model, x| {
+            let scores = (x[0].matmul(&x[1].transpose(&[0, 1, 3, 2])?)? * 0.25)?;
+            let weights = (scores + &x[3])?.softmax(-1)?;
+            model.output("y", &weights.matmul(&x[2])?.transpose(&[0, 2, 1, 3])?.reshape(&[2, rows, heads * depth])?)
+        });
+        let (grouped, alone) = counts(&format!("attention of {shapes:?}"), &graph, &inputs);
+        assert!(grouped <= if rows < 4 { 3 } else { 1 }, "{shapes:?}: {grouped} of {alone}");
+    }
+}
+
+#[test]
+fn borders_are_written_by_the_kernel_inside() {
+    let pads: [(&[i64], &[i64], &[i64], usize); 9] = [
+        (&[1, 3, 9, 7], &[0, 0, 1, 1], &[0, 0, 1, 1], 1),
+        (&[2, 3, 9, 7], &[0, 0, 3, 0], &[0, 0, 0, 2], 1),
+        (&[1, 70, 5, 5], &[0, 0, 1, 2], &[0, 0, 2, 1], 1),
+        (&[3, 4], &[1, 2], &[2, 1], 1),
+        (&[5], &[4], &[300], 1),
+        (&[20_000], &[3], &[9000], 1),
+        (&[2, 600, 17], &[1, 0, 0], &[0, 0, 5], 1),
+        (&[1, 1, 1], &[1, 1, 1], &[1, 1, 1], 1),
+        (&[2, 0, 3], &[0, 2, 1], &[0, 2, 0], 1),
+    ];
+    for (shape, before, after, kernels) in pads {
+        let (graph, inputs) = made(DType::F32, &[shape], Domain::Any, |model, x| model.output("y", &(&x[0] * 2.0)?.pad(before, after, 3.0)?));
+        let name = format!("{shape:?} with {before:?} before and {after:?} after");
+        assert_eq!(counts(&name, &graph, &inputs).0, kernels, "{name}");
+    }
+    // Convolutions of what others use as well.
+    let shapes: [&[i64]; 4] = [&[2, 3, 11, 13], &[8, 3, 3, 3], &[8, 8, 3, 3], &[8, 8, 1, 1]];
+    let (graph, inputs) = made(DType::F32, &shapes, Domain::Ordinary, |model, x| {
+        let first = x[0].conv(&x[1], &[1, 1], &[1, 1])?.relu()?;
+        let second = first.conv(&x[2], &[2, 2], &[1, 1])?;
+        model.output("y", &second)?;
+        model.output("z", &first.conv(&x[3], &[1, 1], &[0, 0])?)
+    });
+    let (grouped, _) = counts("convolutions", &graph, &inputs);
+    assert!(grouped <= 5, "{grouped}");
 }

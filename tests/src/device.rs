@@ -17,6 +17,8 @@ pub struct Outcome {
     pub outputs: Vec<(String, Tensor)>,
     /// Number of compiled kernels.
     pub kernels: usize,
+    /// Number of steps that launch one.
+    pub launches: usize,
     /// Number of steps that the reference interpreter does.
     pub interpreted: usize,
     /// From the model's bytes to a session.
@@ -54,6 +56,7 @@ pub fn run(model: &Path, inputs: &Inputs<'_>, threads: &Threads) -> Result<Outco
     drop(graph);
     let kernels = executable.kernels.len();
     let interpreted = executable.leaves().into_iter().filter(|step| matches!(step, Step::Interpret { .. })).count();
+    let launches = executable.leaves().into_iter().filter(|step| matches!(step, Step::Launch { .. })).count();
     let session = Session::new(executable, &frit_runtime::Options { threads: threads.clone() }).map_err(one)?;
     let compile = start.elapsed();
 
@@ -61,7 +64,7 @@ pub fn run(model: &Path, inputs: &Inputs<'_>, threads: &Threads) -> Result<Outco
     let results = session.run(&tensors).map_err(one)?;
     let run = start.elapsed();
     let outputs = session.outputs().iter().map(|port| port.name.clone()).zip(results).collect();
-    Ok(Outcome { outputs, kernels, interpreted, compile, run })
+    Ok(Outcome { outputs, kernels, launches, interpreted, compile, run })
 }
 
 /// The tensors in the order of the graph's inputs.

@@ -1,8 +1,11 @@
 //! Real models and the zoo on the CPU device, against ONNX Runtime's outputs.
 //!
 //! `cargo test --release --test models -- TEXT` takes the models whose name holds TEXT. Prints a table; fails with a list.
+//! `kernel_counts.txt` says how many kernels each model launches; `BLESS=1` rewrites it when all models run, except in CI.
 #![allow(clippy::print_stdout, reason = "a test that prints a table")]
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use frit_ir::Tensor;
@@ -51,17 +54,19 @@ fn all(text: &str) -> Result<ExitCode, String> {
         return Err(format!("no model's name holds '{text}'"));
     }
     let threads = Threads::all().map_err(|error| error.to_string())?;
-    println!("{:48} {:>7} {:>11} {:>9} {:>10} {:>8}", "model", "kernels", "interpreted", "error", "compile ms", "run ms");
+    println!("{:48} {:>7} {:>8} {:>11} {:>9} {:>10} {:>8}", "model", "kernels", "launches", "interpreted", "error", "compile ms", "run ms");
     let mut failures = Vec::new();
+    let mut counts = BTreeMap::new();
     let mut alone = 0;
     for model in &chosen {
         match device::caught(|| check(model, &threads)) {
             Ok((outcome, error)) => {
                 alone += usize::from(outcome.interpreted == 0);
                 let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+                counts.insert(model.name.clone(), outcome.launches);
                 println!(
-                    "{:48} {:>7} {:>11} {:>9.1e} {:>10.0} {:>8.1}",
-                    model.name, outcome.kernels, outcome.interpreted, error, ms(outcome.compile), ms(outcome.run)
+                    "{:48} {:>7} {:>8} {:>11} {:>9.1e} {:>10.0} {:>8.1}",
+                    model.name, outcome.kernels, outcome.launches, outcome.interpreted, error, ms(outcome.compile), ms(outcome.run)
                 );
             }
             Err(why) => {
@@ -70,11 +75,28 @@ fn all(text: &str) -> Result<ExitCode, String> {
             }
         }
     }
+    let wrong = failures.len();
+    failures.extend(differing(&counts, text.is_empty())?);
     for failure in &failures {
         println!("FAILED {failure}");
     }
-    println!("models: {} passed, {alone} of them by compiled kernels alone; {} failed", chosen.len() - failures.len(), failures.len());
+    println!("models: {} passed, {alone} of them by compiled kernels alone; {} failed", chosen.len() - wrong, failures.len());
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The models whose number of launches is not the one in the list, which `BLESS=1` rewrites if these are all models.
+fn differing(counts: &BTreeMap<String, usize>, all: bool) -> Result<Vec<String>, String> {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel_counts.txt");
+    let complaint = |error: std::io::Error| format!("{}: {error}", list.display());
+    if all && std::env::var("BLESS").is_ok_and(|bless| bless == "1") && std::env::var_os("CI").is_none() {
+        let lines: String = counts.iter().map(|(name, count)| format!("{name}\t{count}\n")).collect();
+        std::fs::write(&list, lines).map_err(complaint)?;
+        return Ok(Vec::new());
+    }
+    let listed = std::fs::read_to_string(&list).map_err(complaint)?;
+    let listed: BTreeMap<&str, &str> = listed.lines().filter_map(|line| line.split_once('\t')).collect();
+    let known = |name: &str| listed.get(name).copied().unwrap_or("no number");
+    Ok(counts.iter().filter(|(name, count)| known(name) != count.to_string()).map(|(name, count)| format!("{name}: {count} launches, but tests/kernel_counts.txt says {}", known(name))).collect())
 }
 
 fn main() -> ExitCode {

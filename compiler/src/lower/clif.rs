@@ -8,6 +8,8 @@
 //! are wrapped after every operation that can leave their range; f16 and bf16 live in f32 and are rounded after every
 //! operation; bools are bytes of 0 or 1, or masks of 32-bit lanes.
 
+use std::collections::BTreeSet;
+
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -28,17 +30,34 @@ use target_lexicon::{Architecture, Triple};
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
 
-/// Does the program hold a tile of accumulators in registers? Cranelift's optimiser moves arithmetic as late as it can, away
+/// Does an innermost loop hold a tile of accumulators in registers? Cranelift's optimiser moves arithmetic as late as it can, away
 /// from its loads, so that a tile no longer fits the registers; the order that the vectoriser chose is then kept.
 fn holds_tile(program: &Program) -> Result<bool, Error> {
-    let mut parts = 0;
-    for reg in &program.mutable {
-        if let Some(ty) = program.regs.get(reg.0 as usize) {
+    fn holds(program: &Program, body: &[Inst]) -> Result<bool, Error> {
+        let mut innermost = true;
+        let mut written = BTreeSet::new();
+        for inst in body {
+            match inst {
+                Inst::Loop { body, .. } => {
+                    innermost = false;
+                    if holds(program, body)? {
+                        return Ok(true);
+                    }
+                }
+                Inst::Move { dst, .. } => {
+                    written.insert(dst.0);
+                }
+                _ => {}
+            }
+        }
+        let mut parts = 0;
+        for ty in written.iter().filter_map(|reg| program.regs.get(*reg as usize)) {
             let shape = shape(*ty)?;
             parts += if shape.lanes > 1 { shape.parts } else { 0 };
         }
+        Ok(innermost && parts >= 6)
     }
-    Ok(parts >= 6)
+    holds(program, &program.body)
 }
 
 /// Cranelift's view of a target.

@@ -1,12 +1,13 @@
 //! Which nodes become one kernel.
 //!
-//! In: a graph of core ops. Out: calls of a [`Sink`], in order: kernels to make of [`Fused`] nests, nodes that no kernel does.
+//! In: a graph of core ops. Out: [`Action`]s, in order: kernels to make of [`Fused`] nests, nodes that no kernel does.
 //! Must not know: tiles, vectors, memory plans.
 //!
 //! Values are visited operands first. A nest without reduction is *deferred*: its expression is put into its
 //! consumers' where that costs nothing twice. A reduction is *pending*: consumers that read each of its elements where it
 //! is made become its epilogue, and movement only changes where the result is stored. What can't wait is
-//! *stored* to a buffer. Concatenation and padding are store addresses: each operand is stored into its part.
+//! *stored* to a buffer. Concatenation and padding are store addresses: each operand is stored into its part, and whoever
+//! stores what is padded writes the border as well.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::ops::{Body, reshape::flatten, reshape::unflatten};
 use frit_ir::scalar::{Binary, Scalar, Unary};
-use frit_ir::{DType, Error, Op};
+use frit_ir::{DType, Op};
 
 use super::contraction::Contraction;
 
@@ -52,6 +53,19 @@ pub(super) struct Fused {
     pub nodes: BTreeSet<NodeId>,
     /// For a reduction: the value that it is, which tells whether two pending values hold the same one.
     pub root: Option<ValueId>,
+    /// What lies around the results in `shape`, if the kernel writes that as well.
+    pub border: Option<Border>,
+}
+
+/// The elements of a buffer outside a box of it.
+#[derive(Clone, Debug)]
+pub(super) struct Border {
+    /// What they are.
+    pub value: Scalar,
+    /// Where the box begins.
+    pub before: Vec<i64>,
+    /// The box's extents.
+    pub extents: Vec<i64>,
 }
 
 impl Fused {
@@ -75,6 +89,7 @@ impl Fused {
             shape: compute.extents.clone(),
             nodes: BTreeSet::from([node]),
             root: compute.reduces().then_some(root),
+            border: None,
         }
     }
 
@@ -159,19 +174,20 @@ fn cost(exprs: &Exprs, root: ExprId) -> u32 {
 /// Inlining a producer whose elements are needed several times is worth it up to this cost.
 const CHEAP: u32 = 3;
 
-/// What is told while a graph is fused.
-pub(super) trait Sink {
-    /// A kernel that writes `fused` into the buffer of `to`, all of it or (concatenation, padding) its part.
-    fn kernel(&mut self, graph: &Graph, fused: &Fused, to: ValueId) -> Result<(), Error>;
-    /// A kernel that fills the buffer of `to` with a number.
-    fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) -> Result<(), Error>;
-    /// `value` is the buffer of `of` under another shape.
-    fn alias(&mut self, graph: &Graph, value: ValueId, of: ValueId);
+/// What is to be done, one after the other.
+pub(super) enum Action {
+    /// A kernel that writes a nest into the buffer of a value, all of it or (concatenation) its part.
+    Kernel(Box<Fused>, ValueId),
+    /// A kernel that fills the buffer of a value with a number, because of a node.
+    Fill(Scalar, ValueId, NodeId),
+    /// The first value is the buffer of the second under another shape.
+    Alias(ValueId, ValueId),
     /// A node that no kernel does, and why. Its operands are stored.
-    fn node(&mut self, graph: &Graph, node: NodeId, why: String) -> Result<(), Error>;
-    /// Can a nest be compiled? If not, why not?
-    fn supported(&self, nest: &Compute) -> Result<(), String>;
+    Node(NodeId, String),
 }
+
+/// Can a nest be compiled? If not, why not?
+pub(super) type Supported<'a> = dyn Fn(&Compute) -> Result<(), String> + 'a;
 
 /// What is known of a value.
 enum State {
@@ -182,21 +198,18 @@ enum State {
 }
 
 /// Fuses a graph.
-///
-/// # Errors
-/// What the sink says.
-pub(super) fn fuse(graph: &Graph, sink: &mut impl Sink) -> Result<(), Error> {
-    let mut fuser = Fuser { graph, sink, states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
+pub(super) fn fuse(graph: &Graph, supported: &Supported<'_>) -> Vec<Action> {
+    let mut fuser = Fuser { graph, supported, actions: Vec::new(), states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
     for (_, value) in graph.inputs() {
         fuser.states[value.0 as usize] = Some(State::Stored);
     }
     for (id, node) in graph.nodes() {
-        fuser.visit(id, node)?;
+        fuser.visit(id, node);
     }
     for (_, value) in graph.outputs() {
-        fuser.store(*value)?;
+        fuser.store(*value);
     }
-    Ok(())
+    fuser.actions
 }
 
 /// For each value the nodes that use it, each once.
@@ -208,43 +221,44 @@ fn uses(graph: &Graph) -> Vec<Vec<NodeId>> {
     uses
 }
 
-struct Fuser<'a, S> {
+struct Fuser<'a> {
     graph: &'a Graph,
-    sink: &'a mut S,
+    supported: &'a Supported<'a>,
+    actions: Vec<Action>,
     states: Vec<Option<State>>,
     uses: Vec<Vec<NodeId>>,
 }
 
-impl<S: Sink> Fuser<'_, S> {
-    fn visit(&mut self, id: NodeId, node: &Node) -> Result<(), Error> {
+impl Fuser<'_> {
+    fn visit(&mut self, id: NodeId, node: &Node) {
         if matches!(node.op, Op::Constant(_)) {
             self.states[node.outputs[0].0 as usize] = Some(State::Stored);
-            return Ok(());
+            return;
         }
         let types: Vec<_> = node.inputs.iter().map(|v| self.graph.ty(*v)).collect();
         let nests = match node.op.def().body(&types) {
-            Ok(Body::Loops(nests)) => nests.iter().try_for_each(|nest| self.sink.supported(nest)).map(|()| nests),
+            Ok(Body::Loops(nests)) => nests.iter().try_for_each(|nest| (self.supported)(nest)).map(|()| nests),
             _ => Err("it is irregular work that no kernel does".to_owned()),
         };
         let nests = match nests {
             Ok(nests) => nests,
             Err(why) => {
                 for value in &node.inputs {
-                    self.store(*value)?;
+                    self.store(*value);
                 }
-                self.sink.node(self.graph, id, why)?;
+                self.actions.push(Action::Node(id, why));
                 for value in &node.outputs {
                     self.states[value.0 as usize] = Some(State::Stored);
                 }
-                return Ok(());
+                return;
             }
         };
         let out = node.outputs[0];
         match &node.op {
             Op::Reshape(_) if self.is_stored(node.inputs[0]) => {
-                self.sink.alias(self.graph, out, node.inputs[0]);
+                self.actions.push(Action::Alias(out, node.inputs[0]));
                 self.states[out.0 as usize] = Some(State::Stored);
-                return Ok(());
+                return;
             }
             Op::Concat(concat) => {
                 let mut start = 0;
@@ -252,28 +266,30 @@ impl<S: Sink> Fuser<'_, S> {
                     let extent = self.extents(*value)[concat.axis];
                     let mut offset = vec![0; nests[0].extents.len()];
                     offset[concat.axis] = start;
-                    self.place(id, *value, out, &nests[0].extents, &offset)?;
+                    self.place(id, *value, out, &nests[0].extents, &offset, None);
                     start += extent;
                 }
                 self.states[out.0 as usize] = Some(State::Stored);
-                return Ok(());
+                return;
             }
             Op::Pad(pad) if pad.before.iter().chain(&pad.after).all(|n| *n >= 0) => {
-                self.sink.fill(self.graph, pad.value, out, id)?;
-                self.place(id, node.inputs[0], out, &nests[0].extents, &pad.before)?;
+                if self.extents(node.inputs[0]).contains(&0) {
+                    self.actions.push(Action::Fill(pad.value, out, id));
+                } else {
+                    self.place(id, node.inputs[0], out, &nests[0].extents, &pad.before, Some(pad.value));
+                }
                 self.states[out.0 as usize] = Some(State::Stored);
-                return Ok(());
+                return;
             }
             _ => {}
         }
         for (nest, value) in nests.iter().zip(&node.outputs) {
-            let fused = self.absorb(id, node, nest, *value)?;
+            let fused = self.absorb(id, node, nest, *value);
             self.states[value.0 as usize] = Some(State::Waiting(Box::new(fused)));
             if !self.may_wait(id, *value) {
-                self.store(*value)?;
+                self.store(*value);
             }
         }
-        Ok(())
     }
 
     fn extents(&self, value: ValueId) -> Vec<i64> {
@@ -291,26 +307,28 @@ impl<S: Sink> Fuser<'_, S> {
         }
     }
 
-    fn store(&mut self, value: ValueId) -> Result<(), Error> {
-        if let Some(State::Waiting(fused)) = &self.states[value.0 as usize] {
-            self.sink.kernel(self.graph, fused, value)?;
-            self.states[value.0 as usize] = Some(State::Stored);
+    fn store(&mut self, value: ValueId) {
+        let state = &mut self.states[value.0 as usize];
+        if matches!(state, Some(State::Waiting(_)))
+            && let Some(State::Waiting(fused)) = state.replace(State::Stored)
+        {
+            self.actions.push(Action::Kernel(fused, value));
         }
-        Ok(())
     }
 
-    /// Writes a value into its part of a larger buffer.
-    fn place(&mut self, id: NodeId, value: ValueId, to: ValueId, shape: &[i64], offset: &[i64]) -> Result<(), Error> {
-        if self.extents(value).contains(&0) {
-            return Ok(());
+    /// Writes a value into its part of a larger buffer, and what is around it if it is given.
+    fn place(&mut self, id: NodeId, value: ValueId, to: ValueId, shape: &[i64], offset: &[i64], around: Option<Scalar>) {
+        let extents = self.extents(value);
+        if extents.contains(&0) {
+            return;
         }
         if self.waiting(value).is_some() && self.uses[value.0 as usize].len() > 1 && !self.waiting(value).is_some_and(Fused::is_movement) {
-            self.store(value)?;
+            self.store(value);
         }
         let mut fused = match self.waiting(value) {
             Some(fused) => fused.clone(),
             None => {
-                let (extents, dtype) = (self.extents(value), self.graph.ty(value).dtype);
+                let dtype = self.graph.ty(value).dtype;
                 let copy = Compute::map(dtype, &extents, |e, at| e.load(Source(value.0), dtype, at.to_vec()));
                 Fused::new(&copy, id, value)
             }
@@ -321,7 +339,8 @@ impl<S: Sink> Fuser<'_, S> {
         }
         fused.shape = shape.to_vec();
         fused.nodes.insert(id);
-        self.sink.kernel(self.graph, &fused, to)
+        fused.border = around.map(|value| Border { value, before: offset.to_vec(), extents });
+        self.actions.push(Action::Kernel(Box::new(fused), to));
     }
 
     /// May a value wait for its consumers?
@@ -382,7 +401,7 @@ impl<S: Sink> Fuser<'_, S> {
     }
 
     /// A node's nest with what waits of its operands put in.
-    fn absorb(&mut self, id: NodeId, node: &Node, nest: &Compute, value: ValueId) -> Result<Fused, Error> {
+    fn absorb(&mut self, id: NodeId, node: &Node, nest: &Compute, value: ValueId) -> Fused {
         let mut host = None;
         let mut kept: BTreeSet<ValueId> = BTreeSet::new();
         let operands: BTreeSet<ValueId> = node.inputs.iter().copied().collect();
@@ -404,17 +423,17 @@ impl<S: Sink> Fuser<'_, S> {
             if keep {
                 kept.insert(operand);
             } else {
-                self.store(operand)?;
+                self.store(operand);
             }
         }
         loop {
             let fused = self.combine(id, node, nest, value, host.map(|(_, operand)| operand), &kept);
             if fused.is_small() || kept.is_empty() {
-                return Ok(fused);
+                return fused;
             }
             // Too much for one kernel: what waits is stored after all.
             for operand in std::mem::take(&mut kept) {
-                self.store(operand)?;
+                self.store(operand);
             }
             host = None;
         }

@@ -5,6 +5,7 @@
 
 mod contraction;
 mod fuse;
+mod group;
 mod legalise;
 mod memory;
 mod nest;
@@ -20,7 +21,8 @@ use frit_ir::scalar::Scalar;
 use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Error, Op, Tensor, TensorType, text};
 
-use fuse::{Fused, Sink};
+use fuse::Action;
+use group::{Group, Grouped};
 use memory::Life;
 use nest::Built;
 
@@ -65,8 +67,20 @@ pub struct Planned {
 /// # Errors
 /// A bug where a composite does not expand.
 pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
+    plan(graph, target, supported, true)
+}
+
+/// As [`schedule`], but each nest is a kernel of its own. The results are the same, bit by bit.
+///
+/// # Errors
+/// As [`schedule`].
+pub fn ungrouped(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
+    plan(graph, target, supported, false)
+}
+
+fn plan(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>, grouping: bool) -> Result<Schedule, Error> {
     let graph = legalise::legalise(graph, supported)?;
-    let mut planner = Planner { target, supported, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new() };
+    let mut planner = Planner { target, supported, grouping, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;
     let mut taken = BTreeSet::new();
@@ -160,6 +174,8 @@ type Scope = BTreeMap<ValueId, Place>;
 struct Planner<'a> {
     target: &'a Target,
     supported: &'a dyn Fn(&Compute) -> Result<(), String>,
+    /// May kernels be put together?
+    grouping: bool,
     kernels: Vec<Kernel>,
     /// Kernels by their text.
     known: HashMap<String, u32>,
@@ -186,7 +202,21 @@ impl Planner<'_> {
     /// Adds a graph's steps; returns where its outputs lie.
     fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, Error> {
         self.scopes.push(graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().copied()).collect());
-        fuse::fuse(graph, self)?;
+        let actions = fuse::fuse(graph, self.supported);
+        for grouped in group::group(graph, actions, self.target, self.grouping) {
+            match grouped {
+                Grouped::Kernel(group) => self.kernel(graph, &group),
+                Grouped::Other(Action::Fill(value, to, node)) => self.fill(graph, value, to, node),
+                Grouped::Other(Action::Alias(value, of)) => {
+                    let place = self.place(graph, of);
+                    self.scope().insert(value, place);
+                }
+                Grouped::Other(Action::Node(id, why)) => self.node(graph, id, why)?,
+                Grouped::Other(Action::Kernel(_, to)) => {
+                    self.place(graph, to);
+                }
+            }
+        }
         let places = graph.outputs().iter().map(|(_, value)| self.place(graph, *value)).collect::<Vec<_>>();
         for place in &places {
             self.touch(place);
@@ -456,44 +486,32 @@ fn rules(graph: &Graph, nodes: &BTreeSet<NodeId>) -> Vec<String> {
 }
 
 /// What a kernel is called: its ops (at most four, runs of one shortened), dtype and shape.
-fn name(graph: &Graph, fused: &Fused, dtype: DType) -> String {
-    let mut ops: Vec<&str> = fused.nodes.iter().map(|id| graph.node(*id).op.name()).filter(|op| *op != "reshape" && *op != "broadcast").collect();
+fn name(graph: &Graph, group: &Group, nodes: &BTreeSet<NodeId>) -> String {
+    let mut ops: Vec<&str> = nodes.iter().map(|id| graph.node(*id).op.name()).filter(|op| *op != "reshape" && *op != "broadcast").collect();
     ops.dedup();
     let more = ops.len() > 4;
     ops.truncate(4);
-    let shape: Vec<String> = fused.extents.iter().map(i64::to_string).collect();
+    let last = group.members.last();
+    let shape: Vec<String> = last.iter().flat_map(|member| &member.fused.extents).map(i64::to_string).collect();
+    let dtype = last.map_or("", |member| graph.ty(member.to).dtype.name());
     format!("{}{}_{dtype}_{}", ops.join("_"), if more { "_etc" } else { "" }, shape.join("x"))
 }
 
-impl Sink for Planner<'_> {
-    fn supported(&self, nest: &Compute) -> Result<(), String> {
-        (self.supported)(nest)
+impl Planner<'_> {
+    fn kernel(&mut self, graph: &Graph, group: &Group) {
+        let nodes: BTreeSet<NodeId> = group.members.iter().flat_map(|member| &member.fused.nodes).copied().collect();
+        let name = name(graph, group, &nodes);
+        let built = nest::build(graph, group, self.target);
+        self.launch(graph, built, &nodes, name);
     }
 
-    fn kernel(&mut self, graph: &Graph, fused: &Fused, to: ValueId) -> Result<(), Error> {
-        self.place(graph, to);
-        if fused.extents.contains(&0) {
-            return Ok(());
-        }
-        let name = name(graph, fused, graph.ty(to).dtype);
-        let built = nest::build(graph, fused, to, self.target);
-        self.launch(graph, built, &fused.nodes, name);
-        Ok(())
-    }
-
-    fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) -> Result<(), Error> {
+    fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) {
         let ty = graph.ty(to);
         self.place(graph, to);
         if bytes(ty) > 0 {
             let name = format!("fill_{}_{}", ty.dtype, ty.shape.elems().unwrap_or(0));
             self.launch(graph, nest::fill(graph, value, to), &BTreeSet::from([node]), name);
         }
-        Ok(())
-    }
-
-    fn alias(&mut self, graph: &Graph, value: ValueId, of: ValueId) {
-        let place = self.place(graph, of);
-        self.scope().insert(value, place);
     }
 
     fn node(&mut self, graph: &Graph, id: NodeId, why: String) -> Result<(), Error> {
@@ -521,7 +539,6 @@ impl Sink for Planner<'_> {
         }
     }
 }
-
 
 /// Are the types of all of a body's ends known, and does each state keep its type?
 fn keeps(body: &Graph, first_input: usize, first_output: usize, states: usize) -> bool {

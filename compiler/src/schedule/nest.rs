@@ -1,9 +1,14 @@
 //! From fused nests to kernels in the loop form.
 //!
-//! In: a [`Fused`] nest and a [`Target`]. Out: a [`Kernel`] and the values that its parameters are. There are
-//! three schedules: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
-//! reduced one, whichever is contiguous), and a contraction (register tiles over staged panels). Must not know:
-//! emitters, memory plans.
+//! In: a [`Group`] of nests and a [`Target`]. Out: a [`Kernel`] and the values that its parameters are. There are
+//! three schedules of a nest: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
+//! reduced one, whichever is contiguous), and a contraction (register tiles over staged panels). A nest alone runs its
+//! parallel loops as the grid; those of a group run one after the other at each grid point, which does some rows, and what
+//! only they use lies in tiles. Must not know: emitters, memory plans.
+//!
+//! The order in which values are joined is fixed by the nest alone ([`Order`]), so that grouping never changes a bit.
+
+use std::collections::BTreeMap;
 
 use frit_ir::affine::{Affine, Extents, simplify_all};
 use frit_ir::compute::{Combine, Compute};
@@ -16,7 +21,8 @@ use frit_ir::vector::Target;
 use frit_ir::{DType, Tensor};
 
 use super::contraction::{CONTRACTED, Contraction};
-use super::fuse::{Fused, translate};
+use super::fuse::{Border, Fused, translate};
+use super::group::{Group, Member};
 
 /// One grid point of a map handles no more elements than this where its extents can be split evenly.
 const MAP_BLOCK: i64 = 8192;
@@ -40,14 +46,153 @@ pub(super) enum Operand {
     Packed(Tensor),
 }
 
-/// Builds a kernel that writes `fused` into the buffer of `to`.
-pub(super) fn build(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Built {
-    if fused.root.is_none() {
-        return map(graph, fused, to);
+/// Builds a group's kernel.
+pub(super) fn build(graph: &Graph, group: &Group, target: &Target) -> Built {
+    let mut work = Work::new(graph);
+    if let [member] = group.members.as_slice() {
+        work.output(member.to);
+        let region = Region::whole(&mut work, &member.fused);
+        let piece = piece(&mut work, member, &region, target);
+        return work.finish(group, piece.parallel, piece.body, piece.flops);
     }
-    match Contraction::find(&fused.exprs, fused.value, &fused.extents, &fused.reduce, fused.combine) {
-        Some(roles) => contraction(graph, fused, to, target, &roles).unwrap_or_else(|| reduction(graph, fused, to, target)),
-        None => reduction(graph, fused, to, target),
+    let mut grid = Vec::new();
+    let mut origins = Vec::new();
+    for row in &group.rows {
+        let blocks = (row.extent + row.width - 1) / row.width;
+        if blocks == 1 {
+            origins.push(work.exprs.int(0));
+        } else {
+            let block = work.var(blocks);
+            grid.push((block, blocks));
+            origins.push(overlapped(&mut work, block, row.width, row.extent));
+        }
+    }
+    let (mut body, mut flops) = (Vec::new(), 0);
+    for (at, member) in group.members.iter().enumerate() {
+        let mut region = Region::whole(&mut work, &member.fused);
+        for (row, origin) in group.rows.iter().zip(&origins) {
+            region.extents[row.axes[at]] = row.width;
+            region.origin[row.axes[at]] = *origin;
+        }
+        if member.stored {
+            work.output(member.to);
+        } else {
+            work.hold(group, at, &region);
+        }
+        let piece = piece(&mut work, member, &region, target);
+        body.extend(nested(&piece.parallel, LoopKind::Serial, piece.body));
+        flops += piece.flops;
+    }
+    work.finish(group, grid, body, flops)
+}
+
+/// The points of a nest that are computed: along each axis where they begin, and how many they are.
+struct Region {
+    origin: Vec<ExprId>,
+    extents: Vec<i64>,
+}
+
+impl Region {
+    /// All points.
+    fn whole(work: &mut Work<'_>, fused: &Fused) -> Self {
+        Self { origin: vec![work.exprs.int(0); fused.extents.len()], extents: fused.extents.clone() }
+    }
+
+    /// Points in the nest from points in the region. What follows the axes (reduced ones) stays.
+    fn place(&self, work: &mut Work<'_>, axes: &[ExprId]) -> Vec<ExprId> {
+        axes.iter().enumerate().map(|(k, at)| self.origin.get(k).map_or(*at, |origin| work.exprs.add(*origin, *at))).collect()
+    }
+}
+
+/// What one nest does: `body` for all points of the `parallel` loops, which are independent.
+struct Piece {
+    parallel: Vec<(Var, i64)>,
+    body: Vec<Stmt>,
+    flops: u64,
+}
+
+fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target) -> Piece {
+    let fused = &member.fused;
+    if fused.root.is_none() {
+        return map(work, member, region);
+    }
+    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &region.extents, &fused.reduce, fused.combine)
+        && order(work.graph, fused, target) == Order::Sequential
+    {
+        let before = work.clone();
+        if let Some(piece) = contraction(work, member, region, target, &roles) {
+            return piece;
+        }
+        *work = before;
+    }
+    reduction(work, member, region, target)
+}
+
+/// In which order a nest joins values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Order {
+    /// One after the other, the last reduced axis innermost.
+    Sequential,
+    /// The last reduced axis in vectors; with `merged`, all reduced axes as one.
+    Vectors {
+        /// Are they one?
+        merged: bool,
+    },
+}
+
+/// The order in which a reduction joins values, from what it reads in buffers, whether or not it is grouped.
+pub(super) fn order(graph: &Graph, fused: &Fused, target: &Target) -> Order {
+    let dtype = fused.exprs.dtype(fused.value);
+    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &fused.extents, &fused.reduce, fused.combine)
+        && CONTRACTED.contains(&dtype)
+        && (roles.m.iter().any(|k| fused.extents[*k] > 1) || is_constant(graph, fused, roles.vector))
+    {
+        return Order::Sequential;
+    }
+    let lanes = i64::from(target.lanes(dtype)).max(1);
+    for merged in [true, false] {
+        let mut work = Work::new(graph);
+        let region = Region::whole(&mut work, fused);
+        let loops = Loops::new(&mut work, fused, &region, merged);
+        let value = work.import(fused, &[fused.value], &loops.axes, None)[0];
+        if merged && loops.inner.len() < loops.reduced && divides(&work.exprs, &[value]) {
+            continue;
+        }
+        let along = |var: Option<&(Var, i64)>| var.and_then(|(var, extent)| strides(&work.exprs, value, *var).map(|s| (*extent, s)));
+        let unit = |strides: &[i64]| strides.iter().all(|s| matches!(s, 0 | 1));
+        let by_rows = along(loops.inner.last()).is_some_and(|(_, s)| unit(&s)) && !along(loops.outer.last()).is_some_and(|(extent, s)| extent >= lanes && unit(&s));
+        return if by_rows { Order::Vectors { merged } } else { Order::Sequential };
+    }
+    unreachable!("axes that are not merged need no division")
+}
+
+/// The loops of a reduction: over the points, and over what is joined.
+struct Loops {
+    outer: Vec<(Var, i64)>,
+    inner: Vec<(Var, i64)>,
+    /// The axes of the points, then the reduced ones, within the region.
+    axes: Vec<ExprId>,
+    /// Number of reduced axes that are not 1.
+    reduced: usize,
+    /// Output axes that are not 1.
+    wide: Vec<usize>,
+}
+
+impl Loops {
+    fn new(work: &mut Work<'_>, fused: &Fused, region: &Region, merged: bool) -> Self {
+        let rank = fused.extents.len();
+        let all: Vec<i64> = region.extents.iter().chain(&fused.reduce).copied().collect();
+        let wide: Vec<usize> = (0..rank).filter(|k| all[*k] != 1).collect();
+        let reduced: Vec<usize> = (rank..all.len()).filter(|k| all[*k] != 1).collect();
+        let mut groups: Vec<Vec<usize>> = wide.iter().map(|k| vec![*k]).collect();
+        if merged && !reduced.is_empty() {
+            groups.push(reduced.clone());
+        } else if !merged {
+            groups.extend(reduced.iter().map(|k| vec![*k]));
+        }
+        let (mut outer, axes) = grouped(work, &all, &groups);
+        let inner = outer.split_off(wide.len());
+        Self { outer, inner, axes, reduced: reduced.len(), wide }
     }
 }
 
@@ -62,22 +207,32 @@ pub(super) fn fill(graph: &Graph, value: Scalar, to: ValueId) -> Built {
     let (var, extent) = index;
     let at = work.position(&grid, var, extent);
     let body = vec![Stmt::For { var, extent, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index: at, value, guard: None }] }];
-    work.finish(grid, body, 0)
+    work.done(grid, body, 0)
+}
+
+/// A value of a group that lies in a tile: the tile's shape, and where it begins in the value.
+#[derive(Clone)]
+struct Held {
+    place: Source,
+    shape: Vec<i64>,
+    origin: Vec<ExprId>,
 }
 
 /// A kernel under construction.
+#[derive(Clone)]
 struct Work<'g> {
     graph: &'g Graph,
     exprs: Exprs,
     places: Vec<Place>,
     operands: Vec<Option<Operand>>,
+    held: BTreeMap<ValueId, Held>,
     extents: Extents,
     vars: u32,
 }
 
 impl<'g> Work<'g> {
     fn new(graph: &'g Graph) -> Self {
-        Self { graph, exprs: Exprs::new(), places: Vec::new(), operands: Vec::new(), extents: Extents::new(), vars: 0 }
+        Self { graph, exprs: Exprs::new(), places: Vec::new(), operands: Vec::new(), held: BTreeMap::new(), extents: Extents::new(), vars: 0 }
     }
 
     fn var(&mut self, extent: i64) -> Var {
@@ -109,6 +264,28 @@ impl<'g> Work<'g> {
 
     fn output(&mut self, value: ValueId) -> Source {
         self.parameter(value, Space::Output)
+    }
+
+    /// Gives the results of a group's member a tile.
+    fn hold(&mut self, group: &Group, at: usize, region: &Region) {
+        let Member { fused, to, .. } = &group.members[at];
+        let zero = self.exprs.int(0);
+        let (shape, origin): (Vec<i64>, Vec<ExprId>) = (0..fused.shape.len()).map(|t| group.row_of(at, t).map_or((fused.shape[t], zero), |axis| (region.extents[axis], region.origin[axis]))).unzip();
+        let elems = shape.iter().product();
+        let over = group.members[at].over.and_then(|from| self.held.get(&group.members[from].to));
+        let place = match over {
+            Some(held) => held.place,
+            None => self.tile(self.graph.ty(*to).dtype, elems, if elems == 1 { Space::Registers } else { Space::Scratch }),
+        };
+        self.held.insert(*to, Held { place, shape, origin });
+    }
+
+    /// Where a member's results go.
+    fn destination(&mut self, member: &Member) -> Source {
+        match self.held.get(&member.to) {
+            Some(held) => held.place,
+            None => self.output(member.to),
+        }
     }
 
     /// Splits a long row into blocks for the grid: the grid's axes, and the variable and extent within a block.
@@ -145,6 +322,10 @@ impl<'g> Work<'g> {
             {
                 return e.constant(tensor.get(0), dtype);
             }
+            if let Some(held) = self.held.get(&value) {
+                let flat = held.index(e, &index);
+                return e.add_node(Expr::Load { source: held.place, index: vec![flat], guard }, dtype);
+            }
             let extents = self.graph.ty(value).shape.extents().unwrap_or_default();
             let flat = flatten(e, &extents, &index);
             let source = self.parameter(value, Space::Input);
@@ -172,18 +353,131 @@ impl<'g> Work<'g> {
     }
 
     /// The flat index of a nest's result.
-    fn store_index(&mut self, fused: &Fused, vars: &[ExprId]) -> ExprId {
-        let axes = self.import(fused, &fused.axes, vars, None);
-        let flat = flatten(&mut self.exprs, &fused.shape, &axes);
+    fn store_index(&mut self, member: &Member, vars: &[ExprId]) -> ExprId {
+        let axes = self.import(&member.fused, &member.fused.axes, vars, None);
+        let flat = match self.held.get(&member.to) {
+            Some(held) => held.index(&mut self.exprs, &axes),
+            None => flatten(&mut self.exprs, &member.fused.shape, &axes),
+        };
         simplify_all(&mut self.exprs, &[flat], &self.extents)[0]
     }
 
-    fn finish(self, grid: Vec<(Var, i64)>, body: Vec<Stmt>, flops: u64) -> Built {
+    /// The kernel of a group: what its members do, and the borders of their results.
+    fn finish(mut self, group: &Group, grid: Vec<(Var, i64)>, mut body: Vec<Stmt>, flops: u64) -> Built {
+        for member in &group.members {
+            if let Some(around) = &member.fused.border {
+                let place = self.output(member.to);
+                body.extend(border(&mut self, around, &member.fused.shape, place, &grid));
+            }
+        }
+        self.done(grid, body, flops)
+    }
+
+    fn done(self, grid: Vec<(Var, i64)>, body: Vec<Stmt>, flops: u64) -> Built {
         let bytes = self.places.iter().filter(|p| matches!(p.space, Space::Input | Space::Output)).map(|p| p.elems as u64 * p.dtype.size() as u64).sum();
         let kernel = Kernel { name: String::new(), places: self.places, grid, exprs: self.exprs, body, flops, bytes };
         let operands = self.operands.into_iter().flatten().collect();
         Built { kernel, operands }
     }
+}
+
+impl Held {
+    /// The flat index of an element of the value.
+    fn index(&self, e: &mut Exprs, index: &[ExprId]) -> ExprId {
+        let inside: Vec<ExprId> = index.iter().zip(&self.origin).map(|(at, origin)| e.sub(*at, *origin)).collect();
+        flatten(e, &self.shape, &inside)
+    }
+}
+
+/// Writes the elements of a buffer outside a box of it. Each grid point does some of them; where they can't be split evenly
+/// several points write the same ones.
+fn border(work: &mut Work<'_>, around: &Border, shape: &[i64], place: Source, grid: &[(Var, i64)]) -> Vec<Stmt> {
+    let points: i64 = grid.iter().map(|(_, extent)| extent).product();
+    let (vars, extents): (Vec<Var>, Vec<i64>) = grid.iter().copied().unzip();
+    let vars: Vec<ExprId> = vars.into_iter().map(|var| work.exprs.var(var)).collect();
+    let point = flatten(&mut work.exprs, &extents, &vars);
+    let dtype = work.places[place.0 as usize].dtype;
+    let value = work.exprs.constant(around.value, dtype);
+    let mut body = Vec::new();
+    for axis in 0..shape.len() {
+        let inner: i64 = shape[axis + 1..].iter().product();
+        let end = around.before[axis] + around.extents[axis];
+        // Along this axis what is before the box and what is after it, all of the following axes, the box of those before.
+        let slabs: Vec<(i64, i64)> = [(0, around.before[axis] * inner), (end * inner, (shape[axis] - end) * inner)].into_iter().filter(|(_, run)| *run > 0).collect();
+        if slabs.is_empty() {
+            continue;
+        }
+        let outer = &around.extents[..axis];
+        let units: i64 = outer.iter().product();
+        let mut loops = Vec::new();
+        let mut at = Vec::new();
+        // Which part of how many of a slab a point does.
+        let mut part = (work.exprs.int(0), 1);
+        if axis == 0 || units < points {
+            let longest = slabs.iter().map(|(_, run)| *run).max().unwrap_or(1);
+            let parts = (points / units).min(longest);
+            let repeats = points / (units * parts);
+            let number = divided(work, point, repeats);
+            let unit = divided(work, number, parts);
+            let unit = least(work, unit, units - 1);
+            at.extend(unflatten(&mut work.exprs, outer, unit));
+            let parts_at = work.exprs.int(parts);
+            part = (work.exprs.binary(Binary::Mod, number, parts_at), parts);
+        } else {
+            let split = (1..=axis).find(|k| outer[..*k].iter().product::<i64>() >= points).unwrap_or(axis) - 1;
+            let before: i64 = outer[..split].iter().product();
+            let parts = points / before;
+            let number = least(work, point, before * parts - 1);
+            let lead = divided(work, number, parts);
+            at.extend(unflatten(&mut work.exprs, &outer[..split], lead));
+            let parts_at = work.exprs.int(parts);
+            let inside = work.exprs.binary(Binary::Mod, number, parts_at);
+            let rows = (outer[split] + parts - 1) / parts;
+            let (rows_at, row) = (work.exprs.int(rows), work.var(rows));
+            let start = work.exprs.mul(inside, rows_at);
+            let start = least(work, start, outer[split] - rows);
+            let row_at = work.exprs.var(row);
+            at.push(work.exprs.add(start, row_at));
+            loops.push((row, rows));
+            for extent in &outer[split + 1..] {
+                let var = work.var(*extent);
+                at.push(work.exprs.var(var));
+                loops.push((var, *extent));
+            }
+        }
+        let mut index: Vec<ExprId> = Vec::new();
+        for (at, before) in at.into_iter().zip(&around.before) {
+            let before = work.exprs.int(*before);
+            index.push(work.exprs.add(at, before));
+        }
+        index.resize(shape.len(), work.exprs.int(0));
+        let base = flatten(&mut work.exprs, shape, &index);
+        let mut stores = Vec::new();
+        for (first, run) in slabs {
+            let (part, parts) = part;
+            let width = (run + parts - 1) / parts;
+            let (first, width_at) = (work.exprs.int(first), work.exprs.int(width));
+            let start = work.exprs.mul(part, width_at);
+            let start = least(work, start, run - width);
+            let var = work.var(width);
+            let lane = work.exprs.var(var);
+            let index = [base, first, start, lane].into_iter().reduce(|a, b| work.exprs.add(a, b)).unwrap_or(base);
+            let index = simplify_all(&mut work.exprs, &[index], &work.extents)[0];
+            stores.push(Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] });
+        }
+        body.extend(nested(&loops, LoopKind::Serial, stores));
+    }
+    body
+}
+
+fn least(work: &mut Work<'_>, a: ExprId, most: i64) -> ExprId {
+    let most = work.exprs.int(most);
+    work.exprs.binary(Binary::Min, a, most)
+}
+
+fn divided(work: &mut Work<'_>, a: ExprId, by: i64) -> ExprId {
+    let by = work.exprs.int(by);
+    work.exprs.binary(Binary::FloorDiv, a, by)
 }
 
 /// The longest even block of a row that is not too long, or the row.
@@ -223,46 +517,49 @@ fn float_ops(fused: &Fused, roots: &[ExprId]) -> u64 {
 }
 
 /// A nest without reduction.
-fn map(graph: &Graph, fused: &Fused, to: ValueId) -> Built {
-    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| fused.extents[*k] != 1).collect();
+fn map(work: &mut Work<'_>, member: &Member, region: &Region) -> Piece {
+    let fused = &member.fused;
+    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1).collect();
     // As many trailing axes as possible run as one, as long as no index needs a division for it.
     for first in 0..wide.len().max(1) {
         let mut groups: Vec<Vec<usize>> = wide[..first.min(wide.len())].iter().map(|k| vec![*k]).collect();
         groups.push(wide[first.min(wide.len())..].to_vec());
-        let mut work = Work::new(graph);
-        let (mut vars, _) = grouped(&mut work, &fused.extents, &groups);
+        let before = work.clone();
+        let (mut vars, _) = grouped(work, &region.extents, &groups);
         let (inner, extent) = vars.pop().unwrap_or_else(|| (work.var(1), 1));
         // The innermost row is split for the grid.
         let block = block(extent);
-        let (inner, grid) = if block < extent {
+        let (inner, parallel) = if block < extent {
             let outer = work.var(extent / block);
             let inside = work.var(block);
             ((inside, block), [vars.clone(), vec![(outer, extent / block)]].concat())
         } else {
             ((inner, extent), vars.clone())
         };
-        let at = work.position(if block < extent { &grid } else { &[] }, inner.0, block);
+        let at = work.position(if block < extent { &parallel } else { &[] }, inner.0, block);
         let zero = work.exprs.int(0);
         let mut axes = vec![zero; fused.extents.len()];
         for (group, (var, _)) in groups.iter().zip(&vars) {
             axes[group[0]] = work.exprs.var(*var);
         }
         let last = groups.last().cloned().unwrap_or_default();
-        let shape: Vec<i64> = last.iter().map(|k| fused.extents[*k]).collect();
+        let shape: Vec<i64> = last.iter().map(|k| region.extents[*k]).collect();
         let parts = unflatten(&mut work.exprs, &shape, at);
         for (k, part) in last.iter().zip(parts) {
             axes[*k] = part;
         }
-        let place = work.output(to);
+        let axes = region.place(work, &axes);
+        let place = work.destination(member);
         let value = work.import(fused, &[fused.value], &axes, None)[0];
-        let index = work.store_index(fused, &axes);
+        let index = work.store_index(member, &axes);
         let merged = last.len() > 1;
         if merged && divides(&work.exprs, &[value, index]) {
+            *work = before;
             continue;
         }
         let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]);
         let body = vec![Stmt::For { var: inner.0, extent: inner.1, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] }];
-        return work.finish(grid, body, flops);
+        return Piece { parallel, body, flops };
     }
     unreachable!("a group of one axis needs no division")
 }
@@ -289,39 +586,36 @@ fn nested(vars: &[(Var, i64)], kind: LoopKind, body: Vec<Stmt>) -> Vec<Stmt> {
 }
 
 /// A nest with reduction that is not worth tiles.
-fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Built {
-    let rank = fused.extents.len();
-    let wide: Vec<usize> = (0..rank).filter(|k| fused.extents[*k] != 1).collect();
-    let reduced: Vec<usize> = (0..fused.reduce.len()).filter(|k| fused.reduce[*k] != 1).collect();
-    let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target) -> Piece {
+    let fused = &member.fused;
     let dtype = fused.exprs.dtype(fused.value);
     let lanes = i64::from(target.lanes(dtype)).max(1);
-    // Reduced axes run as one if no index needs a division for it.
+    let order = order(work.graph, fused, target);
+    let by_rows = order != Order::Sequential;
+    let flops = fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64 * (1 + float_ops(fused, &[fused.value]));
+    // Reduced axes run as one if no index needs a division for it, or if the order of the sum is that.
     for merged in [true, false] {
-        let mut groups: Vec<Vec<usize>> = wide.iter().map(|k| vec![*k]).collect();
-        let inner: Vec<Vec<usize>> = if merged { vec![reduced.iter().map(|k| rank + k).collect()] } else { reduced.iter().map(|k| vec![rank + k]).collect() };
-        let inner: Vec<Vec<usize>> = inner.into_iter().filter(|g| !g.is_empty()).collect();
-        groups.extend(inner.clone());
-        let mut work = Work::new(graph);
-        let (vars, axes) = grouped(&mut work, &all, &groups);
-        let place = work.output(to);
-        let value = work.import(fused, &[fused.value], &axes, None)[0];
-        if merged && reduced.len() > 1 && divides(&work.exprs, &[value]) {
+        let forced = order == Order::Vectors { merged };
+        if by_rows && !forced {
             continue;
         }
-        let (outer, loops) = vars.split_at(wide.len());
-        let flops = all.iter().product::<i64>() as u64 * (1 + float_ops(fused, &[fused.value]));
-        let along = |var: Option<&(Var, i64)>| var.and_then(|(var, extent)| strides(&work.exprs, value, *var).map(|s| (*extent, s)));
-        let unit = |strides: &[i64]| strides.iter().all(|s| matches!(s, 0 | 1));
-        let by_rows = along(loops.last()).is_some_and(|(_, s)| unit(&s)) && !along(outer.last()).is_some_and(|(extent, s)| extent >= lanes && unit(&s));
+        let before = work.clone();
+        let Loops { mut outer, inner: loops, axes, reduced, wide } = Loops::new(work, fused, region, merged);
+        let place = work.destination(member);
+        let placed = region.place(work, &axes);
+        let value = work.import(fused, &[fused.value], &placed, None)[0];
+        if merged && !forced && loops.len() < reduced && divides(&work.exprs, &[value]) {
+            *work = before;
+            continue;
+        }
         let columns = outer.last().is_some_and(|(_, extent)| *extent >= lanes) && !by_rows;
-        let start = identity(&mut work, fused.combine, dtype);
+        let start = identity(work, fused.combine, dtype);
         if !columns {
             let tile = work.tile(dtype, 1, Space::Registers);
             let zero = work.exprs.int(0);
             let joined = work.exprs.load(tile, dtype, vec![zero]);
-            let result = work.import(fused, &[fused.result()], &axes, Some(joined))[0];
-            let index = work.store_index(fused, &axes);
+            let result = work.import(fused, &[fused.result()], &placed, Some(joined))[0];
+            let index = work.store_index(member, &placed);
             let step = vec![Stmt::Accumulate { place: tile, index: zero, combine: fused.combine, value }];
             let step = match loops.split_last() {
                 Some(((var, extent), rest)) => nested(rest, LoopKind::Serial, vec![Stmt::For { var: *var, extent: *extent, kind: if by_rows { LoopKind::Vector } else { LoopKind::Serial }, body: step }]),
@@ -330,17 +624,16 @@ fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Buil
             let mut body = vec![Stmt::Store { place: tile, index: zero, value: start, guard: None }];
             body.extend(step);
             body.push(Stmt::Store { place, index, value: result, guard: None });
-            return work.finish(outer.to_vec(), body, flops);
+            return Piece { parallel: outer, body, flops };
         }
         // Vectors along the last output axis, a block of it at a time; the last block overlaps the one before.
-        let (_, extent) = outer[outer.len() - 1];
+        let Some((_, extent)) = outer.pop() else { continue };
         let width = if extent <= 4 * lanes { extent } else { 4 * lanes };
         let blocks = (extent + width - 1) / width;
-        let mut grid = outer[..outer.len() - 1].to_vec();
         let base = if blocks > 1 {
             let block = work.var(blocks);
-            grid.push((block, blocks));
-            overlapped(&mut work, block, width, extent)
+            outer.push((block, blocks));
+            overlapped(work, block, width, extent)
         } else {
             work.exprs.int(0)
         };
@@ -350,7 +643,8 @@ fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Buil
             let lane = work.exprs.var(var);
             let mut axes = axes.clone();
             axes[wide[wide.len() - 1]] = work.exprs.add(base, lane);
-            Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(&mut work, lane, &axes)] }
+            let axes = region.place(work, &axes);
+            Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(work, lane, &axes)] }
         };
         let clear = vector(&mut |_, lane, _| Stmt::Store { place: tile, index: lane, value: start, guard: None });
         let step = vector(&mut |work, lane, axes| {
@@ -360,14 +654,14 @@ fn reduction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target) -> Buil
         let finish = vector(&mut |work, lane, axes| {
             let joined = work.exprs.load(tile, dtype, vec![lane]);
             let value = work.import(fused, &[fused.result()], axes, Some(joined))[0];
-            let index = work.store_index(fused, axes);
+            let index = work.store_index(member, axes);
             Stmt::Store { place, index, value, guard: None }
         });
         let short = loops.iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED;
         let mut body = vec![clear];
-        body.extend(nested(loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, vec![step]));
+        body.extend(nested(&loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, vec![step]));
         body.push(finish);
-        return work.finish(grid, body, flops);
+        return Piece { parallel: outer, body, flops };
     }
     unreachable!("axes that are not merged need no division")
 }
@@ -410,12 +704,13 @@ fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
     best.1
 }
 
-/// A sum of products. Grid: batch axes and panels of the vector operand. Each point stages its panel (unless it was
+/// A sum of products. Parallel: batch axes and panels of the vector operand. Each stages its panel (unless it was
 /// packed at compile time) and runs register tiles over all rows.
-fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles: &Contraction) -> Option<Built> {
+fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target, roles: &Contraction) -> Option<Piece> {
+    let fused = &member.fused;
     let rank = fused.extents.len();
     let dtype = fused.exprs.dtype(fused.value);
-    let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+    let all: Vec<i64> = region.extents.iter().chain(&fused.reduce).copied().collect();
     let lanes = i64::from(target.lanes(dtype));
     let size = |axes: &[usize]| axes.iter().map(|k| all[*k]).product::<i64>();
     let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
@@ -425,35 +720,37 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
     let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers));
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
     let (row_blocks, panels) = ((m + rows - 1) / rows, (n + width - 1) / width);
-    let packed = pack(graph, fused, roles, panels, width, n);
+    // A constant is packed whole, so the region must not cut it.
+    let cut = (0..rank).any(|k| region.extents[k] != fused.extents[k] && depends(&fused.exprs, roles.vector, Var(k as u32)));
+    let packed = if cut { None } else { pack(work.graph, fused, roles, panels, width, n) };
     if m == 1 && packed.is_none() {
         return None;
     }
 
-    let mut work = Work::new(graph);
-    let place = work.output(to);
+    let place = work.destination(member);
     let groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
-    let (batch, mut axes) = grouped(&mut work, &all, &groups);
+    let (mut parallel, mut axes) = grouped(work, &all, &groups);
     let panel = work.var(panels);
-    let mut grid = batch.clone();
-    grid.push((panel, panels));
+    let batch = parallel.clone();
+    parallel.push((panel, panels));
     // Columns: a panel's start and a lane.
     let column = work.var(width);
-    let base = overlapped(&mut work, panel, width, n);
+    let base = overlapped(work, panel, width, n);
     let lane = work.exprs.var(column);
     let at_n = work.exprs.add(base, lane);
-    assign(&mut work, &mut axes, &all, &roles.n, at_n);
+    assign(work, &mut axes, &all, &roles.n, at_n);
     // Rows: a block's start and a row.
     let (block, row) = (work.var(row_blocks), work.var(rows));
-    let start = overlapped(&mut work, block, rows, m);
+    let start = overlapped(work, block, rows, m);
     let row_at = work.exprs.var(row);
     let at_m = work.exprs.add(start, row_at);
-    assign(&mut work, &mut axes, &all, &roles.m, at_m);
+    assign(work, &mut axes, &all, &roles.m, at_m);
     // The sum runs over one variable where rows are broadcast, over the nest's own where panels are staged.
     let k = work.var(depth);
     let k_at = work.exprs.var(k);
     let mut row_axes = axes.clone();
-    assign(&mut work, &mut row_axes, &all, &reduced, k_at);
+    assign(work, &mut row_axes, &all, &reduced, k_at);
+    let row_axes = region.place(work, &row_axes);
     let scalar = work.import(fused, &[roles.scalar], &row_axes, None)[0];
 
     let (depth_at, wide) = (work.exprs.int(depth), work.exprs.int(width));
@@ -480,12 +777,13 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
         None => {
             let tile = work.tile(dtype, depth * width, Space::Scratch);
             let groups: Vec<Vec<usize>> = reduced.iter().filter(|k| all[**k] != 1).map(|k| vec![*k]).collect();
-            let (loops, parts) = grouped(&mut work, &all, &groups);
+            let (loops, parts) = grouped(work, &all, &groups);
             let mut stage_axes = axes.clone();
             for k in &reduced {
                 stage_axes[*k] = parts[*k];
             }
-            let value = work.import(fused, &[roles.vector], &stage_axes, None)[0];
+            let placed = region.place(work, &stage_axes);
+            let value = work.import(fused, &[roles.vector], &placed, None)[0];
             let flat = flatten(&mut work.exprs, &fused.reduce, &stage_axes[rank..]);
             let scaled = work.exprs.mul(flat, wide);
             let index = work.exprs.add(scaled, lane);
@@ -515,12 +813,12 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
         let scaled = work.exprs.mul(row, wide);
         work.exprs.add(scaled, lane)
     };
-    let clear = rows_loop(&mut work, &mut |work, row, lane| {
+    let clear = rows_loop(work, &mut |work, row, lane| {
         let index = tile_at(work, row, lane);
         let value = identity(work, fused.combine, dtype);
         Stmt::Store { place: tile, index, value, guard: None }
     });
-    let step = rows_loop(&mut work, &mut |work, at_row, lane| {
+    let step = rows_loop(work, &mut |work, at_row, lane| {
         let scalar = replace(work, scalar, row_at, at_row);
         let (depth_index, wide) = (work.exprs.var(k), work.exprs.int(width));
         let scaled = work.exprs.mul(depth_index, wide);
@@ -531,7 +829,7 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
         let value = work.exprs.mul(scalar, vector);
         Stmt::Accumulate { place: tile, index, combine: Combine::Sum, value }
     });
-    let finish = rows_loop(&mut work, &mut |work, at_row, at_lane| {
+    let finish = rows_loop(work, &mut |work, at_row, at_lane| {
         let index = tile_at(work, at_row, at_lane);
         let joined = work.exprs.load(tile, dtype, vec![index]);
         let mut own = axes.clone();
@@ -539,14 +837,15 @@ fn contraction(graph: &Graph, fused: &Fused, to: ValueId, target: &Target, roles
         let m_at = work.exprs.add(start, at_row);
         assign(work, &mut own, &all, &roles.n, n_at);
         assign(work, &mut own, &all, &roles.m, m_at);
+        let own = region.place(work, &own);
         let value = work.import(fused, &[fused.result()], &own, Some(joined))[0];
-        let index = work.store_index(fused, &own);
+        let index = work.store_index(member, &own);
         Stmt::Store { place, index, value, guard: None }
     });
     let sum = Stmt::For { var: k, extent: depth, kind: LoopKind::Serial, body: vec![step] };
     body.push(Stmt::For { var: block, extent: row_blocks, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
-    let flops = 2 * all.iter().product::<i64>() as u64;
-    Some(work.finish(grid, body, flops))
+    let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
+    Some(Piece { parallel, body, flops })
 }
 
 /// Sets the indices of axes that run as one.
@@ -570,6 +869,14 @@ fn replace(work: &mut Work<'_>, root: ExprId, from: ExprId, to: ExprId) -> ExprI
 
 fn depends(exprs: &Exprs, root: ExprId, var: Var) -> bool {
     exprs.reachable(&[root]).into_iter().any(|id| *exprs.get(id) == Expr::Var(var))
+}
+
+/// Do only constants feed an expression?
+pub(super) fn is_constant(graph: &Graph, fused: &Fused, id: ExprId) -> bool {
+    fused.exprs.reachable(&[id]).into_iter().all(|id| match fused.exprs.get(id) {
+        Expr::Load { source: Source(v), .. } => graph.constant(ValueId(*v)).is_some(),
+        _ => true,
+    })
 }
 
 /// A constant that an expression reads element for element, and its index.
