@@ -4,8 +4,8 @@
 use frit_ir::executable::{Operand, Slot, Step};
 use frit_ir::ops::{Domain, Input, Sample, Tolerance};
 use frit_ir::vector::Target;
-use frit_ir::model::Handle;
-use frit_ir::{Builder, DType, Graph, Model, Op, Scalar, Tensor, eval, text};
+use frit_ir::model::{Handle, Model};
+use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
 use frit_compiler::lower::vectorise::vectorise;
 use frit_compiler::schedule::{Schedule, schedule, ungrouped};
 
