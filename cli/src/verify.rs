@@ -1,6 +1,6 @@
 //! `frit verify`: the compiled model against the reference interpreter.
 
-use frit::verify::{Comparison, Culprit, compare, locate};
+use frit::verify::{Checked, Comparison, Culprit, compare, kernels, locate};
 use frit::{Error, Tensor};
 use serde_json::json;
 
@@ -17,10 +17,12 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
     let seeds = if ready.inputs.is_some() { 1 } else { args.seeds };
     let mut comparisons: Vec<(u64, Comparison)> = Vec::new();
     let mut wrong: Option<(Comparison, Vec<Tensor>)> = None;
+    let mut checked: Vec<Checked> = Vec::new();
     for seed in 0..seeds {
         let inputs = model::inputs(&ready, seed)?;
         let got = ready.session.run(&inputs).map_err(one)?;
         let expected = tell::busy("interpreting", || frit_ir::eval::run(graph, &inputs.iter().collect::<Vec<_>>())).map_err(one)?;
+        checked.extend(tell::busy("checking kernels", || kernels(graph, &ready.options, &inputs))?);
         let these = compare(graph, &got, &expected);
         if let (None, Some(off)) = (&wrong, these.iter().find(|comparison| !comparison.fits)) {
             wrong = Some((off.clone(), inputs));
@@ -31,12 +33,22 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
         Some((_, inputs)) => Some(tell::busy("looking for the cause", || locate(graph, &ready.options, inputs))?),
         None => None,
     };
+    let off: Vec<&Checked> = checked.iter().filter(|checked| !checked.comparison.fits).collect();
     if args.json {
+        let kernels: Vec<_> = checked.iter().map(|k| json!({ "kernel": k.kernel, "source_nodes": k.sources, "rules": k.rules, "edge_values": k.edges, "difference": k.comparison.off, "ulps": k.comparison.ulps, "largest": k.comparison.largest, "fits": k.comparison.fits })).collect();
         let rows: Vec<_> = comparisons.iter().map(|(seed, c)| json!({ "seed": seed, "output": c.name, "type": c.ty, "difference": c.off, "ulps": c.ulps, "largest": c.largest, "fits": c.fits })).collect();
-        tell::print(&format!("{:#}", json!({ "model": args.model.model, "fits": wrong.is_none(), "outputs": rows, "cause": culprit.as_ref().map(cause) })));
+        tell::print(&format!("{:#}", json!({ "model": args.model.model, "fits": wrong.is_none() && off.is_empty(), "outputs": rows, "kernels": kernels, "cause": culprit.as_ref().map(cause) })));
     } else {
         let rows = comparisons.iter().map(|(seed, c)| vec![seed.to_string(), c.name.clone(), c.ty.clone(), format!("{:.2e}", c.off), format!("{:.0}", c.ulps), format!("{:.2e}", c.largest), if c.fits { "fits".to_owned() } else { "OFF".to_owned() }]);
         tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ""], rows));
+        let worst = checked.iter().filter(|k| !k.edges).max_by(|a, b| part(&a.comparison).total_cmp(&part(&b.comparison)));
+        if let Some(worst) = worst {
+            tell::print(&format!("{} launches compared by themselves, with ordinary and with edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, part(&worst.comparison)));
+        }
+        let rows = off.iter().take(8).map(|k| vec![k.kernel.clone(), tell::brief(&k.sources), if k.edges { "edges".to_owned() } else { String::new() }, format!("{:.1e}", k.comparison.off), format!("{:.0}", k.comparison.ulps), k.rules.join(", ")]);
+        if !off.is_empty() {
+            tell::print(&tell::table(&["kernel that is OFF", "source nodes", "", ">difference", ">ulps", "rules"], rows));
+        }
     }
     match (wrong, culprit) {
         (Some((c, _)), Some(culprit)) => {
@@ -47,8 +59,16 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
             };
             Err(one(Error::bug(what).help(help)))
         }
-        _ => Ok(()),
+        _ => match off.first() {
+            Some(k) => Err(one(Error::bug(format!("kernel '{}' of {} is off by {:.2e} at {:?}{}", k.kernel, tell::names(&k.sources), k.comparison.off, k.comparison.at, if k.edges { ", with edge values" } else { "" })).help("compiled code and the reference interpreter differ; please report it with the model"))),
+            None => Ok(()),
+        },
     }
+}
+
+/// A difference as a part of the largest element.
+fn part(comparison: &Comparison) -> f64 {
+    if comparison.off == 0.0 { 0.0 } else { comparison.off / comparison.largest }
 }
 
 /// What is to blame, in words.

@@ -13,7 +13,7 @@ use frit_ir::{Error, text};
 
 use crate::lower::{self, target};
 use crate::rewrite::{self, Report, rewrite};
-use crate::schedule::{Schedule, schedule};
+use crate::schedule::{Schedule, Trace, schedule};
 use crate::specialise::{Binding, specialise};
 
 /// The forms that a model passes through, in order.
@@ -93,6 +93,16 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error
     tracing::debug!(?report, "rewritten");
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
+}
+
+/// Compiles a graph and says what each kernel computes.
+///
+/// # Errors
+/// As [`compile`].
+pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), Vec<Error>> {
+    let (mut schedule, _) = scheduled(graph, options)?;
+    let trace = std::mem::take(&mut schedule.trace);
+    Ok((lower::lower(schedule, &options.target).map_err(|error| vec![error])?, trace))
 }
 
 /// A graph after the rewrite stage, and what rewriting did.

@@ -1,12 +1,19 @@
 //! Comparing a compiled model with the reference interpreter, and finding what made a difference.
 //!
 //! In: a graph, the options that it was compiled with, inputs. Out: [`Comparison`]s, and the [`Culprit`] of a difference:
-//! the stage, and where rewriting is to blame the one rule, found by bisection. Must not know: terminals.
+//! the stage, and where rewriting is to blame the one rule, found by bisection; or how each kernel compares by itself. Must
+//! not know: terminals.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use frit_compiler::pipeline::{Options, rewritten};
 use frit_compiler::rewrite::{self, Rule};
+use frit_compiler::schedule::{Trace, Traced};
 use frit_compiler::specialise::specialise;
+use frit_ir::executable::{Slot, Step};
+use frit_ir::graph::ValueId;
 use frit_ir::{DType, Error, Graph, Tensor, eval};
+use frit_runtime::{Observer, Options as RunOptions, Session, Tensors};
 
 /// How far an output may be off, as a part of its largest element. Single ops are held to their own, far smaller tolerances by
 /// the project's tests; errors of a whole model add up.
@@ -77,6 +84,178 @@ fn index(mut flat: usize, extents: &[i64]) -> Vec<i64> {
 /// Compares all outputs of a graph.
 pub fn compare(graph: &Graph, got: &[Tensor], expected: &[Tensor]) -> Vec<Comparison> {
     graph.outputs().iter().zip(got.iter().zip(expected)).map(|((name, _), (got, expected))| Comparison::of(name, got, expected)).collect()
+}
+
+/// How a kernel compares.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The source nodes that it stands for.
+    pub sources: Vec<String>,
+    /// The rules that made it.
+    pub rules: Vec<String>,
+    /// Were its operands drawn with NaN, infinities, signed zeros and subnormal numbers among them?
+    pub edges: bool,
+    /// How what it writes compares.
+    pub comparison: Comparison,
+}
+
+/// How far what a single kernel writes may be off, as a part of its largest element: a few thousand roundings of f32.
+const KERNEL_PART: f64 = 1e-4;
+
+/// Runs a graph's kernels one by one, each on the operands that the reference interpreter finds for it, and compares what it writes with
+/// what the interpreter makes of the same operands; then again with edge values among them. Kernels in branches and
+/// loops, and those that write only a part of a tensor, are left out.
+///
+/// # Errors
+/// As [`compile`](crate::compile) and [`Session::run`].
+pub fn kernels(graph: &Graph, options: &Options, inputs: &[Tensor]) -> Result<Vec<Checked>, Vec<Error>> {
+    let one = |error| vec![error];
+    let (executable, trace) = frit_compiler::pipeline::traced(graph, options)?;
+    let session = Session::new(executable, &RunOptions::default()).map_err(one)?;
+    let used: BTreeSet<ValueId> = trace.launches.iter().flat_map(|launch| launch.values.iter().flatten()).copied().collect();
+    let mut values: BTreeMap<ValueId, Tensor> = trace.graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().cloned()).collect();
+    let observe = |value, tensor: &Tensor| {
+        if used.contains(&value) {
+            values.insert(value, tensor.clone());
+        }
+    };
+    eval::run_observed(&trace.graph, &inputs.iter().collect::<Vec<_>>(), observe).map_err(one)?;
+    let executable = session.executable();
+    let mut launches = BTreeMap::new();
+    let mut writers: BTreeMap<ValueId, usize> = BTreeMap::new();
+    let mut traced = trace.launches.iter().peekable();
+    let mut leaf = 0;
+    for (at, step) in executable.steps.iter().enumerate() {
+        if let (Some(launch), Step::Launch { kernel, .. }) = (traced.next_if(|launch| launch.step == at), step) {
+            launches.insert(leaf, launch);
+            for (value, _) in launch.values.iter().zip(&executable.kernels[*kernel as usize].params).filter(|(_, param)| param.written) {
+                *writers.entry(value.unwrap_or(ValueId(u32::MAX))).or_default() += 1;
+            }
+        }
+        leaf += leaves(step);
+    }
+    let mut checked = Vec::new();
+    for edges in [false, true] {
+        let mut checker = Checker { session: &session, trace: &trace, launches: &launches, values: &values, writers: &writers, edges, expected: Vec::new(), checked: Vec::new() };
+        session.run_observed(inputs, &mut checker).map_err(one)?;
+        checked.extend(checker.checked);
+    }
+    Ok(checked)
+}
+
+/// Gives kernels their operands and looks at what they write.
+struct Checker<'a> {
+    session: &'a Session,
+    trace: &'a Trace,
+    launches: &'a BTreeMap<usize, &'a Traced>,
+    values: &'a BTreeMap<ValueId, Tensor>,
+    /// How many launches write each value.
+    writers: &'a BTreeMap<ValueId, usize>,
+    edges: bool,
+    /// What the launch at work must write: the operand's number, and the tensor.
+    expected: Vec<(usize, Tensor)>,
+    checked: Vec<Checked>,
+}
+
+impl Observer for Checker<'_> {
+    fn before(&mut self, leaf: usize, tensors: &mut Tensors<'_, '_>) -> Result<(), Error> {
+        self.expected.clear();
+        let (Some(launch), Some(Step::Launch { kernel, operands, .. })) = (self.launches.get(&leaf), self.session.executable().leaves().get(leaf).copied()) else { return Ok(()) };
+        let params = &self.session.executable().kernels[*kernel as usize].params;
+        let mut given: BTreeMap<ValueId, Tensor> = BTreeMap::new();
+        for ((value, operand), param) in launch.values.iter().zip(operands).zip(params) {
+            let Some((value, known)) = value.and_then(|v| Some((v, self.values.get(&v)?))) else { continue };
+            if param.written {
+                continue;
+            }
+            let replaceable = matches!(operand.slot, Slot::Arena(_) | Slot::Output(_));
+            let tensor = if self.edges && replaceable { edged(known)? } else { known.clone() };
+            if replaceable {
+                let shaped = tensor.reshaped(&operand.extents).map_err(|error| Error::at(error, "", Vec::new()))?;
+                tensors.put(operand, shaped)?;
+            }
+            given.insert(value, tensor);
+        }
+        for (at, (value, param)) in launch.values.iter().zip(params).enumerate() {
+            // Others may write other parts of the same tensor.
+            if let (Some(value), true) = (value, param.written)
+                && self.writers.get(value) == Some(&1)
+                && let Some(expected) = part(&self.trace.graph, *value, &given)?
+            {
+                self.expected.push((at, expected));
+            }
+        }
+        Ok(())
+    }
+
+    fn after(&mut self, leaf: usize, tensors: &mut Tensors<'_, '_>) -> Result<(), Error> {
+        let Some(Step::Launch { kernel, operands, sources, rules }) = self.session.executable().leaves().get(leaf).copied() else { return Ok(()) };
+        let name = &self.session.executable().kernels[*kernel as usize].name;
+        for (at, expected) in std::mem::take(&mut self.expected) {
+            let got = tensors.get(&operands[at])?;
+            let expected = expected.reshaped(got.extents()).map_err(|error| Error::at(error, "", Vec::new()))?;
+            let mut comparison = Comparison::of(name, &got, &expected);
+            comparison.fits &= comparison.off <= comparison.largest * KERNEL_PART;
+            self.checked.push(Checked { kernel: name.clone(), sources: sources.clone(), rules: rules.clone(), edges: self.edges, comparison });
+        }
+        // What follows goes on with ordinary values.
+        if let Some(launch) = self.launches.get(&leaf) {
+            for (value, operand) in launch.values.iter().zip(operands) {
+                if let (Some(known), Slot::Arena(_) | Slot::Output(_)) = (value.and_then(|v| self.values.get(&v)), &operand.slot) {
+                    let shaped = known.reshaped(&operand.extents).map_err(|error| Error::at(error, "", Vec::new()))?;
+                    tensors.put(operand, shaped)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many leaves a step has.
+fn leaves(step: &Step) -> usize {
+    match step {
+        Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => 1,
+        Step::If { .. } | Step::Loop { .. } => step.bodies().into_iter().flatten().map(leaves).sum(),
+    }
+}
+
+/// A tensor with edge values at some places, the same ones in every reading of the same elements.
+fn edged(tensor: &Tensor) -> Result<Tensor, Error> {
+    const EDGES: [f64; 6] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1e-40];
+    if !tensor.dtype().is_float() {
+        return Ok(tensor.clone());
+    }
+    let mut values = tensor.f64s();
+    for (k, value) in values.iter_mut().enumerate() {
+        // A few elements of a few rows, spread.
+        let mixed = (k as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        if mixed % 1031 == 0 {
+            *value = EDGES[k % EDGES.len()];
+        }
+    }
+    Tensor::from_f64s(tensor.dtype(), tensor.extents(), &values).map_err(|error| Error::at(error, "", Vec::new()))
+}
+
+/// What the interpreter makes of a value if others are given; none where it depends on more.
+fn part(graph: &Graph, wanted: ValueId, given: &BTreeMap<ValueId, Tensor>) -> Result<Option<Tensor>, Error> {
+    let mut needed = BTreeSet::from([wanted]);
+    for (_, node) in graph.nodes().rev() {
+        if node.outputs.iter().any(|v| needed.contains(v) && !given.contains_key(v)) {
+            needed.extend(&node.inputs);
+        }
+    }
+    let mut values = given.clone();
+    for (_, node) in graph.nodes().filter(|(_, node)| node.outputs.iter().any(|v| needed.contains(v) && !given.contains_key(v))) {
+        let operands: Option<Vec<&Tensor>> = node.inputs.iter().map(|v| values.get(v)).collect();
+        let Some(operands) = operands else { return Ok(None) };
+        let results = eval::apply(node, &operands)?;
+        for (value, result) in node.outputs.iter().zip(results) {
+            values.entry(*value).or_insert(result);
+        }
+    }
+    Ok(values.remove(&wanted))
 }
 
 /// What made a difference.

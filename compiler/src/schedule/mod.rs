@@ -47,6 +47,26 @@ pub struct Schedule {
     pub buffers: Vec<Planned>,
     /// Number of tensors whose shape is only known at run time.
     pub dynamics: u32,
+    /// Which values of which graph the kernels compute.
+    pub trace: Trace,
+}
+
+/// What kernels compute, so that each can be compared with the reference interpreter.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// The graph that was scheduled.
+    pub graph: Graph,
+    /// The launches that are not in a branch or a loop.
+    pub launches: Vec<Traced>,
+}
+
+/// A launch.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// Its position among the outermost steps.
+    pub step: usize,
+    /// The graph's value that each operand holds; none for constants that were packed.
+    pub values: Vec<Option<ValueId>>,
 }
 
 /// A buffer in the arena, from the first to the last step that uses it.
@@ -80,7 +100,7 @@ pub fn ungrouped(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) ->
 
 fn plan(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>, grouping: bool) -> Result<Schedule, Error> {
     let graph = legalise::legalise(graph, supported)?;
-    let mut planner = Planner { target, supported, grouping, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new() };
+    let mut planner = Planner { target, supported, grouping, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;
     let mut taken = BTreeSet::new();
@@ -112,6 +132,7 @@ fn plan(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(
         arena_bytes,
         buffers,
         dynamics: planner.dynamics,
+        trace: Trace { launches: planner.launches, graph },
     })
 }
 
@@ -188,6 +209,8 @@ struct Planner<'a> {
     steps: Vec<Step>,
     /// The innermost is last.
     scopes: Vec<Scope>,
+    /// Launches outside of branches and loops.
+    launches: Vec<Traced>,
 }
 
 fn operand(slot: Slot, ty: &TensorType) -> Operand {
@@ -313,6 +336,10 @@ impl Planner<'_> {
                 kernel
             }
         };
+        if self.scopes.len() == 1 {
+            let values = built.operands.iter().map(|operand| if let nest::Operand::Value(value) = operand { Some(*value) } else { None }).collect();
+            self.launches.push(Traced { step: self.steps.len(), values });
+        }
         let operands = built
             .operands
             .into_iter()
