@@ -219,11 +219,12 @@ fn range(op: &Op, operands: &[&Facts]) -> Range {
     }
 }
 
-/// Are two constants the same, but for rounding?
+/// Are two constants the same, but for roundings, which differences of close numbers magnify?
 fn close(a: &Tensor, b: &Tensor) -> bool {
+    let largest = a.scalars().chain(b.scalars()).map(|x| x.as_f64().abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
     a.ty() == b.ty()
         && a.scalars().zip(b.scalars()).all(|(x, y)| {
             let (p, q) = (x.as_f64(), y.as_f64());
-            x == y || p == q || (a.dtype().is_float() && ((p.is_nan() && q.is_nan()) || (p - q).abs() <= 1e-4 * p.abs().max(q.abs()) + 1e-30))
+            x == y || p == q || (a.dtype().is_float() && ((p.is_nan() && q.is_nan()) || (p - q).abs() <= 1e-2 * largest + 1e-5))
         })
 }
