@@ -90,7 +90,6 @@ impl Default for Options {
 /// kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
     let (schedule, report) = scheduled(graph, options)?;
-    tracing::debug!(?report, "rewritten");
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }
@@ -101,7 +100,9 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])?;
+    tracing::debug!(?report, "rewritten");
+    Ok((graph, report))
 }
 
 pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {

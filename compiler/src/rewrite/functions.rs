@@ -77,6 +77,51 @@ fn elements(site: &Site<'_>, bound: &Bound) -> Option<Vec<f64>> {
     }
 }
 
+/// The largest size of an element, and the smallest of those that are not 0, of a constant of any size or of what it is
+/// multiplied from. None where an element is not finite.
+fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
+    let facts = site.facts(id);
+    let terms = || site.graph[id].nodes.iter().map(|term| (site.graph.analysis.heads.get(term.head), &term.children));
+    let held = terms().find_map(|(head, _)| if let Head::Op(Op::Constant(constant)) = head { Some(&constant.value) } else { None });
+    if let Some(value) = facts.value.as_ref().or(held) {
+        let mut sizes = (0.0, f64::INFINITY);
+        let mut add = |x: f64| {
+            let size = x.abs();
+            // A NaN stays.
+            sizes.0 = if size > sizes.0 || size.is_nan() { size } else { sizes.0 };
+            sizes.1 = if size < sizes.1 && size > 0.0 { size } else { sizes.1 };
+        };
+        match value.dtype() {
+            DType::F32 => value.bytes().chunks_exact(4).for_each(|bytes| add(f64::from(f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])))),
+            _ => value.scalars().for_each(|x| add(x.as_f64())),
+        }
+        return sizes.0.is_finite().then_some(sizes);
+    }
+    if !facts.constant {
+        return None;
+    }
+    if let Some(splat) = facts.splat {
+        let size = splat.as_f64().abs();
+        return size.is_finite().then_some((size, if size > 0.0 { size } else { f64::INFINITY }));
+    }
+    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_))))?;
+    let parts = children.iter().map(|child| sizes(site, site.graph.find(*child))).collect::<Option<Vec<_>>>()?;
+    let product = matches!(head, Head::Op(Op::Mul(_)));
+    parts.into_iter().reduce(|a, b| if product { (a.0 * b.0, a.1 * b.1) } else { (a.0.max(b.0), a.1.min(b.1)) })
+}
+
+/// Does a constant have sizes that may be multiplied by each other before anything else is, without overflow or loss?
+fn sized(site: &Site<'_>, bound: &Bound, also_small: bool) -> Option<bool> {
+    let id = class(bound)?;
+    let most = match site.facts(id).ty()?.dtype {
+        DType::F64 | DType::F32 | DType::BF16 => 2f64.powi(60),
+        DType::F16 => 2f64.powi(7),
+        _ => return None,
+    };
+    let (largest, smallest) = sizes(site, id)?;
+    Some(largest <= most && (!also_small || smallest >= 1.0 / most))
+}
+
 fn list(items: impl IntoIterator<Item = i64>) -> Option<Attr> {
     Some(Attr::List(items.into_iter().map(Attr::Int).collect()))
 }
@@ -221,7 +266,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "constant", about: "the value depends on constants only", call: |site, x| truth(facts(site, &x[0])?.constant) },
     Function { name: "scalar", about: "the value has one element", call: |site, x| truth(extents(site, &x[0])?.iter().product::<i64>() == 1) },
     Function { name: "float", about: "the elements are floating-point numbers", call: |site, x| truth(facts(site, &x[0])?.ty()?.dtype.is_float()) },
-    Function { name: "finite", about: "no element is NaN or infinite", call: |site, x| truth(facts(site, &x[0])?.range.finite()) },
+    Function { name: "finite", about: "no element is NaN or infinite", call: |site, x| truth(facts(site, &x[0])?.range.finite() || sizes(site, class(&x[0])?).is_some()) },
     Function { name: "nonzero", about: "no element is zero or NaN", call: |site, x| truth(facts(site, &x[0])?.range.nonzero()) },
     Function { name: "nonnegative", about: "no element is negative or NaN", call: |site, x| { let range = facts(site, &x[0])?.range; truth(!range.nan && range.low >= 0.0) } },
     Function { name: "dtype", about: "the elements' dtype", call: |site, x| Some(Attr::DType(facts(site, &x[0])?.ty()?.dtype)) },
@@ -365,4 +410,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).collect();
         truth(users.len() == 1)
     } },
+    Function { name: "bounded", about: "a constant whose elements are finite and far from overflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], false)?) },
+    Function { name: "moderate", about: "a constant whose elements are 0 or far from overflow and underflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], true)?) },
 ];

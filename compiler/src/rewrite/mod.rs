@@ -25,7 +25,7 @@ use std::sync::Arc;
 use frit_ir::build::Folding;
 use frit_ir::graph::{Graph, Node, NodeId, Origins, ValueId};
 use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
-use frit_ir::{Builder, Error, Op, OpError, Tensor};
+use frit_ir::{Builder, Error, Op};
 
 pub use cost::Machine;
 pub use rule::{Class, Rule, all as rules};
@@ -237,10 +237,7 @@ impl Rewriter<'_> {
                 Head::Part(k) => vec![operands[0][*k]],
                 Head::Op(op) => {
                     let origins = history.made.get(term).map(|made| self.origins(from, nodes, made)).unwrap_or_default();
-                    let mut operands: Vec<ValueId> = operands.iter().map(|results| results[0]).collect();
-                    if graph[id].data.constant && !matches!(op, Op::Transpose(_)) {
-                        progress.settle(op, &mut operands)?;
-                    }
+                    let operands: Vec<ValueId> = operands.iter().map(|results| results[0]).collect();
                     progress.add(op, &operands, origins)?
                 }
             };
@@ -263,7 +260,9 @@ impl Rewriter<'_> {
             Head::Op(_) if facts.constant => 1e-3,
             Head::Op(op) => {
                 let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
-                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine))
+                let made_here = |child: &egg::Id| graph[*child].nodes.iter().any(|term| matches!(graph.analysis.heads.get(term.head), Head::Op(op) if cost::computes(op)));
+                let joins = cost::elementwise(op) && term.children.iter().any(made_here);
+                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine) * if joins { cost::JOINED } else { 1.0 })
             }
         }
     }
@@ -306,29 +305,6 @@ impl Progress<'_> {
             self.constants.insert(key, *one);
         }
         Ok(outputs)
-    }
-
-    /// Before constants are joined to one: those that are only moved where they are read are moved now.
-    fn settle(&mut self, op: &Op, operands: &mut [ValueId]) -> Result<(), Error> {
-        for value in operands {
-            if self.builder.as_constant(*value).is_some() {
-                continue;
-            }
-            if let Some(tensor) = self.moved(*value).map_err(|error| self.builder.locate(error, op, &[]))? {
-                *value = self.builder.constant(tensor);
-            }
-        }
-        Ok(())
-    }
-
-    /// A constant, or what movement makes of one.
-    fn moved(&self, value: ValueId) -> Result<Option<Tensor>, OpError> {
-        if let Some(tensor) = self.builder.as_constant(value) {
-            return Ok(Some(tensor.clone()));
-        }
-        let Some(Node { op: op @ (Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_)), inputs, .. }) = self.builder.graph().producer(value) else { return Ok(None) };
-        let Some(from) = self.moved(inputs[0])? else { return Ok(None) };
-        Ok(op.def().eval(&[&from])?.pop())
     }
 
     fn is(&mut self, from: ValueId, to: ValueId) {

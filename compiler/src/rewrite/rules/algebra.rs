@@ -29,11 +29,11 @@ rules! {
         "The reciprocal is rounded and the product again: two units in the last place at most. Products are faster, and fold into weights.";
     exact "integer-add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b)",
         "Sums that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b)",
+    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), bounded(?a), bounded(?b)",
         "Constants are added once, when compiling.";
     exact "integer-mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b)",
         "Products that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b)",
+    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b)",
         "Constants are multiplied once, when compiling.";
     reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "float(?x)",
         "Both are the square, rounded; a power takes a logarithm and an exponential.";
@@ -45,14 +45,14 @@ rules! {
         "They differ for -0 and -inf only: nothing is below zero. Norms are written so.";
     finite "pow-half-any": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x)",
         "They differ for -0 and -inf only. Norms are written so.";
-    reassociating "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x), !negative(?x)",
-        "Two roundings instead of those of a logarithm and an exponential. Normalisations are written so.";
+    finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x)",
+        "Two roundings instead of those of a logarithm and an exponential; they differ for -0 and -inf. Normalisations are written so.";
     reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "float(?x)",
         "Both are the reciprocal, rounded. Normalisations are written so.";
     finite "exp-log": "exp(log(?x))" => "?x", if "float(?x), !negative(?x)",
         "They undo each other where neither overflows. Losses and their weights are written so.";
-    finite "log-exp": "log(exp(?x))" => "?x", if "float(?x)",
-        "They undo each other where neither overflows. Losses and their weights are written so.";
+    finite "log-exp": "log(exp(?x))" => "?x", if "float(?x), !negative(?x)",
+        "They undo each other where the exponential neither overflows nor loses bits to the lower end of the range. Losses and their weights are written so.";
     finite "sub-same": "sub(?x, ?x)" => "broadcast[extents=extents(?@)](0)",
         "A number less itself is 0, unless it is NaN or infinite. What is left of unused branches is written so.";
     finite "mul-zero": "mul(?x, 0)" => "broadcast[extents=extents(?@)](0)",
