@@ -89,7 +89,7 @@ impl Default for Options {
 /// Invalid where the model is at fault or a dimension stays open; unsupported with `strict` where an op has no
 /// kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let (schedule, report) = scheduled(graph, options)?;
+    let (schedule, _) = scheduled(graph, options)?;
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }

@@ -15,29 +15,29 @@ rules! {
         "0 is neutral but for -0, which it makes 0.";
     exact "sub-zero": "sub(?x, 0)" => "?x", if "same_type(?x, ?@)",
         "0 is neutral, also for signed zeros. Symmetric zero points become it.";
-    exact "sub-constant": "sub(?x, ?c)" => "add(?x, neg(?c))", if "constant(?c)",
+    exact "sub-constant": "sub(?x, ?c)" => "add(?x, neg(?c))", if "constant(?c), !constant(?x)",
         "A difference is the sum with the negated number, also where integers wrap. Rules then need to know of sums only.";
     exact "add-neg": "add(?x, neg(?y))" => "sub(?x, ?y)",
         "A difference is the sum with the negated number. Rotations are written so.";
-    exact "neg-scale": "neg(?x)" => "mul(?x, -1)", if "float(?x)",
+    exact "neg-scale": "neg(?x)" => "mul(?x, -1)", if "float(?x), !constant(?x)",
         "Both change the sign only; as a factor it can be folded into weights.";
-    exact "mul-minus-one": "mul(?x, -1)" => "neg(?x)", if "float(?x), same_type(?x, ?@)",
+    exact "mul-minus-one": "mul(?x, -1)" => "neg(?x)", if "float(?x), same_type(?x, ?@), !constant(?x)",
         "Both change the sign only, and no constant has to be read.";
-    exact "div-power-of-two": "div(?x, ?c)" => "mul(?x, reciprocal(?c))", if "constant(?c), power_of_two(?c)",
+    exact "div-power-of-two": "div(?x, ?c)" => "mul(?x, reciprocal(?c))", if "constant(?c), power_of_two(?c), !constant(?x)",
         "The reciprocal of a power of two is exact, and so both are the same number, rounded once. Products are faster.";
-    reassociating "div-constant": "div(?x, ?c)" => "mul(?x, reciprocal(?c))", if "constant(?c), invertible(?c)",
+    reassociating "div-constant": "div(?x, ?c)" => "mul(?x, reciprocal(?c))", if "constant(?c), invertible(?c), !constant(?x)",
         "The reciprocal is rounded and the product again: two units in the last place at most. Products are faster, and fold into weights.";
-    exact "integer-add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b)",
+    exact "integer-add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x)",
         "Sums that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), bounded(?a), bounded(?b)",
+    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), bounded(?a), bounded(?b), !constant(?x)",
         "Constants are added once, when compiling.";
-    exact "integer-mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b)",
+    exact "integer-mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x)",
         "Products that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b)",
+    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b), !constant(?x)",
         "Constants are multiplied once, when compiling.";
-    reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "float(?x)",
+    reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "float(?x), !constant(?x)",
         "Both are the square, rounded; a power takes a logarithm and an exponential.";
-    reassociating "pow-three": "pow(?x, 3)" => "mul(mul(?x, ?x), ?x)", if "float(?x)",
+    reassociating "pow-three": "pow(?x, 3)" => "mul(mul(?x, ?x), ?x)", if "float(?x), !constant(?x)",
         "Two roundings instead of those of a logarithm and an exponential. Approximations of GELU hold it.";
     exact "pow-one": "pow(?x, 1)" => "?x", if "float(?x), same_type(?x, ?@)",
         "The first power is the number. Generalised means and norms with their default exponent hold it.";
@@ -49,6 +49,8 @@ rules! {
         "Two roundings instead of those of a logarithm and an exponential; they differ for -0 and -inf. Normalisations are written so.";
     reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "float(?x)",
         "Both are the reciprocal, rounded. Normalisations are written so.";
+    reassociating "square-sqrt": "mul(sqrt(?x), sqrt(?x))" => "?x", if "float(?x), !negative(?x)",
+        "They undo each other, but for roundings. Powers of magnitudes are written so.";
     finite "exp-log": "exp(log(?x))" => "?x", if "float(?x), !negative(?x)",
         "They undo each other where neither overflows. Losses and their weights are written so.";
     finite "log-exp": "log(exp(?x))" => "?x", if "float(?x), !negative(?x)",
