@@ -406,8 +406,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "behind", about: "a list without its first two items", call: |_, x| list(ints(&x[0])?.into_iter().skip(2)) },
     Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else", call: |site, x| {
         let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
-        let id = site.graph.lookup(term.clone())?;
-        let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).collect();
+        let id = site.graph.find(site.graph.lookup(term.clone())?);
+        let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).filter(|user| *user != id).collect();
         truth(users.len() == 1)
     } },
     Function { name: "bounded", about: "a constant whose elements are finite and far from overflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], false)?) },
