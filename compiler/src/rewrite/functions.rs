@@ -240,10 +240,13 @@ fn run(site: &Site<'_>, x: &[Bound]) -> Option<(usize, i64, i64, i64)> {
     let extent = *extents(site, &x[0])?.get(axis)?;
     let value = facts(site, &x[2])?.value.as_ref()?;
     let indices: Vec<i64> = value.ints().into_iter().map(|i| if i < 0 { i + extent } else { i }).collect();
+    if !indices.iter().all(|i| (0..extent).contains(i)) {
+        return None;
+    }
     let first = *indices.first()?;
     let step = indices.get(1).map_or(1, |second| second - first);
     let even = indices.windows(2).all(|pair| pair[1] - pair[0] == step);
-    (even && step != 0 && indices.iter().all(|i| (0..extent).contains(i))).then_some((axis, first, step, indices.len() as i64))
+    (even && step != 0).then_some((axis, first, step, indices.len() as i64))
 }
 
 /// Elementwise, for numbers and for lists.
@@ -409,6 +412,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let id = site.graph.find(site.graph.lookup(term.clone())?);
         let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).filter(|user| *user != id).collect();
         truth(users.len() == 1)
+    } },
+    Function { name: "apart", about: "what the pattern's op of this number matched is another value than the whole", call: |site, x| {
+        let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
+        truth(site.graph.find(site.graph.lookup(term.clone())?) != site.graph.find(site.root))
     } },
     Function { name: "bounded", about: "a constant whose elements are finite and far from overflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], false)?) },
     Function { name: "moderate", about: "a constant whose elements are 0 or far from overflow and underflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], true)?) },

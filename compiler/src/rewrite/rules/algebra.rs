@@ -27,13 +27,13 @@ rules! {
         "The reciprocal of a power of two is exact, and so both are the same number, rounded once. Products are faster.";
     reassociating "div-constant": "div(?x, ?c)" => "mul(?x, reciprocal(?c))", if "constant(?c), invertible(?c), !constant(?x)",
         "The reciprocal is rounded and the product again: two units in the last place at most. Products are faster, and fold into weights.";
-    exact "integer-add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x)",
+    exact "integer-add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x), apart(1)",
         "Sums that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), bounded(?a), bounded(?b), !constant(?x)",
+    reassociating "add-constants": "add(add(?x, ?a), ?b)" => "add(?x, add(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), bounded(?a), bounded(?b), !constant(?x), apart(1)",
         "Constants are added once, when compiling.";
-    exact "integer-mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x)",
+    exact "integer-mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "integer(?x), constant(?a), constant(?b), contained(?a, ?b), !constant(?x), apart(1)",
         "Products that wrap may be taken in any order. Index arithmetic is written so.";
-    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b), !constant(?x)",
+    reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b), !constant(?x), apart(1)",
         "Constants are multiplied once, when compiling.";
     reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "float(?x), !constant(?x)",
         "Both are the square, rounded; a power takes a logarithm and an exponential.";
@@ -43,29 +43,29 @@ rules! {
         "The first power is the number. Generalised means and norms with their default exponent hold it.";
     reassociating "pow-half": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x), !negative(?x)",
         "They differ for -0 and -inf only: nothing is below zero. Norms are written so.";
-    finite "pow-half-any": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x)",
+    finite "pow-half-any": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x), !constant(?x)",
         "They differ for -0 and -inf only. Norms are written so.";
-    finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x)",
+    finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x), !constant(?x)",
         "Two roundings instead of those of a logarithm and an exponential; they differ for -0 and -inf. Normalisations are written so.";
     reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "float(?x)",
         "Both are the reciprocal, rounded. Normalisations are written so.";
     reassociating "square-sqrt": "mul(sqrt(?x), sqrt(?x))" => "?x", if "float(?x), !negative(?x)",
         "They undo each other, but for roundings. Powers of magnitudes are written so.";
-    finite "exp-log": "exp(log(?x))" => "?x", if "float(?x), !negative(?x)",
+    finite "exp-log": "exp(log(?x))" => "?x", if "float(?x), !negative(?x), !constant(?x)",
         "They undo each other where neither overflows. Losses and their weights are written so.";
-    finite "log-exp": "log(exp(?x))" => "?x", if "float(?x), !negative(?x)",
+    finite "log-exp": "log(exp(?x))" => "?x", if "float(?x), !negative(?x), !constant(?x)",
         "They undo each other where the exponential neither overflows nor loses bits to the lower end of the range. Losses and their weights are written so.";
-    finite "sub-same": "sub(?x, ?x)" => "broadcast[extents=extents(?@)](0)",
+    finite "sub-same": "sub(?x, ?x)" => "broadcast[extents=extents(?@)](0)", if "!constant(?x)",
         "A number less itself is 0, unless it is NaN or infinite. What is left of unused branches is written so.";
-    finite "mul-zero": "mul(?x, 0)" => "broadcast[extents=extents(?@)](0)",
+    finite "mul-zero": "mul(?x, 0)" => "broadcast[extents=extents(?@)](0)", if "!constant(?x)",
         "0 times a number is 0, unless that is NaN or infinite, and but for the sign. Masks of unused branches are written so.";
     exact "relu-relu": "relu(relu(?x))" => "relu(?x)",
         "The second finds nothing below zero. Residual blocks in sequence are written so.";
     exact "max-zero": "max(?x, 0)" => "relu(?x)", if "same_type(?x, ?@)",
         "It is the definition.";
-    exact "max-max": "max(max(?x, ?a), ?b)" => "max(?x, max(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b)",
+    exact "max-max": "max(max(?x, ?a), ?b)" => "max(?x, max(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b), apart(1)",
         "The largest is the largest in any order. Clamps in sequence are written so.";
-    exact "min-min": "min(min(?x, ?a), ?b)" => "min(?x, min(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b)",
+    exact "min-min": "min(min(?x, ?a), ?b)" => "min(?x, min(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b), apart(1)",
         "The smallest is the smallest in any order. Clamps in sequence are written so.";
     exact "min-max": "min(max(?x, ?a), ?b)" => "clip(?x, ?a, ?b)", if "constant(?a), constant(?b)",
         "It is the definition. Older exporters write clamps so.";
