@@ -89,8 +89,7 @@ impl Default for Options {
 /// Invalid where the model is at fault or a dimension stays open; unsupported with `strict` where an op has no
 /// kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let (schedule, report) = scheduled(graph, options)?;
-    tracing::debug!(?report, "rewritten");
+    let (schedule, _) = scheduled(graph, options)?;
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }
@@ -111,7 +110,9 @@ pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), V
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])?;
+    tracing::debug!(?report, "rewritten");
+    Ok((graph, report))
 }
 
 pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {

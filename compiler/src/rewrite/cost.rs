@@ -28,6 +28,44 @@ impl Machine {
 /// Elementwise ops mostly become part of a neighbour's kernel: what remains of their traffic.
 const FUSED: f64 = 0.25;
 
+/// What remains of an elementwise op's time where the kernel that makes an operand can do it.
+pub(super) const JOINED: f64 = 0.2;
+
+/// Is it done to each element by itself?
+pub(super) fn elementwise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Add(_)
+            | Op::Sub(_)
+            | Op::Mul(_)
+            | Op::Neg(_)
+            | Op::Max(_)
+            | Op::Min(_)
+            | Op::Abs(_)
+            | Op::Select(_)
+            | Op::Relu(_)
+            | Op::Clip(_)
+            | Op::Not(_)
+            | Op::Cast(_)
+            | Op::Div(_)
+            | Op::Sqrt(_)
+            | Op::Reciprocal(_)
+            | Op::Exp(_)
+            | Op::Log(_)
+            | Op::Tanh(_)
+            | Op::Erf(_)
+            | Op::Sigmoid(_)
+            | Op::Quantize(_)
+            | Op::Dequantize(_)
+            | Op::Pow(_)
+    )
+}
+
+/// Does it make its results in the order in which elementwise ops can follow at once?
+pub(super) fn computes(op: &Op) -> bool {
+    elementwise(op) || matches!(op, Op::MatMul(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::Reduce(_) | Op::Window(_))
+}
+
 /// The time of an op in nanoseconds.
 pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], machine: &Machine) -> f64 {
     let bytes = |ty: &TensorType| ty.shape.elems().unwrap_or(1) as f64 * ty.dtype.size() as f64;
@@ -38,9 +76,12 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], mach
         Op::Constant(_) => 0.0,
         // Movement becomes part of its consumers' addresses; what is read in another order is read more slowly.
         Op::Reshape(_) => 1.0,
-        Op::Broadcast(_) | Op::Slice(_) => 5.0,
+        Op::Broadcast(_) => 5.0,
+        // Unlike the others it stands between what makes a value and what could be done to it there.
+        Op::Slice(_) => 20.0,
+        Op::Gather(_) | Op::Concat(_) | Op::Pad(_) => 40.0 + traffic * FUSED,
         Op::Transpose(_) => 10.0 + traffic * 0.05,
-        Op::MatMul(_) | Op::Conv(_) | Op::Convolution(_) | Op::Gemm(_) => {
+        Op::MatMul(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Convolution(_) | Op::Gemm(_) => {
             let depth = match (op, operands) {
                 (Op::MatMul(_) | Op::Gemm(_), [a, ..]) => a.shape.extents().and_then(|e| e.last().copied()).unwrap_or(1) as f64,
                 (_, [_, w, ..]) => w.shape.extents().map_or(1, |e| e.iter().skip(1).product()) as f64,
@@ -48,8 +89,15 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], mach
             };
             machine.launch + (2.0 * elems * depth / machine.flops).max(traffic)
         }
-        Op::Add(_) | Op::Sub(_) | Op::Mul(_) | Op::Neg(_) | Op::Max(_) | Op::Min(_) | Op::Abs(_) | Op::Select(_) | Op::Relu(_) | Op::Cast(_) => 20.0 + (traffic + elems / machine.flops) * FUSED,
-        Op::Div(_) | Op::Sqrt(_) | Op::Reciprocal(_) => 20.0 + (traffic + 4.0 * elems / machine.flops) * FUSED,
+        op if elementwise(op) => {
+            let work = match op {
+                Op::Div(_) | Op::Sqrt(_) | Op::Reciprocal(_) => 4.0,
+                Op::Exp(_) | Op::Log(_) | Op::Tanh(_) | Op::Erf(_) | Op::Sigmoid(_) | Op::Quantize(_) | Op::Dequantize(_) => 16.0,
+                Op::Pow(_) => 40.0,
+                _ => 1.0,
+            };
+            20.0 + (traffic + work * elems / machine.flops) * FUSED
+        }
         Op::Reduce(_) => machine.launch + traffic,
         // Composites are priced as one pass over their operands, with some arithmetic.
         _ => machine.launch + traffic + 16.0 * elems / machine.flops,

@@ -139,7 +139,12 @@ impl Analysis<Term> for Knowledge {
             Head::Op(Op::Constant(Constant { value })) => of_constant(&value),
             Head::Op(op) => {
                 let operands: Vec<&Facts> = term.children.iter().map(|id| &egraph[*id].data).collect();
-                of_op(&op, &operands)
+                let mut facts = of_op(&op, &operands);
+                if matches!((&op, term.children.as_slice()), (Op::Mul(_), [a, b]) if a == b) && facts.types.iter().all(|ty| ty.dtype.is_float()) {
+                    // A square; what can't be a square is NaN.
+                    facts.range = facts.range.meet(&Range { low: 0.0, high: f64::INFINITY, nan: true });
+                }
+                facts
             }
         }
     }
@@ -214,16 +219,18 @@ fn range(op: &Op, operands: &[&Facts]) -> Range {
         Op::Sigmoid(_) | Op::HardSigmoid(_) => within(0.0, 1.0),
         Op::Tanh(_) | Op::Erf(_) | Op::Sin(_) | Op::Cos(_) => Range { nan: first.nan || !first.finite(), ..within(-1.0, 1.0) },
         Op::Softmax(_) => Range { nan: true, ..within(0.0, 1.0) },
+        Op::Add(_) if operands.iter().all(|facts| facts.range.low >= 0.0) => Range { low: 0.0, high: f64::INFINITY, nan: operands.iter().any(|facts| facts.range.nan) },
         Op::Sqrt(_) => Range { nan: first.nan || first.low < 0.0, ..within(0.0, f64::INFINITY) },
         _ => Range::ANY,
     }
 }
 
-/// Are two constants the same, but for rounding?
+/// Are two constants the same, but for roundings, which differences of close numbers magnify?
 fn close(a: &Tensor, b: &Tensor) -> bool {
+    let largest = a.scalars().chain(b.scalars()).map(|x| x.as_f64().abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
     a.ty() == b.ty()
         && a.scalars().zip(b.scalars()).all(|(x, y)| {
             let (p, q) = (x.as_f64(), y.as_f64());
-            x == y || p == q || (a.dtype().is_float() && ((p.is_nan() && q.is_nan()) || (p - q).abs() <= 1e-4 * p.abs().max(q.abs()) + 1e-30))
+            x == y || p == q || (a.dtype().is_float() && ((p.is_nan() && q.is_nan()) || (p - q).abs() <= 1e-2 * largest + 1e-5))
         })
 }

@@ -3,10 +3,15 @@
 //! In: [`Bound`] arguments. Out: an attribute; nothing where a fact that is needed is not known, so that the rule does not
 //! fire. Must not know: single rules.
 
+use std::collections::BTreeSet;
+
 use egg::Id;
 use frit_ir::ops::Attr;
+use frit_ir::scalar::{Scalar, round_float};
+use frit_ir::{DType, Op};
 
 use super::facts::Facts;
+use super::language::Head;
 use super::pattern::{Bound, Site};
 
 /// A named function.
@@ -63,6 +68,60 @@ fn ints(bound: &Bound) -> Option<Vec<i64>> {
     }
 }
 
+/// The elements of a constant, or the one that all of them are.
+fn elements(site: &Site<'_>, bound: &Bound) -> Option<Vec<f64>> {
+    let facts = facts(site, bound)?;
+    match (&facts.value, facts.splat) {
+        (Some(value), _) => Some(value.scalars().map(Scalar::as_f64).collect()),
+        (None, splat) => Some(vec![splat?.as_f64()]),
+    }
+}
+
+/// The largest size of an element, and the smallest of those that are not 0, of a constant of any size or of what it is
+/// multiplied from. None where an element is not finite.
+fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
+    let facts = site.facts(id);
+    let terms = || site.graph[id].nodes.iter().map(|term| (site.graph.analysis.heads.get(term.head), &term.children));
+    let held = terms().find_map(|(head, _)| if let Head::Op(Op::Constant(constant)) = head { Some(&constant.value) } else { None });
+    if let Some(value) = facts.value.as_ref().or(held) {
+        let mut sizes = (0.0, f64::INFINITY);
+        let mut add = |x: f64| {
+            let size = x.abs();
+            // A NaN stays.
+            sizes.0 = if size > sizes.0 || size.is_nan() { size } else { sizes.0 };
+            sizes.1 = if size < sizes.1 && size > 0.0 { size } else { sizes.1 };
+        };
+        match value.dtype() {
+            DType::F32 => value.bytes().chunks_exact(4).for_each(|bytes| add(f64::from(f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])))),
+            _ => value.scalars().for_each(|x| add(x.as_f64())),
+        }
+        return sizes.0.is_finite().then_some(sizes);
+    }
+    if !facts.constant {
+        return None;
+    }
+    if let Some(splat) = facts.splat {
+        let size = splat.as_f64().abs();
+        return size.is_finite().then_some((size, if size > 0.0 { size } else { f64::INFINITY }));
+    }
+    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_))))?;
+    let parts = children.iter().map(|child| sizes(site, site.graph.find(*child))).collect::<Option<Vec<_>>>()?;
+    let product = matches!(head, Head::Op(Op::Mul(_)));
+    parts.into_iter().reduce(|a, b| if product { (a.0 * b.0, a.1 * b.1) } else { (a.0.max(b.0), a.1.min(b.1)) })
+}
+
+/// Does a constant have sizes that may be multiplied by each other before anything else is, without overflow or loss?
+fn sized(site: &Site<'_>, bound: &Bound, also_small: bool) -> Option<bool> {
+    let id = class(bound)?;
+    let most = match site.facts(id).ty()?.dtype {
+        DType::F64 | DType::F32 | DType::BF16 => 2f64.powi(60),
+        DType::F16 => 2f64.powi(7),
+        _ => return None,
+    };
+    let (largest, smallest) = sizes(site, id)?;
+    Some(largest <= most && (!also_small || smallest >= 1.0 / most))
+}
+
 fn list(items: impl IntoIterator<Item = i64>) -> Option<Attr> {
     Some(Attr::List(items.into_iter().map(Attr::Int).collect()))
 }
@@ -82,12 +141,135 @@ fn broadcast(a: &[i64], b: &[i64]) -> Option<Vec<i64>> {
     }).collect()
 }
 
+/// Is `1 / x` a number of the dtype that loses no bits to the lower end of its range?
+fn inverts(x: f64, dtype: DType) -> bool {
+    let least = match dtype {
+        DType::F64 => f64::MIN_POSITIVE,
+        DType::F32 | DType::BF16 => f64::from(f32::MIN_POSITIVE),
+        DType::F16 => 2f64.powi(-14),
+        _ => return false,
+    };
+    let inverse = round_float(1.0 / x, dtype);
+    [x, inverse].iter().all(|n| n.is_finite() && n.abs() >= least)
+}
+
+/// Is a cast through `between` to `to` the same as one to `to` at once?
+fn lossless(from: DType, between: DType, to: DType) -> bool {
+    let holds = match (from.int_range(), between.int_range()) {
+        _ if from == between => true,
+        (Some((a, b)), Some((c, d))) => c <= a && b <= d,
+        // Integers up to this are exact.
+        (Some((a, b)), None) => {
+            let exact = match between {
+                DType::F64 => 1i128 << 53,
+                DType::F32 => 1 << 24,
+                DType::F16 => 1 << 11,
+                DType::BF16 => 1 << 8,
+                _ => 0,
+            };
+            -exact <= a && b <= exact
+        }
+        (None, None) => matches!((from, between), (DType::F32 | DType::F16 | DType::BF16, DType::F64) | (DType::F16 | DType::BF16, DType::F32)),
+        (None, Some(_)) => false,
+    };
+    // An integer that does not fit wraps, and as a float it is cut off.
+    let cut = from.is_int() && between.is_float() && to.is_int() && !lossless(from, to, to);
+    from != DType::Str && between != DType::Str && holds && !cut
+}
+
+/// A slice that only takes part of one axis: that axis. `x` are the extents before.
+fn cut_axis(x: &[i64], starts: &[i64], extents: &[i64], steps: &[i64]) -> Option<usize> {
+    let mut cut = (0..x.len()).filter(|k| (starts[*k], extents[*k], steps[*k]) != (0, x[*k], 1));
+    match (cut.next(), cut.next()) {
+        (Some(one), None) => Some(one),
+        _ => None,
+    }
+}
+
+/// Where the axis that a slice takes part of stands after a reshape of what it gives.
+fn slot(x: &[i64], starts: &[i64], extents: &[i64], steps: &[i64], to: &[i64]) -> Option<(usize, usize)> {
+    let cut = cut_axis(x, starts, extents, steps)?;
+    let (before, after): (i64, i64) = (extents[..cut].iter().product(), extents[cut + 1..].iter().product());
+    let slot = (0..to.len()).find(|k| to[*k] == extents[cut] && to[..*k].iter().product::<i64>() == before && to[k + 1..].iter().product::<i64>() == after)?;
+    (before > 0 && after > 0).then_some((cut, slot))
+}
+
+/// The arguments of functions on slices: the extents of what is sliced, starts, extents, steps.
+fn slice_of(site: &Site<'_>, x: &[Bound]) -> Option<[Vec<i64>; 4]> {
+    Some([extents(site, &x[0])?, ints(&x[1])?, ints(&x[2])?, ints(&x[3])?])
+}
+
+/// Which of several joined values a slice lies in, and where that one begins.
+fn part_of(site: &Site<'_>, x: &[Bound]) -> Option<(usize, usize, i64)> {
+    let Bound::Classes(parts) = &x[0] else { return None };
+    let axis = usize::try_from(int(&x[1])?).ok()?;
+    let (starts, extents, steps) = (ints(&x[2])?, ints(&x[3])?, ints(&x[4])?);
+    let (first, last) = (starts[axis], starts[axis] + (extents[axis] - 1) * steps[axis]);
+    let mut begin = 0;
+    for (k, part) in parts.iter().enumerate() {
+        let end = begin + *site.facts(*part).extents()?.get(axis)?;
+        if [first, last].iter().all(|at| (begin..end).contains(at)) {
+            return Some((k, axis, begin));
+        }
+        begin = end;
+    }
+    None
+}
+
+/// Do values begin with a slice of `x` and go on with the slices that follow it along an axis, each whole along the others?
+fn contiguous(site: &Site<'_>, x: &[Bound]) -> Option<bool> {
+    let (source, Bound::Classes(rest)) = (class(&x[0])?, &x[4]) else { return None };
+    let whole = extents(site, &x[0])?;
+    let axis = usize::try_from(int(&x[1])?).ok()?;
+    let mut next = ints(&x[2])?;
+    next[axis] += ints(&x[3])?[axis];
+    for part in rest {
+        let taken = site.graph[*part].nodes.iter().filter(|term| term.name == "slice" && site.graph.find(term.children[0]) == source).find_map(|term| match site.graph.analysis.heads.get(term.head) {
+            Head::Op(Op::Slice(slice)) if slice.starts == next && slice.steps.iter().all(|n| *n == 1) => Some(slice.extents[axis]),
+            _ => None,
+        });
+        let Some(taken) = taken else { return Some(false) };
+        next[axis] += taken;
+    }
+    Some(next[axis] <= whole[axis])
+}
+
+/// Indices that rise or fall evenly: the first and the step.
+fn run(site: &Site<'_>, x: &[Bound]) -> Option<(usize, i64, i64, i64)> {
+    let axis = usize::try_from(int(&x[1])?).ok()?;
+    let extent = *extents(site, &x[0])?.get(axis)?;
+    let value = facts(site, &x[2])?.value.as_ref()?;
+    let indices: Vec<i64> = value.ints().into_iter().map(|i| if i < 0 { i + extent } else { i }).collect();
+    if !indices.iter().all(|i| (0..extent).contains(i)) {
+        return None;
+    }
+    let first = *indices.first()?;
+    let step = indices.get(1).map_or(1, |second| second - first);
+    let even = indices.windows(2).all(|pair| pair[1] - pair[0] == step);
+    (even && step != 0).then_some((axis, first, step, indices.len() as i64))
+}
+
+/// Elementwise, for numbers and for lists.
+fn pairwise(a: &Bound, b: &Bound, join: fn(i64, i64) -> Option<i64>) -> Option<Attr> {
+    if let (Some(a), Some(b)) = (int(a), int(b)) {
+        return Some(Attr::Int(join(a, b)?));
+    }
+    let (a, b) = (ints(a)?, ints(b)?);
+    (a.len() == b.len()).then(|| a.iter().zip(&b).map(|(a, b)| join(*a, *b).map(Attr::Int)).collect::<Option<Vec<_>>>().map(Attr::List))?
+}
+
+/// An axis, which may be counted from the end.
+fn axis(at: &Bound, rank: usize) -> Option<usize> {
+    let at = int(at)?;
+    usize::try_from(if at < 0 { at + rank as i64 } else { at }).ok().filter(|at| *at < rank)
+}
+
 /// All functions.
 pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "constant", about: "the value depends on constants only", call: |site, x| truth(facts(site, &x[0])?.constant) },
     Function { name: "scalar", about: "the value has one element", call: |site, x| truth(extents(site, &x[0])?.iter().product::<i64>() == 1) },
     Function { name: "float", about: "the elements are floating-point numbers", call: |site, x| truth(facts(site, &x[0])?.ty()?.dtype.is_float()) },
-    Function { name: "finite", about: "no element is NaN or infinite", call: |site, x| truth(facts(site, &x[0])?.range.finite()) },
+    Function { name: "finite", about: "no element is NaN or infinite", call: |site, x| truth(facts(site, &x[0])?.range.finite() || sizes(site, class(&x[0])?).is_some()) },
     Function { name: "nonzero", about: "no element is zero or NaN", call: |site, x| truth(facts(site, &x[0])?.range.nonzero()) },
     Function { name: "nonnegative", about: "no element is negative or NaN", call: |site, x| { let range = facts(site, &x[0])?.range; truth(!range.nan && range.low >= 0.0) } },
     Function { name: "dtype", about: "the elements' dtype", call: |site, x| Some(Attr::DType(facts(site, &x[0])?.ty()?.dtype)) },
@@ -99,7 +281,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "fits", about: "the first value broadcasts to the second's shape", call: |site, x| { let to = extents(site, &x[1])?; truth(broadcast(&extents(site, &x[0])?, &to)? == to) } },
     Function { name: "same", about: "two attributes, or two values, are the same", call: |_, x| truth(match (&x[0], &x[1]) { (Bound::Attr(a), Bound::Attr(b)) => same(a, b), (a, b) => a == b }) },
     Function { name: "less", about: "the first number is less than the second", call: |_, x| truth(int(&x[0])? < int(&x[1])?) },
-    Function { name: "plus", about: "the sum of two integers", call: |_, x| Some(Attr::Int(int(&x[0])?.checked_add(int(&x[1])?)?)) },
+    Function { name: "plus", about: "the sum of two integers, or of two lists item by item", call: |_, x| pairwise(&x[0], &x[1], i64::checked_add) },
+    Function { name: "times", about: "the product of two integers, or of two lists item by item", call: |_, x| pairwise(&x[0], &x[1], i64::checked_mul) },
     Function { name: "identity", about: "an order of axes that changes nothing", call: |_, x| truth(ints(&x[0])?.into_iter().eq(0..ints(&x[0])?.len() as i64)) },
     Function {
         name: "compose",
@@ -112,7 +295,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "all", about: "every item of a list is this number", call: |_, x| { let wanted = int(&x[1])?; truth(ints(&x[0])?.iter().all(|n| *n == wanted)) } },
     Function {
         name: "start",
-        about: "where a member's part begins along an axis (the second argument) of all members' values joined, and 0 along the other axes",
+        about: "where a member's part begins along an axis (the second argument; in the result it is the third, if given) of all members' values joined, and 0 along the other axes",
         call: |site, x| {
             let Bound::Classes(members) = &x[0] else { return None };
             let axis = usize::try_from(int(&x[1])?).ok()?;
@@ -122,10 +305,118 @@ pub(super) const FUNCTIONS: &[Function] = &[
             }
             let rank = site.facts(site.root).extents()?.len();
             let own = site.facts(*members.first()?).extents()?.len();
-            let at = (rank + axis).checked_sub(own)?;
+            let at = match x.get(2) {
+                Some(at) => self::axis(at, rank)?,
+                None => (rank + axis).checked_sub(own)?,
+            };
             list((0..rank).map(|k| if k == at { start } else { 0 }))
         },
     },
     Function { name: "ones", about: "as many ones as a value has axes", call: |site, x| list(vec![1; extents(site, &x[0])?.len()]) },
     Function { name: "zeros", about: "as many zeros as a value has axes", call: |site, x| list(vec![0; extents(site, &x[0])?.len()]) },
+    Function { name: "integer", about: "the elements are integers", call: |site, x| truth(facts(site, &x[0])?.ty()?.dtype.is_int()) },
+    Function { name: "negative", about: "an element may be negative", call: |site, x| { let range = facts(site, &x[0])?.range; truth(range.low < 0.0) } },
+    Function { name: "power_of_two", about: "every element is a power of two, whose reciprocal is exact", call: |site, x| {
+        let dtype = facts(site, &x[0])?.ty()?.dtype;
+        truth(elements(site, &x[0])?.iter().all(|n| inverts(*n, dtype) && n.to_bits().trailing_zeros() >= 52))
+    } },
+    Function { name: "invertible", about: "every element and its reciprocal are finite, not zero and not too small for all bits", call: |site, x| {
+        let dtype = facts(site, &x[0])?.ty()?.dtype;
+        truth(elements(site, &x[0])?.iter().all(|n| inverts(*n, dtype)))
+    } },
+    Function { name: "positive", about: "every element is known and above zero", call: |site, x| truth(elements(site, &x[0])?.iter().all(|n| *n > 0.0)) },
+    Function { name: "lowest", about: "every element is the least integer of its dtype", call: |site, x| {
+        let (low, _) = facts(site, &x[0])?.ty()?.dtype.int_range()?;
+        truth(elements(site, &x[0])?.iter().all(|n| *n == low as f64))
+    } },
+    Function { name: "bits", about: "the width of the elements, which are integers", call: |site, x| Some(Attr::Int(i64::from(facts(site, &x[0])?.ty()?.dtype.int_bits()?))) },
+    Function { name: "contained", about: "one of two values broadcasts to the shape of the other", call: |site, x| {
+        let (a, b) = (extents(site, &x[0])?, extents(site, &x[1])?);
+        let joined = broadcast(&a, &b)?;
+        truth(joined == a || joined == b)
+    } },
+    Function { name: "along", about: "the first value broadcasts to the second's shape, and only differs along one axis of it (the third argument)", call: |site, x| {
+        let (own, to) = (extents(site, &x[0])?, extents(site, &x[1])?);
+        let at = axis(&x[2], to.len())?;
+        let lead = to.len().checked_sub(own.len())?;
+        truth(broadcast(&own, &to)? == to && own.iter().enumerate().all(|(k, n)| *n == 1 || k + lead == at))
+    } },
+    Function { name: "spread", about: "extents of the second value's rank that hold the first value's elements along one axis (the third argument)", call: |site, x| {
+        let rank = extents(site, &x[1])?.len();
+        let at = axis(&x[2], rank)?;
+        let count = extents(site, &x[0])?.iter().product();
+        list((0..rank).map(|k| if k == at { count } else { 1 }))
+    } },
+    Function { name: "joined", about: "the value is several values one after another", call: |site, x| truth(site.graph[class(&x[0])?].nodes.iter().any(|term| term.name == "concat")) },
+    Function { name: "lossless", about: "a cast of the first value to the second dtype and on to the third is one to the third", call: |site, x| {
+        let (Bound::Attr(Attr::DType(between)), Bound::Attr(Attr::DType(to))) = (&x[1], &x[2]) else { return None };
+        truth(lossless(facts(site, &x[0])?.ty()?.dtype, *between, *to))
+    } },
+    Function { name: "inverse", about: "the order of axes that undoes another", call: |_, x| {
+        let perm = ints(&x[0])?;
+        list((0..perm.len() as i64).map(|k| perm.iter().position(|p| *p == k).map(|at| at as i64)).collect::<Option<Vec<_>>>()?)
+    } },
+    Function { name: "keeps_order", about: "an order of a value's axes that only moves axes of extent 1 past others", call: |site, x| {
+        let (own, perm) = (extents(site, &x[0])?, ints(&x[1])?);
+        let moved: Vec<i64> = perm.into_iter().filter(|k| usize::try_from(*k).ok().and_then(|k| own.get(k)) != Some(&1)).collect();
+        truth(moved.is_sorted())
+    } },
+    Function { name: "last", about: "the last item of a list", call: |_, x| Some(Attr::Int(*ints(&x[0])?.last()?)) },
+    Function { name: "single", about: "the listed axes of a value have extent 1", call: |site, x| {
+        let own = extents(site, &x[0])?;
+        truth(ints(&x[1])?.iter().all(|k| usize::try_from(*k).ok().and_then(|k| own.get(k)) == Some(&1)))
+    } },
+    Function { name: "cut", about: "for a value, a slice of it (starts, extents, steps) and the extents that the slice is reshaped to: a list (the last argument) as it stands at the axis that is cut, after that reshape; elsewhere the filling", call: |site, x| {
+        let [from, starts, taken, steps] = slice_of(site, x)?;
+        let (cut, slot) = slot(&from, &starts, &taken, &steps, &ints(&x[4])?)?;
+        let (filling, items) = (int(&x[5])?, ints(&x[6])?);
+        list((0..ints(&x[4])?.len()).map(|k| if k == slot { items[cut] } else { filling }))
+    } },
+    Function { name: "uncut", about: "for a value, a slice of it (starts, extents, steps) and the extents that the slice is reshaped to: those of the whole value, reshaped alike", call: |site, x| {
+        let [from, starts, taken, steps] = slice_of(site, x)?;
+        let mut to = ints(&x[4])?;
+        let (cut, slot) = slot(&from, &starts, &taken, &steps, &to)?;
+        to[slot] = from[cut];
+        list(to)
+    } },
+    Function { name: "flat", about: "a value has the same elements all along the axes of another (the second argument) that a slice of that (starts, extents, steps) takes part of", call: |site, x| {
+        let own = extents(site, &x[0])?;
+        let [from, starts, taken, steps] = slice_of(site, &x[1..])?;
+        let lead = from.len().checked_sub(own.len())?;
+        truth((0..own.len()).all(|k| own[k] == 1 || (starts[k + lead], taken[k + lead], steps[k + lead]) == (0, from[k + lead], 1)))
+    } },
+    Function { name: "within", about: "which of several values, joined along an axis, a slice (starts, extents, steps) lies in", call: |site, x| Some(Attr::Int(part_of(site, x)?.0 as i64)) },
+    Function { name: "within_start", about: "the starts of that slice in that value", call: |site, x| {
+        let (_, axis, begin) = part_of(site, x)?;
+        let mut starts = ints(&x[2])?;
+        starts[axis] -= begin;
+        list(starts)
+    } },
+    Function { name: "contiguous", about: "values (the last argument) are the slices of the first that follow one (starts, extents) along an axis", call: |site, x| truth(contiguous(site, x)?) },
+    Function { name: "run_starts", about: "for a value, an axis and constant indices that rise or fall evenly: the starts of the slice that they take", call: |site, x| {
+        let (axis, first, _, _) = run(site, x)?;
+        list((0..extents(site, &x[0])?.len()).map(|k| if k == axis { first } else { 0 }))
+    } },
+    Function { name: "run_extents", about: "the extents of that slice", call: |site, x| {
+        let (axis, _, _, count) = run(site, x)?;
+        list(extents(site, &x[0])?.into_iter().enumerate().map(|(k, n)| if k == axis { count } else { n }))
+    } },
+    Function { name: "run_steps", about: "the steps of that slice", call: |site, x| {
+        let (axis, _, step, _) = run(site, x)?;
+        list((0..extents(site, &x[0])?.len()).map(|k| if k == axis { step } else { 1 }))
+    } },
+    Function { name: "around", about: "the first two items of a list are 0", call: |_, x| truth(ints(&x[0])?.iter().take(2).all(|n| *n == 0)) },
+    Function { name: "behind", about: "a list without its first two items", call: |_, x| list(ints(&x[0])?.into_iter().skip(2)) },
+    Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else", call: |site, x| {
+        let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
+        let id = site.graph.find(site.graph.lookup(term.clone())?);
+        let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).filter(|user| *user != id).collect();
+        truth(users.len() == 1)
+    } },
+    Function { name: "apart", about: "what the pattern's op of this number matched is another value than the whole", call: |site, x| {
+        let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
+        truth(site.graph.find(site.graph.lookup(term.clone())?) != site.graph.find(site.root))
+    } },
+    Function { name: "bounded", about: "a constant whose elements are finite and far from overflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], false)?) },
+    Function { name: "moderate", about: "a constant whose elements are 0 or far from overflow and underflow, also when multiplied by another such", call: |site, x| truth(sized(site, &x[0], true)?) },
 ];

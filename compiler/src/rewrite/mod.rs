@@ -260,7 +260,9 @@ impl Rewriter<'_> {
             Head::Op(_) if facts.constant => 1e-3,
             Head::Op(op) => {
                 let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
-                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine))
+                let made_here = |child: &egg::Id| graph[*child].nodes.iter().any(|term| matches!(graph.analysis.heads.get(term.head), Head::Op(op) if cost::computes(op)));
+                let joins = cost::elementwise(op) && term.children.iter().any(made_here);
+                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine) * if joins { cost::JOINED } else { 1.0 })
             }
         }
     }

@@ -4,12 +4,12 @@
 //! pattern with its variables bound. Must not know: single rules.
 //!
 //! ```text
-//! pattern   := '?'name | '?'name'..' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')'
+//! pattern   := '?'name | '?'name'..' | '?'name'['expression']' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')'
 //! attribute := name '=' expression
 //! expression:= '?'name | '#' | number | name | '"text"' | '[' expression, .. ']' | function '(' expression, .. ')'
 //! ```
 //!
-//! `?x` is any value, `?x..` the remaining operands, `@` after an op binds the op with all its attributes under a name
+//! `?x` is any value, `?x..` the remaining operands, `?x[k]` (on the right side) one of them, `@` after an op binds the op with all its attributes under a name
 //! (on the right side the attributes are then taken from it, but for those that are given). `?@` is the value that
 //! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` one that
 //! is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
@@ -91,6 +91,8 @@ pub(super) enum Pattern {
     Any(usize),
     /// The remaining operands.
     Rest(usize),
+    /// One of the remaining operands.
+    Item(usize, Expression),
     /// What differs between the members of a family: on the left one value, on the right all of them, in order.
     Each(usize),
     /// A constant.
@@ -197,7 +199,7 @@ impl Pattern {
         let id = graph.find(id);
         match self {
             Pattern::Any(k) | Pattern::Each(k) => all.retain_mut(|bindings| bind(&mut bindings.bound[*k], Bound::Class(id))),
-            Pattern::Rest(_) => all.clear(),
+            Pattern::Rest(_) | Pattern::Item(..) => all.clear(),
             Pattern::Number { value, near } => {
                 let facts = &graph[id].data;
                 let Some(dtype) = facts.ty().map(|ty| ty.dtype) else { return all.clear() };
@@ -247,6 +249,10 @@ impl Pattern {
             Pattern::Any(0) => Some(root),
             Pattern::Any(k) => match bindings.get(*k)? {
                 Bound::Class(id) => Some(*id),
+                _ => None,
+            },
+            Pattern::Item(k, which) => match (bindings.get(*k)?, Site { graph, bindings, root, member }.attr(which)?) {
+                (Bound::Classes(ids), Attr::Int(at)) => ids.get(usize::try_from(at).ok()?).copied(),
                 _ => None,
             },
             Pattern::Rest(_) | Pattern::Each(_) => None,
@@ -421,6 +427,10 @@ impl Reader {
                 Pattern::Rest(k)
             } else if cursor.take('*') {
                 Pattern::Each(k)
+            } else if cursor.take('[') {
+                let which = self.expression(cursor)?;
+                cursor.expect(']')?;
+                Pattern::Item(k, which)
             } else {
                 Pattern::Any(k)
             });

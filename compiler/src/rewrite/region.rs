@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::Op;
-use frit_ir::graph::{Graph, NodeId, ValueId};
+use frit_ir::graph::{Graph, Node, NodeId, Producer, ValueId};
 
 use super::language::key;
 
 /// A region has at least this many nodes, where there are so many.
 const LEAST: usize = 48;
 /// A region has no more nodes than this.
-const MOST: usize = 128;
+const MOST: usize = 176;
 
 /// A part of a graph.
 pub(super) enum Part {
@@ -23,21 +23,47 @@ pub(super) enum Part {
     Barrier(NodeId),
 }
 
-/// The parts of a graph; constants and dead nodes are in none.
+/// The parts of a graph; constants and dead nodes are in none. What depends on constants only comes right before the first
+/// that uses it, so that rules see the two together.
 pub(super) fn parts(graph: &Graph, uses: &[Vec<NodeId>]) -> Vec<Part> {
     let live = super::tidy::live(graph);
+    let open_to_rules = |node: &Node| node.op.def().deterministic() && key(&node.op).is_some();
+    let mut waiting = vec![false; graph.nodes().len()];
     let mut parts = Vec::new();
     let mut open: Vec<NodeId> = Vec::new();
     for (id, node) in graph.nodes().filter(|(id, node)| live[id.0 as usize] && !matches!(node.op, Op::Constant(_))) {
-        if node.op.def().deterministic() && key(&node.op).is_some() {
+        let fixed = |v: &ValueId| graph.constant(*v).is_some() || made_by(graph, *v).is_some_and(|maker| waiting[maker.0 as usize]);
+        let used = node.outputs.iter().any(|v| !uses[v.0 as usize].is_empty());
+        if open_to_rules(node) && used && node.inputs.iter().all(fixed) {
+            waiting[id.0 as usize] = true;
+            continue;
+        }
+        let mut before = BTreeSet::new();
+        let mut stack: Vec<ValueId> = node.inputs.clone();
+        while let Some(value) = stack.pop() {
+            if let Some(maker) = made_by(graph, value).filter(|maker| std::mem::take(&mut waiting[maker.0 as usize])) {
+                before.insert(maker);
+                stack.extend(&graph.node(maker).inputs);
+            }
+        }
+        open.extend(before);
+        if open_to_rules(node) {
             open.push(id);
         } else {
             cut(graph, uses, &mut open, &mut parts);
             parts.push(Part::Barrier(id));
         }
     }
+    open.extend(waiting.iter().enumerate().filter(|(_, waiting)| **waiting).map(|(at, _)| NodeId(at as u32)));
     cut(graph, uses, &mut open, &mut parts);
     parts
+}
+
+fn made_by(graph: &Graph, value: ValueId) -> Option<NodeId> {
+    match graph.value(value).producer {
+        Producer::Node(id, _) => Some(id),
+        Producer::Input(_) => None,
+    }
 }
 
 /// The values that a region must give: those that others use.

@@ -3,7 +3,47 @@
 use super::{Class, Rule};
 
 rules! {
+    exact "batch-norm": "batch_norm(?x, ?f, ?s, ?m, ?v)" => "expansion", if "constant(?f), constant(?s), constant(?m), constant(?v)",
+        "With known statistics it is one factor and one summand for each channel, which fold into weights.";
+    exact "gemm": "gemm(?a, ?b, ?c)" => "expansion", if "constant(?b)",
+        "It is the definition; rules then need to know of products and sums only.";
+    exact "gemm-plain": "gemm(?a, ?b)" => "expansion", if "constant(?b)",
+        "It is the definition; rules then need to know of products and sums only. Exporters mostly write the form with a bias.";
+    reassociating "scale-conv": "mul(conv@c(?x, ?w), ?s)" => "conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s)))", if "constant(?w), constant(?s), along(?s, ?@, 1), alone(1), moderate(?s), bounded(?w)",
+        "A factor for each channel is multiplied into the weights, when compiling.";
+    reassociating "scale-conv-bias": "mul(add(conv@c(?x, ?w), ?b), ?s)" => "add(conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s))), mul(?b, ?s))",
+        if "constant(?w), constant(?b), constant(?s), along(?s, ?@, 1), along(?b, ?@, 1), alone(1), moderate(?s), bounded(?b), bounded(?w)",
+        "A factor for each channel is multiplied into weights and bias, when compiling.";
+    reassociating "scale-conv-transpose": "mul(conv_transpose@c[groups=1](?x, ?w), ?s)" => "conv_transpose@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 1)](?s)))",
+        if "constant(?w), constant(?s), along(?s, ?@, 1), alone(1), moderate(?s), bounded(?w)",
+        "A factor for each channel is multiplied into the weights, when compiling. Decoders with normalisation hold it.";
+    reassociating "scale-conv-transpose-bias": "mul(add(conv_transpose@c[groups=1](?x, ?w), ?b), ?s)" => "add(conv_transpose@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 1)](?s))), mul(?b, ?s))",
+        if "constant(?w), constant(?b), constant(?s), along(?s, ?@, 1), along(?b, ?@, 1), alone(1), moderate(?s), bounded(?b), bounded(?w)",
+        "A factor for each channel is multiplied into weights and bias, when compiling.";
+    reassociating "scale-matmul": "mul(matmul(?x, ?w), ?s)" => "matmul(?x, mul(?w, reshape[extents=spread(?s, ?w, -1)](?s)))", if "constant(?w), constant(?s), along(?s, ?@, -1), alone(1), moderate(?s), bounded(?w)",
+        "A factor for each column is multiplied into the weights, when compiling.";
+    reassociating "scale-matmul-bias": "mul(add(matmul(?x, ?w), ?b), ?s)" => "add(matmul(?x, mul(?w, reshape[extents=spread(?s, ?w, -1)](?s))), mul(?b, ?s))",
+        if "constant(?w), constant(?b), constant(?s), along(?s, ?@, -1), along(?b, ?@, -1), alone(1), moderate(?s), bounded(?b), bounded(?w)",
+        "A factor for each column is multiplied into weights and bias, when compiling.";
+    reassociating "conv-scaled": "conv@c(mul(?x, ?s), ?w)" => "conv@c(?x, mul(?w, ?s))", if "constant(?w), constant(?s), scalar(?s), fits(?s, ?w), alone(1), moderate(?s), bounded(?w)",
+        "A factor of all elements is multiplied into the weights, when compiling; margins are 0 either way.";
+    reassociating "matmul-scaled": "matmul(mul(?x, ?s), ?y)" => "mul(matmul(?x, ?y), ?s)", if "constant(?s), scalar(?s), moderate(?s)",
+        "The product is scaled where it is made, instead of every element of an operand where it is read. Attention scales queries and keys so.";
+    reassociating "matmul-scaled-right": "matmul(?x, mul(?y, ?s))" => "mul(matmul(?x, ?y), ?s)", if "constant(?s), scalar(?s), !constant(?y), moderate(?s)",
+        "The product is scaled where it is made, instead of every element of an operand where it is read. Attention scales queries and keys so.";
+    exact "conv-padded": "conv@c[before=?b, after=?a](pad[before=?p, after=?q, value=0](?x), ?w)" => "conv@c[before=plus(?b, behind(?p)), after=plus(?a, behind(?q))](?x, ?w)",
+        if "around(?p), around(?q), finite(?w)",
+        "Zeros are a convolution's own margin: times finite weights they are nothing. Exporters write uneven margins so.";
+    exact "matmul-slice": "matmul(slice[starts=?s, extents=?e, steps=?t](?x), ?w)" => "slice[starts=?s, extents=extents(?@), steps=?t](matmul(?x, ?w))",
+        if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1)",
+        "Rows of a product only need the same rows of its operand. Unrolled layers become one product so.";
     exact "merge-linear": "add(matmul(?x, ?w*), ?b*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](add(matmul(?x, concat[axis=1](?w*)), concat[axis=0](?b*)))",
-        if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0))",
+        if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0)), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";
+    exact "merge-matmul": "matmul(?x, ?w*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))",
+        if "constant(?w), same(rank(?w), 2), !joined(?w)",
+        "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";
+    exact "merge-conv-bias": "add(conv@c[groups=1](?x, ?w*), ?b*)" => "slice[starts=start(?w*, 0, 1), extents=extents(?@), steps=ones(?@)](add(conv@c(?x, concat[axis=0](?w*)), concat[axis=1](?b*)))",
+        if "constant(?w), constant(?b), !joined(?w), same(rank(?b), rank(?w)), along(?b, ?@, 1), same(extent(?w, 0), extent(?b, 1))",
+        "Convolutions of one operand with windows of one form are one convolution with more channels. Detectors and Inception blocks hold them.";
 }

@@ -26,6 +26,8 @@ macro_rules! rules {
 mod algebra;
 mod contraction;
 mod movement;
+mod quantise;
+mod reduce;
 
 /// Every table, by name.
-pub(super) const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES)];
+pub(super) const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES), ("quantise", quantise::RULES), ("reduce", reduce::RULES)];

@@ -7,16 +7,48 @@ rules! {
         "Two orders of axes are one.";
     exact "transpose-none": "transpose[perm=?p](?x)" => "?x", if "identity(?p)",
         "The axes stay where they are.";
+    exact "transpose-reshape": "transpose[perm=?p](?x)" => "reshape[extents=extents(?@)](?x)", if "!identity(?p), keeps_order(?x, ?p)",
+        "Where only axes of extent 1 move, all elements stay in order.";
     exact "reshape-reshape": "reshape[extents=?e](reshape(?x))" => "reshape[extents=?e](?x)",
         "Only the last shape counts.";
     exact "reshape-none": "reshape(?x)" => "?x", if "same_type(?x, ?@)",
         "The shape stays what it is.";
     exact "broadcast-none": "broadcast(?x)" => "?x", if "same_type(?x, ?@)",
         "The shape stays what it is.";
+    exact "broadcast-broadcast": "broadcast[extents=?e](broadcast(?x))" => "broadcast[extents=?e](?x)",
+        "Only the last shape counts. Masks are expanded in steps.";
+    exact "add-broadcast": "add(?x, broadcast(?y))" => "add(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
+        "Sums expand their operands themselves.";
+    exact "mul-broadcast": "mul(?x, broadcast(?y))" => "mul(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
+        "Products expand their operands themselves. Masks are applied so.";
+    exact "sub-broadcast": "sub(?x, broadcast(?y))" => "sub(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
+        "Differences expand their operands themselves.";
+    exact "div-broadcast": "div(?x, broadcast(?y))" => "div(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
+        "Quotients expand their operands themselves.";
     exact "cast-none": "cast(?x)" => "?x", if "same_type(?x, ?@)",
         "The dtype stays what it is.";
     exact "slice-none": "slice[steps=?s](?x)" => "?x", if "same_type(?x, ?@), all(?s, 1)",
         "All elements are kept.";
+    exact "slice-slice": "slice[starts=?s, extents=?e, steps=?t](slice[starts=?p, steps=?q](?x))" => "slice[starts=plus(?p, times(?s, ?q)), extents=?e, steps=times(?t, ?q)](?x)",
+        "A part of a part is a part.";
+    exact "slice-concat": "slice[starts=?s, extents=?e, steps=?t](concat[axis=?a](?p..))" => "slice[starts=within_start(?p, ?a, ?s, ?e, ?t), extents=?e, steps=?t](?p[within(?p, ?a, ?s, ?e, ?t)])",
+        "What lies in one of the joined values is taken from that one.";
+    exact "slice-transpose": "slice[starts=?s, extents=?e, steps=?t](transpose[perm=?p](?x))" => "transpose[perm=?p](slice[starts=compose(inverse(?p), ?s), extents=compose(inverse(?p), ?e), steps=compose(inverse(?p), ?t)](?x))",
+        "A part may be taken before its axes are put in another order.";
+    exact "reshape-slice": "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x))" => "slice[starts=cut(?x, ?s, ?e, ?t, ?f, 0, ?s), extents=?f, steps=cut(?x, ?s, ?e, ?t, ?f, 1, ?t)](reshape[extents=uncut(?x, ?s, ?e, ?t, ?f)](?x))",
+        "A part along one axis may be taken after the shape changes, if the axis is still one. Parts that are treated alike can then be treated at once.";
+    exact "add-slice": "add(slice@s[starts=?s, extents=?e, steps=?t](?x), ?b)" => "slice@s(add(?x, ?b))", if "constant(?b), same(rank(?@), rank(?x)), fits(?b, ?x), flat(?b, ?x, ?s, ?e, ?t)",
+        "What all parts have in common is done to the whole, once.";
+    exact "relu-slice": "relu(slice@s(?x))" => "slice@s(relu(?x))",
+        "What all parts have in common is done to the whole, once.";
+    exact "concat-slices": "concat[axis=?a](slice[starts=?s, extents=?e, steps=?t](?x), ?p..)" => "slice[starts=?s, extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?x, ?a, ?s, ?e, ?p)",
+        "Parts that follow each other are one part.";
     exact "concat-one": "concat(?x)" => "?x",
         "One part is the whole.";
+    exact "concat-concat": "concat[axis=?a](concat[axis=?a](?x..), ?y..)" => "concat[axis=?a](?x.., ?y..)",
+        "Values joined in steps are joined at once.";
+    exact "concat-concat-second": "concat[axis=?a](?x, concat[axis=?a](?y..), ?z..)" => "concat[axis=?a](?x, ?y.., ?z..)",
+        "Values joined in steps are joined at once. Densely connected networks hold it.";
+    exact "gather-slice": "gather[axis=?a](?x, ?i)" => "reshape[extents=extents(?@)](slice[starts=run_starts(?x, ?a, ?i), extents=run_extents(?x, ?a, ?i), steps=run_steps(?x, ?a, ?i)](?x))", if "constant(?i)",
+        "Known indices that rise or fall evenly are a slice, whose addresses need no memory.";
 }

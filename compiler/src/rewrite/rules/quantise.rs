@@ -1,0 +1,24 @@
+//! Quantised numbers: integers are moved rather than floats, and as few of them as can be are made from each other.
+
+use super::{Class, Rule};
+
+rules! {
+    exact "dequantize-reshape": "reshape[extents=?e](dequantize@d(?x, ?s, ?z))" => "dequantize@d(reshape[extents=?e](?x), ?s, ?z)", if "scalar(?s), scalar(?z)",
+        "With one scale for all elements it does not matter where they stand, and integers are fewer bytes.";
+    exact "dequantize-transpose": "transpose[perm=?p](dequantize@d(?x, ?s, ?z))" => "dequantize@d(transpose[perm=?p](?x), ?s, ?z)", if "scalar(?s), scalar(?z)",
+        "With one scale for all elements it does not matter where they stand, and integers are fewer bytes.";
+    exact "dequantize-slice": "slice@c(dequantize@d(?x, ?s, ?z))" => "dequantize@d(slice@c(?x), ?s, ?z)", if "scalar(?s), scalar(?z)",
+        "With one scale for all elements it does not matter where they stand, and fewer are converted. Heads of attention are cut so.";
+    exact "quantize-reshape": "quantize@q(reshape[extents=?e](?x), ?s, ?z)" => "reshape[extents=?e](quantize@q(?x, ?s, ?z))", if "scalar(?s), scalar(?z)",
+        "With one scale for all elements it does not matter where they stand, and what makes them can store integers.";
+    exact "quantize-transpose": "quantize@q(transpose[perm=?p](?x), ?s, ?z)" => "transpose[perm=?p](quantize@q(?x, ?s, ?z))", if "scalar(?s), scalar(?z)",
+        "With one scale for all elements it does not matter where they stand, and what makes them can store integers.";
+    exact "concat-dequantize": "concat[axis=?a](dequantize@d(?x, ?s, ?z), dequantize@d(?y, ?s, ?z))" => "dequantize@d(concat[axis=?a](?x, ?y), ?s, ?z)", if "scalar(?s), scalar(?z)",
+        "Numbers of one scale are joined as integers. Branches of quantised networks share a scale so that this can be done.";
+    exact "max-pool-dequantize": "max_pool@m[indices=false](dequantize@d(?x, ?s, ?z))" => "dequantize@d(max_pool@m(?x), ?s, ?z)", if "less(bits(?x), 17), scalar(?s), scalar(?z), positive(?s)",
+        "Positive scales keep the order, and so the largest is the largest before and after. Quantised convolutional networks hold it.";
+    exact "relu-dequantize": "relu(dequantize@d(?x, ?s, ?z))" => "dequantize@d(?x, ?s, ?z)", if "less(bits(?x), 17), lowest(?z), positive(?s)",
+        "No integer lies below the zero point, and so no float below zero. Quantised convolutional networks hold it.";
+    exact "quantize-dequantize": "quantize[to=?t](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)" => "?x", if "scalar(?s), scalar(?z), same(dtype(?x), ?t), less(bits(?x), 17), invertible(?s), moderate(?s), same(dtype(?s), f32)",
+        "A quotient of a product is off by less than a hundredth for numbers of 17 bits, and rounding restores it. Fused blocks of quantised networks hold it where they meet.";
+}
