@@ -30,8 +30,7 @@ use frit_ir::{Builder, Error, Op};
 
 pub use cost::Machine;
 pub use functions::FUNCTIONS;
-pub use rule::{Class, Rule, all as rules};
-pub use rules::TABLES;
+pub use rule::{Class, Rule, all as rules, tables};
 
 use facts::{Facts, Knowledge};
 use language::{Head, key};

@@ -111,6 +111,11 @@ fn families(pattern: &Pattern, each: &mut Vec<usize>) {
     }
 }
 
+/// Every table, by name.
+pub fn tables() -> &'static [(&'static str, &'static [Rule])] {
+    rules::TABLES
+}
+
 /// All rules, in the order of the tables.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     rules::TABLES.iter().flat_map(|(_, rules)| rules.iter())

@@ -28,4 +28,4 @@ mod contraction;
 mod movement;
 
 /// Every table, by name.
-pub const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES)];
+pub(super) const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES)];
