@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use frit_compiler::rewrite::Rule;
 use frit_compiler::rewrite::check::{Compiled, Expression, Pattern};
 use frit_ir::ops::{Attr, Domain, Input, Sample};
 use frit_ir::scalar::cast;
@@ -18,6 +19,17 @@ use crate::draw::{self, Random};
 const MAX_ELEMS: i64 = 2_000;
 /// Attributes of a term are drawn so often until they fit.
 const TRIES: usize = 8;
+
+/// A narrower left side that is drawn from for half of a rule's instances, where the rule's own would rarely meet its
+/// condition. What is checked stays the same.
+pub struct Hint {
+    /// The rule.
+    pub rule: &'static str,
+    /// The left side.
+    pub left: &'static str,
+    /// Extents of some of its variables.
+    pub extents: &'static [(&'static str, &'static [i64])],
+}
 
 /// Every op's samples that are small, by the op's name.
 pub struct Samples(HashMap<&'static str, Vec<Sample>>);
@@ -48,7 +60,11 @@ impl Samples {
 type Attrs = BTreeMap<String, Attr>;
 
 struct Drawing<'a> {
+    /// What is drawn: the rule, or a hint that was read as one.
     rule: &'a Compiled,
+    hint: Option<&'a Hint>,
+    /// What the condition says.
+    said: Vec<String>,
     samples: &'a Samples,
     random: Random,
     builder: Builder,
@@ -66,12 +82,21 @@ struct Drawing<'a> {
 }
 
 /// Draws an instance of a rule's left side, several members of it where the rule is about a family.
-pub fn instance(rule: &Compiled, samples: &Samples, seed: u64) -> Option<Graph> {
+///
+/// # Panics
+/// Where a hint's left side can't be read.
+pub fn instance(rule: &Compiled, hints: &[Hint], samples: &Samples, seed: u64) -> Option<Graph> {
     let mut random = Random::new(seed);
+    let said = rule.rule.when.replace('*', "").split(", ").map(str::to_owned).collect();
+    let hint = hints.iter().find(|hint| hint.rule == rule.rule.name).filter(|_| random.below(2) == 0);
+    let hinted = hint.map(|hint| Compiled::new(Rule { left: hint.left, right: hint.left, when: "", ..rule.rule }).unwrap_or_else(|why| panic!("hint: {why}")));
+    let rule = hinted.as_ref().unwrap_or(rule);
     let dtype = pick(&mut random, &[(DType::F32, 60), (DType::F64, 8), (DType::F16, 6), (DType::I32, 10), (DType::I64, 5), (DType::U8, 5), (DType::Bool, 6)]);
     let rank = pick(&mut random, &[(0, 6), (1, 14), (2, 26), (3, 26), (4, 22), (5, 6)]);
     let mut drawing = Drawing {
         rule,
+        hint,
+        said,
         samples,
         builder: Builder::new("instance"),
         values: BTreeMap::new(),
@@ -128,8 +153,8 @@ impl Drawing<'_> {
 
     /// Does the rule's condition say this of a variable?
     fn is_said(&self, function: &str, variable: usize) -> bool {
-        let name = self.rule.names.name(variable);
-        self.rule.rule.when.replace('*', "").split(", ").any(|call| call == format!("{function}(?{name})"))
+        let call = format!("{function}(?{})", self.rule.names.name(variable));
+        self.said.contains(&call)
     }
 
     fn pattern(&mut self, pattern: &Pattern) -> Option<Vec<ValueId>> {
@@ -151,7 +176,7 @@ impl Drawing<'_> {
                     Some(vec![self.variable(*k, ty, None)?])
                 }
             },
-            Pattern::Number { .. } | Pattern::Rest(_) => None,
+            _ => None,
         }
     }
 
@@ -190,7 +215,7 @@ impl Drawing<'_> {
             Pattern::Apply { .. } => 0,
             Pattern::Any(k) | Pattern::Each(k) if self.values.contains_key(k) => 1,
             Pattern::Any(_) | Pattern::Each(_) => 2,
-            Pattern::Number { .. } | Pattern::Rest(_) => 3,
+            _ => 3,
         };
         let mut order: Vec<usize> = (0..fixed).collect();
         order.sort_by_key(|at| last(&patterns[*at]));
@@ -293,7 +318,7 @@ impl Drawing<'_> {
                 }
                 ("repeats", _) => ints((0..rank).map(|_| 1 + self.random.below(2) as i64).collect()),
                 ("groups", _) => self.chance(60).then_some(Attr::Int(1)),
-                ("to", _) => {
+                ("to", "cast") => {
                     let dtype = self.one_of(&[DType::F32, DType::F32, DType::F64, DType::F16, DType::I32, DType::I64, DType::U8, DType::Bool]);
                     dtype.map(Attr::DType)
                 }
@@ -454,40 +479,68 @@ impl Drawing<'_> {
     }
 
     /// A fresh variable of a type: an input, or a constant.
-    fn variable(&mut self, k: usize, mut ty: TensorType, domain: Option<Domain>) -> Option<ValueId> {
-        if let Some(before) = self.before.get(&k) {
-            ty = before.clone();
-            if self.chance(40) {
-                let mut extents = ty.shape.extents()?;
-                if !extents.is_empty() {
-                    let at = self.random.below(extents.len() as u64) as usize;
-                    extents[at] = self.extent();
-                }
-                ty = TensorType::known(ty.dtype, &extents);
-            }
-        } else if self.is_said("scalar", k) && self.chance(70) {
-            let ranks = self.random.below(2) as usize;
-            ty = TensorType::known(ty.dtype, &[1, 1][..ranks]);
-        }
+    fn variable(&mut self, k: usize, ty: TensorType, domain: Option<Domain>) -> Option<ValueId> {
+        let ty = self.adapted(k, ty);
         if ty.shape.elems().is_none_or(|n| n > MAX_ELEMS) {
             return None;
         }
-        let restricted = ["finite", "nonzero", "nonnegative", "positive"].iter().any(|function| self.is_said(function, k));
-        let percent = if self.is_said("constant", k) { 97 } else if restricted { 90 } else { 15 };
+        let restricted = ["finite", "nonzero", "nonnegative", "positive", "invertible", "power_of_two", "lowest", "!negative"].iter().any(|function| self.is_said(function, k));
+        let percent = match (self.is_said("constant", k), restricted, self.is_said("!constant", k)) {
+            (true, ..) => 97,
+            (_, true, _) => 80,
+            (_, _, true) => 3,
+            _ => 15,
+        };
         let value = if self.chance(percent) {
-            let domain = domain.unwrap_or_else(|| pick(&mut self.random, &[(Domain::Ordinary, 55), (Domain::Between(0.5, 2.0), 30), (Domain::Any, 15)]));
-            let domain = if domain == Domain::Any && restricted { Domain::Between(0.5, 2.0) } else { domain };
-            let extents = ty.shape.extents()?;
-            let seed = self.random.bits();
-            let tensor = draw::tensor(ty.dtype, &extents, domain, seed).ok()?;
-            let same = tensor.elems() > 0 && self.chance(15);
-            self.builder.constant(if same { Tensor::from_scalars(ty.dtype, &extents, vec![tensor.get(0); tensor.elems()]).ok()? } else { tensor })
+            let tensor = self.constant(k, &ty, domain, restricted)?;
+            self.builder.constant(tensor)
         } else {
             let name = self.rule.names.name(k).to_owned();
-            self.builder.input(name, ty)
+            let input = self.builder.input(name, ty.clone());
+            // Something that is known not to be negative.
+            if self.is_said("!negative", k) || self.is_said("nonnegative", k) { self.builder.apply(frit_ir::ops::abs::Abs {}, &[input]).ok()? } else { input }
         };
         self.values.insert(k, value);
         Some(value)
+    }
+
+    /// The type of a variable, which a hint, the condition or the member before may say more of.
+    fn adapted(&mut self, k: usize, ty: TensorType) -> TensorType {
+        let name = self.rule.names.name(k);
+        if let Some((_, extents)) = self.hint.and_then(|hint| hint.extents.iter().find(|(hinted, _)| *hinted == name)) {
+            return TensorType::known(ty.dtype, extents);
+        }
+        if let Some(before) = self.before.get(&k).cloned() {
+            let mut extents = before.shape.extents().unwrap_or_default();
+            if self.chance(40) && !extents.is_empty() {
+                let at = self.random.below(extents.len() as u64) as usize;
+                extents[at] = self.extent();
+            }
+            return TensorType::known(before.dtype, &extents);
+        }
+        if self.is_said("scalar", k) && self.chance(70) {
+            let ranks = self.random.below(2) as usize;
+            return TensorType::known(ty.dtype, &[1, 1][..ranks]);
+        }
+        ty
+    }
+
+    fn constant(&mut self, k: usize, ty: &TensorType, domain: Option<Domain>, restricted: bool) -> Option<Tensor> {
+        let extents = ty.shape.extents()?;
+        let domain = domain.unwrap_or_else(|| pick(&mut self.random, &[(Domain::Ordinary, 55), (Domain::Between(0.5, 2.0), 30), (Domain::Any, 15)]));
+        let domain = if domain == Domain::Any && restricted { Domain::Between(0.5, 2.0) } else { domain };
+        let seed = self.random.bits();
+        let tensor = draw::tensor(ty.dtype, &extents, domain, seed).ok()?;
+        if self.is_said("power_of_two", k) && self.chance(90) {
+            let powers: Vec<f64> = (0..tensor.elems()).map(|_| pick(&mut self.random, &[(0.25, 1), (0.5, 1), (1.0, 1), (2.0, 1), (-8.0, 1)])).collect();
+            return Tensor::from_f64s(ty.dtype, &extents, &powers).ok();
+        }
+        let lowest = ty.dtype.int_range().filter(|_| self.is_said("lowest", k)).map(|(low, _)| Scalar::Int(low));
+        let same = (tensor.elems() > 0 && self.chance(15)).then(|| tensor.get(0));
+        match lowest.or(same) {
+            Some(item) => Tensor::from_scalars(ty.dtype, &extents, vec![item; tensor.elems()]).ok(),
+            None => Some(tensor),
+        }
     }
 
     /// A variable that is a sample's operand.

@@ -17,7 +17,7 @@ use frit_ir::ops::{Domain, Input, Tolerance};
 use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, ValueId, text};
 use frit_tests::draw::{self, Random};
 use frit_tests::golden::{blessing, home};
-use frit_tests::instance::{Samples, instance};
+use frit_tests::instance::{Hint, Samples, instance};
 use frit_tests::{data, npz};
 
 /// A rule must be seen to fire on so many instances,
@@ -26,6 +26,15 @@ const LEAST: usize = 20;
 const ENOUGH: usize = 100;
 /// out of no more drawn ones than this.
 const DRAWN: u64 = 6_000;
+
+/// Where to look for instances of rules whose conditions hardly ever hold by chance.
+const HINTS: &[Hint] = &[
+    Hint {
+        rule: "concat-slices",
+        left: "concat[axis=1](slice[starts=[0, 1], extents=[3, 2], steps=[1, 1]](?x), slice[starts=[0, 3], extents=[3, 3], steps=[1, 1]](?x))",
+        extents: &[("x", &[3, 7])],
+    },
+];
 
 /// What is drawn for an instance's inputs: each instance is run on all.
 const DOMAINS: [Domain; 4] = [Domain::Ordinary, Domain::Between(0.0, 1.9), Domain::Any, Domain::Any];
@@ -215,7 +224,7 @@ fn tried(rule: &Compiled, samples: &Samples) -> Result<Tried, String> {
     while tried.fired < ENOUGH && tried.drawn < DRAWN {
         let seed = tried.drawn;
         tried.drawn += 1;
-        let Some(graph) = instance(rule, samples, seed) else { continue };
+        let Some(graph) = instance(rule, HINTS, samples, seed) else { continue };
         matched += 1;
         let complain = |why: String| format!("rule '{name}': {why}\n{}", text::print(&graph));
         let found = saturated(&graph, alone).map_err(|error| complain(error.to_string()))?;
