@@ -18,7 +18,7 @@ use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, ValueId, text};
 use frit_tests::draw::{self, Random};
 use frit_tests::golden::{blessing, home};
 use frit_tests::instance::{Hint, Samples, instance};
-use frit_tests::{data, npz};
+use frit_tests::{data, device, npz};
 
 /// A rule must be seen to fire on so many instances,
 const LEAST: usize = 20;
@@ -216,7 +216,6 @@ struct Tried {
 
 /// Tries a rule on instances of its own left side.
 fn tried(rule: &Compiled, samples: &Samples) -> Result<Tried, String> {
-    let name = rule.rule.name;
     let class = rule.rule.class;
     let mut tried = Tried { fired: 0, drawn: 0, instances: Vec::new() };
     let alone = std::slice::from_ref(rule);
@@ -226,7 +225,7 @@ fn tried(rule: &Compiled, samples: &Samples) -> Result<Tried, String> {
         tried.drawn += 1;
         let Some(graph) = instance(rule, HINTS, samples, seed) else { continue };
         matched += 1;
-        let complain = |why: String| format!("rule '{name}': {why}\n{}", text::print(&graph));
+        let complain = |why: String| format!("{why}\n{}", text::print(&graph));
         let found = saturated(&graph, alone).map_err(|error| complain(error.to_string()))?;
         if found.hits[0] == 0 {
             continue;
@@ -247,7 +246,7 @@ fn tried(rule: &Compiled, samples: &Samples) -> Result<Tried, String> {
         }
     }
     if tried.fired < LEAST || compared < LEAST {
-        return Err(format!("rule '{name}': it fired on {} of {} drawn instances ({matched} fit together, {compared} comparisons), which is too few to mean anything", tried.fired, tried.drawn));
+        return Err(format!("it fired on {} of {} drawn instances ({matched} fit together, {compared} comparisons), which is too few to mean anything", tried.fired, tried.drawn));
     }
     Ok(tried)
 }
@@ -261,7 +260,7 @@ fn is_made(found: &Saturated, value: ValueId) -> bool {
 fn every_rule_keeps_its_promise() {
     let samples = Samples::new();
     let all: Vec<Compiled> = rules().map(compiled).collect();
-    let failures: Vec<String> = in_parallel(&all, |rule| tried_also_together(rule, &all, &samples)).into_iter().filter_map(Result::err).collect();
+    let failures: Vec<String> = in_parallel(&all, |rule| device::caught(|| tried_also_together(rule, &all, &samples)).map_err(|why| format!("rule '{}': {why}", rule.rule.name))).into_iter().filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{} of {} rules fail:\n{}", failures.len(), all.len(), failures.join("\n"));
 }
 
