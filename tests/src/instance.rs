@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use frit_compiler::rewrite::Rule;
+use frit_compiler::rewrite::{Class, Rule};
 use frit_compiler::rewrite::check::{Compiled, Expression, Pattern};
 use frit_ir::ops::{Attr, Domain, Input, Sample};
 use frit_ir::scalar::cast;
@@ -27,8 +27,8 @@ pub struct Hint {
     pub rule: &'static str,
     /// The left side.
     pub left: &'static str,
-    /// Extents of some of its variables.
-    pub extents: &'static [(&'static str, &'static [i64])],
+    /// Types of some of its variables.
+    pub types: &'static [(&'static str, DType, &'static [i64])],
 }
 
 /// Every op's samples that are small, by the op's name.
@@ -507,8 +507,8 @@ impl Drawing<'_> {
     /// The type of a variable, which a hint, the condition or the member before may say more of.
     fn adapted(&mut self, k: usize, ty: TensorType) -> TensorType {
         let name = self.rule.names.name(k);
-        if let Some((_, extents)) = self.hint.and_then(|hint| hint.extents.iter().find(|(hinted, _)| *hinted == name)) {
-            return TensorType::known(ty.dtype, extents);
+        if let Some((_, dtype, extents)) = self.hint.and_then(|hint| hint.types.iter().find(|(hinted, ..)| *hinted == name)) {
+            return TensorType::known(*dtype, extents);
         }
         if let Some(before) = self.before.get(&k).cloned() {
             let mut extents = before.shape.extents().unwrap_or_default();
@@ -531,6 +531,7 @@ impl Drawing<'_> {
         let domain = if domain == Domain::Any && restricted { Domain::Between(0.5, 2.0) } else { domain };
         let seed = self.random.bits();
         let tensor = draw::tensor(ty.dtype, &extents, domain, seed).ok()?;
+        let tensor = if self.rule.rule.class == Class::Exact { tensor } else { draw::tamed(&tensor).ok()? };
         if self.is_said("power_of_two", k) && self.chance(90) {
             let powers: Vec<f64> = (0..tensor.elems()).map(|_| pick(&mut self.random, &[(0.25, 1), (0.5, 1), (1.0, 1), (2.0, 1), (-8.0, 1)])).collect();
             return Tensor::from_f64s(ty.dtype, &extents, &powers).ok();
