@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use frit_compiler::pipeline::{self, Options};
+use frit_compiler::rewrite::{self, Report};
 use frit_compiler::specialise::Binding;
 use frit_ir::executable::Step;
 use frit_ir::{Graph, Tensor};
@@ -40,31 +41,69 @@ pub enum Inputs<'t> {
 /// # Errors
 /// The first complaint, on one line.
 pub fn run(model: &Path, inputs: &Inputs<'_>, threads: &Threads) -> Result<Outcome, String> {
-    let first = |errors: Vec<frit_ir::Error>| errors.first().map_or_else(|| "no reason given".to_owned(), ToString::to_string).replace('\n', " ");
-    let one = |error: frit_ir::Error| first(vec![error]);
-
     let start = Instant::now();
-    let given = match inputs {
-        Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(),
-        Inputs::Ordered(_) => Default::default(),
-    };
-    let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }).map_err(first)?;
-    let tensors = ordered(&graph, inputs)?;
-    let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
-    let options = Options { binding: Binding { shapes, ..Binding::default() }, ..Options::default() };
-    let executable = pipeline::compile(&graph, &options).map_err(first)?;
-    drop(graph);
-    let kernels = executable.kernels.len();
-    let interpreted = executable.leaves().into_iter().filter(|step| matches!(step, Step::Interpret { .. })).count();
-    let launches = executable.leaves().into_iter().filter(|step| matches!(step, Step::Launch { .. })).count();
-    let session = Session::new(executable, &frit_runtime::Options { threads: threads.clone() }).map_err(one)?;
-    let compile = start.elapsed();
+    let imported = Imported::new(model, inputs)?;
+    imported.run(&imported.graph, &rewrite::Options::default(), threads, start)
+}
 
-    let start = Instant::now();
-    let results = session.run(&tensors).map_err(one)?;
-    let run = start.elapsed();
-    let outputs = session.outputs().iter().map(|port| port.name.clone()).zip(results).collect();
-    Ok(Outcome { outputs, kernels, launches, interpreted, compile, run })
+/// A model and tensors for its inputs.
+pub struct Imported {
+    /// The model.
+    pub graph: Graph,
+    /// Its inputs, in the model's order.
+    pub tensors: Vec<Tensor>,
+    /// Their shapes, for open dimensions.
+    pub binding: Binding,
+}
+
+impl Imported {
+    /// Imports a model for the shapes of its inputs.
+    ///
+    /// # Errors
+    /// The first complaint, on one line.
+    pub fn new(model: &Path, inputs: &Inputs<'_>) -> Result<Self, String> {
+        let given = match inputs {
+            Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(),
+            Inputs::Ordered(_) => Default::default(),
+        };
+        let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }).map_err(first)?;
+        let tensors = ordered(&graph, inputs)?;
+        let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
+        Ok(Self { graph, tensors, binding: Binding { shapes, ..Binding::default() } })
+    }
+
+    /// The graph as rules leave it, and what they did.
+    ///
+    /// # Errors
+    /// The first complaint, on one line.
+    pub fn rewritten(&self, rules: &rewrite::Options) -> Result<(Graph, Report), String> {
+        pipeline::rewritten(&self.graph, &Options { binding: self.binding.clone(), rewrite: rules.clone(), ..Options::default() }).map_err(first)
+    }
+
+    /// Compiles a graph that has this one's inputs and runs it once. Compilation is timed from `start`.
+    ///
+    /// # Errors
+    /// The first complaint, on one line.
+    pub fn run(&self, graph: &Graph, rules: &rewrite::Options, threads: &Threads, start: Instant) -> Result<Outcome, String> {
+        let one = |error: frit_ir::Error| first(vec![error]);
+        let options = Options { binding: self.binding.clone(), rewrite: rules.clone(), ..Options::default() };
+        let executable = pipeline::compile(graph, &options).map_err(first)?;
+        let kernels = executable.kernels.len();
+        let interpreted = executable.leaves().into_iter().filter(|step| matches!(step, Step::Interpret { .. })).count();
+        let launches = executable.leaves().into_iter().filter(|step| matches!(step, Step::Launch { .. })).count();
+        let session = Session::new(executable, &frit_runtime::Options { threads: threads.clone() }).map_err(one)?;
+        let compile = start.elapsed();
+
+        let start = Instant::now();
+        let results = session.run(&self.tensors).map_err(one)?;
+        let run = start.elapsed();
+        let outputs = session.outputs().iter().map(|port| port.name.clone()).zip(results).collect();
+        Ok(Outcome { outputs, kernels, launches, interpreted, compile, run })
+    }
+}
+
+fn first(errors: Vec<frit_ir::Error>) -> String {
+    errors.first().map_or_else(|| "no reason given".to_owned(), ToString::to_string).replace('\n', " ")
 }
 
 /// The tensors in the order of the graph's inputs.

@@ -5,5 +5,6 @@ pub mod data;
 pub mod device;
 pub mod draw;
 pub mod golden;
+pub mod instance;
 pub mod node_cases;
 pub mod npz;

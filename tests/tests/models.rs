@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use frit_ir::Tensor;
+use frit_compiler::rewrite::{Class, Options, Report, rules};
 use frit_ir::ops::Tolerance;
+use frit_ir::{Graph, Scalar, Tensor};
 use frit_runtime::Threads;
 use frit_tests::compare::difference;
 use frit_tests::data::{self, Model};
-use frit_tests::device::{self, Inputs, Outcome};
+use frit_tests::device::{self, Imported, Inputs, Outcome};
 use frit_tests::npz;
 
 /// What a model's floats may differ by.
@@ -28,23 +30,64 @@ fn oracle(model: &Model, end: &str) -> Result<Vec<(String, Tensor)>, String> {
     npz::read(&model.oracle.with_file_name(format!("{}{end}", model.oracle.file_name().unwrap_or_default().to_string_lossy())))
 }
 
-/// Runs a model and compares its outputs; the largest difference.
-fn check(model: &Model, threads: &Threads) -> Result<(Outcome, f64), String> {
-    let inputs = oracle(model, ".in.npz")?;
-    let outcome = device::run(&model.path, &Inputs::Named(&inputs), threads)?;
-    let expected = oracle(model, ".out.npz")?;
-    if outcome.outputs.len() != expected.len() {
-        return Err(format!("{} outputs instead of {}", outcome.outputs.len(), expected.len()));
+/// Compares outputs with the oracle's; the largest difference.
+fn compare(outputs: &[(String, Tensor)], expected: &[(String, Tensor)]) -> Result<f64, String> {
+    if outputs.len() != expected.len() {
+        return Err(format!("{} outputs instead of {}", outputs.len(), expected.len()));
     }
     let mut error = 0.0f64;
-    for (name, tensor) in &expected {
-        let (_, got) = outcome.outputs.iter().find(|(given, _)| given == name).ok_or_else(|| format!("output '{name}' is missing"))?;
+    for (name, tensor) in expected {
+        let (_, got) = outputs.iter().find(|(given, _)| given == name).ok_or_else(|| format!("output '{name}' is missing"))?;
         if let Some(why) = difference(got, tensor, TOLERANCE) {
             return Err(format!("output '{name}': {why}"));
         }
         error = error.max(largest(got, tensor));
     }
+    Ok(error)
+}
+
+/// Runs a model and compares its outputs; the largest difference. The other classes of rules are then used too: exact
+/// ones must leave every bit as it is without any, and all must keep to the tolerance.
+fn check(model: &Model, threads: &Threads) -> Result<(Outcome, f64), String> {
+    let inputs = oracle(model, ".in.npz")?;
+    let expected = oracle(model, ".out.npz")?;
+    let start = Instant::now();
+    let imported = Imported::new(&model.path, &Inputs::Named(&inputs))?;
+    let outcome = imported.run(&imported.graph, &Options::default(), threads, start)?;
+    let error = compare(&outcome.outputs, &expected)?;
+
+    // What the largest class in use did not change is as it was: such programs are not compiled again.
+    let uses = |report: &Report, class: Class| rules().any(|rule| rule.class == class && report.rules.iter().any(|(name, ..)| *name == rule.name));
+    let rewritten = |numerics: Class| imported.rewritten(&Options { numerics: Some(numerics), ..Options::default() });
+    let run = |graph: &Graph| imported.run(graph, &Options::none(), threads, Instant::now()).map(|outcome| outcome.outputs);
+    let (finite, report) = rewritten(Class::Finite)?;
+    if uses(&report, Class::Finite) {
+        compare(&run(&finite)?, &expected).map_err(|why| format!("with finite rules: {why}"))?;
+    }
+    drop(finite);
+    let (exact, report) = rewritten(Class::Exact)?;
+    if uses(&report, Class::Exact) {
+        let with = run(&exact)?;
+        drop(exact);
+        compare(&with, &expected).map_err(|why| format!("with exact rules: {why}"))?;
+        for ((name, with), (_, without)) in with.iter().zip(&run(&imported.graph)?) {
+            if let Some(why) = changed(with, without) {
+                return Err(format!("exact rules change output '{name}': {why}"));
+            }
+        }
+    }
     Ok((outcome, error))
+}
+
+/// The first element whose bits differ, but for those of NaN.
+fn changed(with: &Tensor, without: &Tensor) -> Option<String> {
+    let same = |a: Scalar, b: Scalar| a == b || (a.as_f64().is_nan() && b.as_f64().is_nan());
+    if with.ty() != without.ty() || with.strings() != without.strings() {
+        return Some(format!("{with:?} instead of {without:?}"));
+    }
+    let count = with.scalars().zip(without.scalars()).filter(|(a, b)| !same(*a, *b)).count();
+    let (at, (a, b)) = with.scalars().zip(without.scalars()).enumerate().find(|(_, (a, b))| !same(*a, *b))?;
+    Some(format!("{count} of {} elements; number {at} is {a:?} instead of {b:?}", with.elems()))
 }
 
 fn all(text: &str) -> Result<ExitCode, String> {

@@ -168,3 +168,89 @@ pub(super) fn reached<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: 
     }
     Some(order)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egg::SymbolLang;
+
+    type Costs = BTreeMap<String, f64>;
+
+    /// A small e-graph with sharing and cycles, and the costs of its terms. SplitMix64 makes it.
+    fn drawn(seed: u64) -> (EGraph<SymbolLang, ()>, Vec<Id>, Costs) {
+        let mut state = seed;
+        let mut below = |end: u64| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z ^ (z >> 31)) % end
+        };
+        let mut graph = EGraph::default();
+        let mut costs = Costs::new();
+        let count = 3 + below(6);
+        // Names of classes, which can't be taken.
+        let classes: Vec<Id> = (0..count).map(|k| graph.add(SymbolLang::leaf(format!("class{k}")))).collect();
+        for (k, class) in classes.iter().enumerate() {
+            for term in 0..1 + below(3) {
+                let name = format!("term{k}_{term}");
+                // Operands are mostly of a later class, so that most e-graphs have a program.
+                let children = (0..below(4)).filter_map(|_| {
+                    let lowest = if below(4) == 0 { 0 } else { k as u64 + 1 };
+                    (lowest < count).then(|| classes[(lowest + below(count - lowest)) as usize])
+                });
+                let id = graph.add(SymbolLang::new(&name, children.collect()));
+                costs.insert(name, below(10) as f64);
+                graph.union(*class, id);
+            }
+        }
+        graph.rebuild();
+        let roots = (0..1 + below(2)).map(|k| classes[k as usize]).collect();
+        (graph, roots, costs)
+    }
+
+    /// What the cheapest program costs: every choice of terms is tried.
+    fn optimum(graph: &EGraph<SymbolLang, ()>, roots: &[Id], cost: &dyn Fn(Id, &SymbolLang) -> f64) -> Option<f64> {
+        let terms: Vec<(Id, Vec<usize>)> = graph
+            .classes()
+            .map(|class| (class.id, (0..class.nodes.len()).filter(|k| cost(class.id, &class.nodes[*k]).is_finite()).collect()))
+            .collect();
+        let choices: usize = terms.iter().map(|(_, terms)| terms.len()).product();
+        let totals = (0..choices).filter_map(|number| {
+            let mut left = number;
+            let choice: Choice = terms
+                .iter()
+                .map(|(id, terms)| {
+                    let term = terms[left % terms.len()];
+                    left /= terms.len();
+                    (*id, term)
+                })
+                .collect();
+            let needed = reached(graph, roots, &choice)?;
+            Some(needed.iter().map(|id| cost(*id, &graph[*id].nodes[choice[id]])).sum())
+        });
+        totals.min_by(f64::total_cmp)
+    }
+
+    #[test]
+    fn programs_are_valid_and_nearly_always_the_cheapest() {
+        let (mut programs, mut cheapest, mut worst) = (0, 0, 1.0f64);
+        for seed in 0..1_000 {
+            let (graph, roots, costs) = drawn(seed);
+            let cost = |_: Id, term: &SymbolLang| costs.get(&term.op.to_string()).copied().unwrap_or(f64::INFINITY);
+            let choice = extract(&graph, &roots, &cost);
+            let best = optimum(&graph, &roots, &cost);
+            assert_eq!(choice.is_some(), best.is_some(), "seed {seed}: extraction must find a program where there is one");
+            let (Some(choice), Some(best)) = (choice, best) else { continue };
+            let needed = reached(&graph, &roots, &choice).expect("what was extracted needs itself");
+            assert!(needed.len() == choice.len() && needed.iter().all(|id| choice.contains_key(id)), "seed {seed}: terms are chosen for what is needed and nothing else");
+            let total: f64 = needed.iter().map(|id| cost(*id, &graph[*id].nodes[choice[id]])).sum();
+            assert!(total >= best - 1e-9, "seed {seed}: {total} is cheaper than the cheapest, {best}");
+            programs += 1;
+            cheapest += usize::from(total <= best + 1e-9);
+            worst = worst.max((total + 1.0) / (best + 1.0));
+        }
+        assert!(programs > 800, "only {programs} of 1000 e-graphs have a program");
+        assert!(cheapest * 100 >= programs * 97, "only {cheapest} of {programs} programs are the cheapest; the worst costs {worst:.2} times as much");
+    }
+}

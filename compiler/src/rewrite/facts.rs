@@ -234,3 +234,40 @@ fn close(a: &Tensor, b: &Tensor) -> bool {
             x == y || p == q || (a.dtype().is_float() && ((p.is_nan() && q.is_nan()) || (p - q).abs() <= 1e-2 * largest + 1e-5))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frit_ir::DType;
+
+    /// The complaint about two classes that a rule makes equal.
+    fn conflict(add: impl Fn(&mut Graph, usize) -> Id) -> String {
+        let mut graph = Graph::new(Knowledge::default());
+        let (a, b) = (add(&mut graph, 0), add(&mut graph, 1));
+        graph.rebuild();
+        graph.analysis.rule = "some-rule";
+        graph.union(a, b);
+        graph.rebuild();
+        graph.analysis.conflicts.first().cloned().unwrap_or_default()
+    }
+
+    fn added(graph: &mut Graph, head: Head) -> Id {
+        let term = graph.analysis.heads.term(head, Vec::new()).expect("a head without a subgraph");
+        graph.add(term)
+    }
+
+    #[test]
+    fn making_different_types_equal_is_an_error_that_names_both() {
+        let why = conflict(|graph, k| {
+            graph.analysis.leaves.push(Facts::outside(TensorType::known([DType::F32, DType::I32][k], &[2])));
+            added(graph, Head::Leaf(k))
+        });
+        assert!(why.contains("some-rule") && why.contains("type") && why.contains("F32") && why.contains("I32"), "{why}");
+    }
+
+    #[test]
+    fn making_different_constants_equal_is_an_error_that_names_both() {
+        let why = conflict(|graph, k| added(graph, Head::Op(Constant { value: Tensor::from_slice(&[], &[[1.5f32, 2.5][k]]) }.into())));
+        assert!(why.contains("some-rule") && why.contains("value") && why.contains("1.5") && why.contains("2.5"), "{why}");
+    }
+}

@@ -16,13 +16,13 @@ use super::pattern::{Bound, Site};
 
 /// A named function.
 #[derive(Debug)]
-pub(super) struct Function {
+pub struct Function {
     /// Its name in rules.
     pub name: &'static str,
     /// What it gives, for the documentation.
     pub about: &'static str,
     /// The result; none where it can't be told.
-    pub call: fn(&Site<'_>, &[Bound]) -> Option<Attr>,
+    pub(super) call: fn(&Site<'_>, &[Bound]) -> Option<Attr>,
 }
 
 /// A function by its name.
@@ -265,7 +265,7 @@ fn axis(at: &Bound, rank: usize) -> Option<usize> {
 }
 
 /// All functions.
-pub(super) const FUNCTIONS: &[Function] = &[
+pub const FUNCTIONS: &[Function] = &[
     Function { name: "constant", about: "the value depends on constants only", call: |site, x| truth(facts(site, &x[0])?.constant) },
     Function { name: "scalar", about: "the value has one element", call: |site, x| truth(extents(site, &x[0])?.iter().product::<i64>() == 1) },
     Function { name: "float", about: "the elements are floating-point numbers", call: |site, x| truth(facts(site, &x[0])?.ty()?.dtype.is_float()) },

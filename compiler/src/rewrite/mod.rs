@@ -7,6 +7,7 @@
 //! `facts`), is saturated with the rules (`saturate`), and the cheapest program is taken out (`extract`, priced by
 //! `cost`). Rules are data: the tables below `rules/`, in the language of `pattern` and `functions`.
 
+pub mod check;
 mod cost;
 mod extract;
 mod facts;
@@ -28,7 +29,8 @@ use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
 use frit_ir::{Builder, Error, Op};
 
 pub use cost::Machine;
-pub use rule::{Class, Rule, all as rules};
+pub use functions::FUNCTIONS;
+pub use rule::{Class, Rule, all as rules, tables};
 
 use facts::{Facts, Knowledge};
 use language::{Head, key};
@@ -171,42 +173,7 @@ impl Rewriter<'_> {
 
     fn region(&mut self, progress: &mut Progress<'_>, nodes: &[NodeId], uses: &[Vec<NodeId>]) -> Result<(), Error> {
         let from = progress.from;
-        let mut graph = facts::Graph::new(Knowledge::default());
-        let mut history = History::default();
-        let mut classes: BTreeMap<ValueId, egg::Id> = BTreeMap::new();
-        let mut outside: Vec<ValueId> = Vec::new();
-        for (at, id) in nodes.iter().enumerate() {
-            let node = from.node(*id);
-            for value in &node.inputs {
-                if classes.contains_key(value) {
-                    continue;
-                }
-                let head = match from.producer(*value).map(|node| &node.op) {
-                    Some(Op::Constant(constant)) => Head::Op(constant.clone().into()),
-                    _ => {
-                        graph.analysis.leaves.push(Facts::outside(from.ty(*value).clone()));
-                        outside.push(*value);
-                        Head::Leaf(outside.len() - 1)
-                    }
-                };
-                classes.insert(*value, added(&mut graph, head, Vec::new())?.0);
-            }
-            let operands = node.inputs.iter().map(|v| classes[v]).collect();
-            let (whole, term) = added(&mut graph, Head::Op(node.op.clone()), operands)?;
-            history.source(term, at as u32);
-            match node.outputs.as_slice() {
-                [one] => {
-                    classes.insert(*one, whole);
-                }
-                many => {
-                    for (k, value) in many.iter().enumerate() {
-                        let (part, term) = added(&mut graph, Head::Part(k), vec![whole])?;
-                        history.source(term, at as u32);
-                        classes.insert(*value, part);
-                    }
-                }
-            }
-        }
+        let Loaded { mut graph, mut history, classes, outside } = Loaded::new(from, nodes)?;
         let wanted = region::wanted(from, nodes, uses);
         let price = |graph: &facts::Graph, id: egg::Id, term: &language::Term| self.price(graph, id, term);
         let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
@@ -274,6 +241,58 @@ impl Rewriter<'_> {
         }
         origins.rules.extend(made.rules.iter().map(|rule| Arc::from(self.rules[*rule].rule.name)));
         origins
+    }
+}
+
+/// A region as an e-graph, before any rule.
+struct Loaded {
+    graph: facts::Graph,
+    history: History,
+    /// The classes of the region's values and of those that it uses.
+    classes: BTreeMap<ValueId, egg::Id>,
+    /// What its leaves stand for.
+    outside: Vec<ValueId>,
+}
+
+impl Loaded {
+    fn new(from: &Graph, nodes: &[NodeId]) -> Result<Self, Error> {
+        let mut graph = facts::Graph::new(Knowledge::default());
+        let mut history = History::default();
+        let mut classes: BTreeMap<ValueId, egg::Id> = BTreeMap::new();
+        let mut outside: Vec<ValueId> = Vec::new();
+        for (at, id) in nodes.iter().enumerate() {
+            let node = from.node(*id);
+            for value in &node.inputs {
+                if classes.contains_key(value) {
+                    continue;
+                }
+                let head = match from.producer(*value).map(|node| &node.op) {
+                    Some(Op::Constant(constant)) => Head::Op(constant.clone().into()),
+                    _ => {
+                        graph.analysis.leaves.push(Facts::outside(from.ty(*value).clone()));
+                        outside.push(*value);
+                        Head::Leaf(outside.len() - 1)
+                    }
+                };
+                classes.insert(*value, added(&mut graph, head, Vec::new())?.0);
+            }
+            let operands = node.inputs.iter().map(|v| classes[v]).collect();
+            let (whole, term) = added(&mut graph, Head::Op(node.op.clone()), operands)?;
+            history.source(term, at as u32);
+            match node.outputs.as_slice() {
+                [one] => {
+                    classes.insert(*one, whole);
+                }
+                many => {
+                    for (k, value) in many.iter().enumerate() {
+                        let (part, term) = added(&mut graph, Head::Part(k), vec![whole])?;
+                        history.source(term, at as u32);
+                        classes.insert(*value, part);
+                    }
+                }
+            }
+        }
+        Ok(Self { graph, history, classes, outside })
     }
 }
 

@@ -57,7 +57,7 @@ impl Bindings {
 
 /// The names of a rule's variables; the position is the number.
 #[derive(Default, Clone, Debug)]
-pub(super) struct Names(Vec<String>);
+pub struct Names(Vec<String>);
 
 impl Names {
     /// The number of a name, which may be new.
@@ -79,14 +79,14 @@ impl Names {
     }
 
     /// The name of a number.
-    pub(super) fn name(&self, number: usize) -> &str {
+    pub fn name(&self, number: usize) -> &str {
         &self.0[number]
     }
 }
 
 /// A pattern.
 #[derive(Clone, Debug)]
-pub(super) enum Pattern {
+pub enum Pattern {
     /// Any value.
     Any(usize),
     /// The remaining operands.
@@ -117,7 +117,7 @@ pub(super) enum Pattern {
 
 /// What attributes and conditions are written in.
 #[derive(Clone, Debug)]
-pub(super) enum Expression {
+pub enum Expression {
     /// What a variable stands for.
     Variable(usize),
     /// The number of the family's member that is built.

@@ -5,14 +5,14 @@
 use super::pattern::{Condition, Names, Pattern, Reader};
 use super::rules;
 
-/// What a rule may change.
+/// What a rule may change. Integers, truth values and text it may never change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Class {
-    /// Nothing: the results have the same bits, for all operands.
+    /// See [`Class::promise`].
     Exact,
-    /// The order of roundings: results differ by a bounded number of units in the last place.
+    /// See [`Class::promise`].
     Reassociating,
-    /// As reassociating, and only where no operand or intermediate result is NaN or infinite.
+    /// See [`Class::promise`].
     Finite,
 }
 
@@ -23,6 +23,18 @@ impl Class {
             Class::Exact => "exact",
             Class::Reassociating => "reassociating",
             Class::Finite => "finite",
+        }
+    }
+
+    /// What rules of this class promise, in words. `tests/tests/rules.rs` holds each rule to it.
+    pub const fn promise(self) -> &'static str {
+        match self {
+            Class::Exact => "the results have the same bits, for all operands. One NaN is as good as another.",
+            Class::Reassociating => {
+                "roundings come in another order or number. Results differ by no more than the sum of the tolerances of the ops on both sides, \
+                 in units of the largest number that occurs on the way. NaN and infinities stay where they are, as long as no finite numbers overflow."
+            }
+            Class::Finite => "as reassociating, and only where no operand and no intermediate result is NaN or infinite.",
         }
     }
 }
@@ -55,7 +67,7 @@ pub(super) enum Right {
 
 /// A rule that has been read.
 #[derive(Clone, Debug)]
-pub(super) struct Compiled {
+pub struct Compiled {
     /// The row that it was read from.
     pub rule: Rule,
     /// Its variables.
@@ -63,9 +75,9 @@ pub(super) struct Compiled {
     /// What is looked for.
     pub left: Pattern,
     /// What it equals.
-    pub right: Right,
+    pub(super) right: Right,
     /// What must hold.
-    pub when: Condition,
+    pub(super) when: Condition,
     /// The variables that differ between members, if the rule is about a family.
     pub each: Vec<usize>,
 }
@@ -75,7 +87,7 @@ impl Compiled {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn new(rule: Rule) -> Result<Self, String> {
+    pub fn new(rule: Rule) -> Result<Self, String> {
         let complain = |what: String| format!("rule '{}': {what}", rule.name);
         let mut reader = Reader::new();
         let left = reader.pattern(rule.left).map_err(complain)?;
@@ -97,6 +109,11 @@ fn families(pattern: &Pattern, each: &mut Vec<usize>) {
         Pattern::Apply { operands, .. } => operands.iter().for_each(|operand| families(operand, each)),
         _ => {}
     }
+}
+
+/// Every table, by name.
+pub fn tables() -> &'static [(&'static str, &'static [Rule])] {
+    rules::TABLES
 }
 
 /// All rules, in the order of the tables.

@@ -1,0 +1,451 @@
+//! Every rule against its own meaning, on drawn instances of its left side; what rules find in real models.
+//!
+//! An instance is saturated by its rule alone. Then every term of every class is evaluated, its operands being the values
+//! of their classes: all terms of a class must give what the rule's class promises (see `rewrite::Class`). Each step is
+//! so compared by itself, and no error adds up or hides.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use frit_compiler::import;
+use frit_compiler::pipeline::{self, rewritten};
+use frit_compiler::rewrite::check::{Applied, Compiled, Equal, Saturated, saturated};
+use frit_compiler::rewrite::{Class, Rule, rules};
+use frit_compiler::specialise::Binding;
+use frit_ir::ops::{Domain, Input, Tolerance};
+use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, ValueId, text};
+use frit_tests::draw::{self, Random};
+use frit_tests::golden::{blessing, home};
+use frit_tests::instance::{Hint, Samples, instance};
+use frit_tests::{data, device, npz};
+
+/// A rule must be seen to fire on so many instances,
+const LEAST: usize = 20;
+/// and no more are looked at than this,
+const ENOUGH: usize = 100;
+/// out of no more drawn ones than this.
+const DRAWN: u64 = 6_000;
+
+/// Where to look for instances of rules whose conditions hardly ever hold by chance.
+const HINTS: &[Hint] = &[
+    Hint {
+        rule: "concat-slices",
+        left: "concat[axis=1](slice[starts=[0, 1], extents=[3, 2], steps=[1, 1]](?x), slice[starts=[0, 3], extents=[3, 3], steps=[1, 1]](?x))",
+        types: &[("x", DType::F32, &[3, 7])],
+    },
+    Hint {
+        rule: "merge-conv-bias",
+        left: "add(conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=1](?x, ?w*), ?b*)",
+        types: &[("x", DType::F32, &[1, 2, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1])],
+    },
+    Hint {
+        rule: "quantize-dequantize",
+        left: "quantize[to=u8](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)",
+        types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
+    },
+];
+
+/// What is drawn for an instance's inputs: each instance is run on all.
+const DOMAINS: [Domain; 4] = [Domain::Ordinary, Domain::Between(0.0, 1.9), Domain::Any, Domain::Any];
+
+/// The values of a class; several where its terms have several results.
+type Results = Vec<Tensor>;
+
+/// Inputs of a graph. Where rules may round in another order no finite number is so large that a sum may overflow.
+fn inputs(graph: &Graph, class: Class, domain: Domain, seed: u64) -> Result<Vec<Tensor>, String> {
+    let mut seeds = Random::new(seed);
+    let draw = |(_, value): &(String, ValueId)| {
+        let ty = graph.ty(*value);
+        let extents = ty.shape.extents().ok_or("an input's shape is open")?;
+        let tensor = draw::tensor(ty.dtype, &extents, domain, seeds.bits());
+        tensor.and_then(|tensor| if class == Class::Exact { Ok(tensor) } else { draw::tamed(&tensor) }).map_err(|error| error.to_string())
+    };
+    graph.inputs().iter().map(draw).collect()
+}
+
+/// Evaluates all that was found equal and compares it; false where the data is not what the class speaks of.
+fn agrees(graph: &Graph, found: &Saturated, class: Class, inputs: &[Tensor]) -> Result<bool, String> {
+    let mut sources: BTreeMap<ValueId, Tensor> = graph.inputs().iter().map(|(_, value)| *value).zip(inputs.iter().cloned()).collect();
+    let run = frit_ir::eval::run_observed(graph, &inputs.iter().collect::<Vec<_>>(), |value, tensor| drop(sources.insert(value, tensor.clone())));
+    if run.is_err() {
+        return Ok(false);
+    }
+    let finite = |tensor: &Tensor| !tensor.dtype().is_float() || tensor.f64s().iter().all(|x| x.is_finite());
+    if class == Class::Finite && !sources.values().all(finite) {
+        return Ok(false);
+    }
+    // What each class is: a value of the graph, or what its first term gives that can be evaluated.
+    let mut classes: Vec<Option<Results>> = vec![None; found.classes.len()];
+    for (value, at) in found.values.iter().rev() {
+        classes[*at] = Some(vec![sources[value].clone()]);
+    }
+    let mut terms: Vec<(usize, usize, Results)> = Vec::new();
+    let mut pending: Vec<(usize, usize)> = found.classes.iter().enumerate().flat_map(|(at, equal)| (0..equal.terms.len()).map(move |k| (at, k))).collect();
+    loop {
+        let before = pending.len();
+        let mut waiting = Vec::new();
+        for (at, k) in pending {
+            let term = &found.classes[at].terms[k];
+            let Some(operands) = term.operands.iter().map(|operand| classes[*operand].as_ref()).collect::<Option<Vec<&Results>>>() else {
+                waiting.push((at, k));
+                continue;
+            };
+            let results = match &term.applied {
+                Applied::Outside(value) => vec![sources[value].clone()],
+                Applied::Part(part) => vec![operands[0].get(*part).ok_or("an op has no such result")?.clone()],
+                Applied::Op(op) => {
+                    let operands: Vec<&Tensor> = operands.iter().map(|results| &results[0]).collect();
+                    op.def().eval(&operands).map_err(|error| format!("{} by {:?} can't be evaluated: {error}", op.name(), term.rules))?
+                }
+            };
+            classes[at].get_or_insert_with(|| results.clone());
+            terms.push((at, k, results));
+        }
+        pending = waiting;
+        if pending.is_empty() {
+            break;
+        }
+        if pending.len() == before {
+            return Err("some terms can't be evaluated, because they need themselves".into());
+        }
+    }
+    let bound = Bound::new(class, found, &classes);
+    for (value, at) in &found.values {
+        if let Some(why) = classes[*at].as_ref().and_then(|known| bound.difference(&sources[value], &known[0])) {
+            return Err(format!("two values of the graph were made equal: {why}"));
+        }
+    }
+    for (at, k, results) in &terms {
+        let term = &found.classes[*at].terms[*k];
+        let known = classes[*at].as_ref().ok_or("a class has no value")?;
+        let name = if let Applied::Op(op) = &term.applied { op.name() } else { "value" };
+        for (result, known) in results.iter().zip(known) {
+            if let Some(why) = bound.difference(result, known) {
+                return Err(format!("{name} by {:?} differs from what it is to equal: {why}", term.rules));
+            }
+        }
+        let types: Vec<_> = results.iter().map(Tensor::ty).collect();
+        if types != found.classes[*at].types {
+            return Err(format!("{name} is {types:?} and not {:?}", found.classes[*at].types));
+        }
+    }
+    for (equal, known) in found.classes.iter().zip(&classes) {
+        facts_hold(equal, known.as_deref().unwrap_or_default(), class)?;
+    }
+    Ok(true)
+}
+
+/// Is what is held to be true of a class true of its value?
+fn facts_hold(equal: &Equal, known: &[Tensor], class: Class) -> Result<(), String> {
+    let [value] = known else { return Ok(()) };
+    let (low, high, nan) = equal.range;
+    let slack = if class == Class::Exact { 0.0 } else { 1e-2 };
+    if value.dtype().is_float()
+        && let Some(x) = value.f64s().into_iter().find(|x| if x.is_nan() { !nan } else { *x < low - slack || *x > high + slack })
+    {
+        return Err(format!("{x} is not in {low}..={high}, NaN {nan}, as {} is held to be", show_terms(equal)));
+    }
+    match equal.splat {
+        Some(splat) if class == Class::Exact && value.scalars().any(|x| x != splat && !(x.as_f64().is_nan() && splat.as_f64().is_nan())) => {
+            Err(format!("{} is held to be {splat:?} everywhere", show_terms(equal)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn show_terms(equal: &Equal) -> String {
+    let names = equal.terms.iter().map(|term| match &term.applied {
+        Applied::Op(op) => op.name(),
+        Applied::Outside(_) => "a value from outside",
+        Applied::Part(_) => "a part",
+    });
+    names.collect::<Vec<_>>().join(" = ")
+}
+
+/// How far terms of one class may lie apart.
+struct Bound {
+    class: Class,
+    /// The sum of the tolerances of all terms, in units of the largest finite value of any, for each dtype.
+    slack: BTreeMap<DType, f64>,
+}
+
+impl Bound {
+    fn new(class: Class, found: &Saturated, classes: &[Option<Results>]) -> Self {
+        let mut slack: BTreeMap<DType, f64> = BTreeMap::new();
+        if class == Class::Exact {
+            return Self { class, slack };
+        }
+        let floats = || classes.iter().flatten().flatten().filter(|tensor| tensor.dtype().is_float());
+        let largest = floats().flat_map(Tensor::f64s).filter(|x| x.is_finite()).fold(1.0, |most: f64, x| most.max(x.abs()));
+        for dtype in floats().map(Tensor::dtype) {
+            slack.entry(dtype).or_insert_with(|| {
+                let ops = found.classes.iter().flat_map(|equal| &equal.terms).filter_map(|term| if let Applied::Op(op) = &term.applied { Some(op) } else { None });
+                let tolerances = ops.map(|op| op.def().tolerance(dtype)).filter(|tolerance| tolerance.relative.is_finite());
+                tolerances.map(|tolerance| tolerance.absolute + tolerance.relative.max(Tolerance::ulps(2.0, dtype).relative) * largest).sum()
+            });
+        }
+        Self { class, slack }
+    }
+
+    fn difference(&self, got: &Tensor, known: &Tensor) -> Option<String> {
+        if got.ty() != known.ty() {
+            return Some(format!("{} instead of {}", got.ty(), known.ty()));
+        }
+        if got.strings() != known.strings() {
+            return Some(format!("{:?} instead of {:?}", got.strings(), known.strings()));
+        }
+        let slack = self.slack.get(&got.dtype()).copied().unwrap_or(0.0);
+        let fits = |a: Scalar, b: Scalar| match (a, b) {
+            (Scalar::Float(a), Scalar::Float(b)) if a.is_nan() || b.is_nan() => a.is_nan() && b.is_nan(),
+            (Scalar::Float(x), Scalar::Float(y)) if self.class != Class::Exact => x == y || (x - y).abs() <= slack,
+            _ => a == b,
+        };
+        let (at, (a, b)) = got.scalars().zip(known.scalars()).enumerate().find(|(_, (a, b))| !fits(*a, *b))?;
+        Some(format!("element {at} is {a:?} instead of {b:?}, where {slack:.1e} is allowed"))
+    }
+}
+
+fn compiled(rule: &Rule) -> Compiled {
+    Compiled::new(*rule).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// What trying a rule on its own left side showed.
+struct Tried {
+    /// Instances on which it fired.
+    fired: usize,
+    /// Drawn instances.
+    drawn: u64,
+    /// Some of the instances on which it fired.
+    instances: Vec<Graph>,
+}
+
+/// Tries a rule on instances of its own left side.
+fn tried(rule: &Compiled, samples: &Samples) -> Result<Tried, String> {
+    let class = rule.rule.class;
+    let mut tried = Tried { fired: 0, drawn: 0, instances: Vec::new() };
+    let alone = std::slice::from_ref(rule);
+    let (mut compared, mut matched) = (0, 0);
+    while tried.fired < ENOUGH && tried.drawn < DRAWN {
+        let seed = tried.drawn;
+        tried.drawn += 1;
+        let Some(graph) = instance(rule, HINTS, samples, seed) else { continue };
+        matched += 1;
+        let complain = |why: String| format!("{why}\n{}", text::print(&graph));
+        let found = saturated(&graph, alone).map_err(|error| complain(error.to_string()))?;
+        if found.hits[0] == 0 {
+            continue;
+        }
+        // All constants without elements are equal, and so may be sums of sums of them.
+        let empty = graph.values().any(|(_, value)| value.ty.shape.elems() == Some(0));
+        if found.cut && !empty {
+            return Err(complain("alone it does not come to an end".into()));
+        }
+        // Of a family all members must be made equal to something.
+        tried.fired += usize::from(rule.each.is_empty() || graph.outputs().iter().all(|(_, value)| is_made(&found, *value)));
+        for (k, domain) in DOMAINS.into_iter().enumerate() {
+            let inputs = inputs(&graph, class, domain, seed * 8 + k as u64).map_err(complain)?;
+            if agrees(&graph, &found, class, &inputs).map_err(|why| complain(format!("{why}\nfor {inputs:?}")))? {
+                compared += 1;
+            }
+        }
+        if tried.instances.len() < 3 {
+            tried.instances.push(graph);
+        }
+    }
+    if tried.fired < LEAST || compared < LEAST {
+        return Err(format!("it fired on {} of {} drawn instances ({matched} fit together, {compared} comparisons), which is too few to mean anything", tried.fired, tried.drawn));
+    }
+    Ok(tried)
+}
+
+/// Has a rule made a term that equals a value?
+fn is_made(found: &Saturated, value: ValueId) -> bool {
+    found.classes[found.values[&value]].terms.iter().any(|term| !term.rules.is_empty())
+}
+
+#[test]
+fn every_rule_keeps_its_promise() {
+    let samples = Samples::new();
+    let all: Vec<Compiled> = rules().map(compiled).collect();
+    let failures: Vec<String> = in_parallel(&all, |rule| device::caught(|| tried_also_together(rule, &all, &samples)).map_err(|why| format!("rule '{}': {why}", rule.rule.name))).into_iter().filter_map(Result::err).collect();
+    assert!(failures.is_empty(), "{} of {} rules fail:\n{}", failures.len(), all.len(), failures.join("\n"));
+}
+
+/// Does work on each item, on all cores. The results have the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < items.len());
+        std::iter::from_fn(take).map(|at| (at, work(&items[at]))).collect::<Vec<_>>()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Tries a rule alone, and some of its instances with all rules of its class and below.
+fn tried_also_together(rule: &Compiled, all: &[Compiled], samples: &Samples) -> Result<(), String> {
+    let tried = tried(rule, samples)?;
+    let class = rule.rule.class;
+    let others: Vec<Compiled> = all.iter().filter(|other| other.rule.class <= class).cloned().collect();
+    for (at, graph) in tried.instances.iter().enumerate() {
+        let complain = |why: String| format!("all rules on an instance of '{}': {why}\n{}", rule.rule.name, text::print(graph));
+        let found = saturated(graph, &others).map_err(|error| complain(error.to_string()))?;
+        let empty = graph.values().any(|(_, value)| value.ty.shape.elems() == Some(0));
+        if found.cut && !empty {
+            return Err(complain("they don't come to an end".into()));
+        }
+        for (k, domain) in DOMAINS.into_iter().enumerate() {
+            let inputs = inputs(graph, class, domain, (at * 8 + k) as u64).map_err(complain)?;
+            agrees(graph, &found, class, &inputs).map_err(|why| complain(format!("{why}\nfor {inputs:?}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn names_are_unique_and_reasons_are_given() {
+    let mut known = BTreeMap::new();
+    for rule in rules() {
+        assert!(known.insert(rule.name, rule).is_none(), "there are two rules '{}'", rule.name);
+        assert!(rule.why.ends_with('.') && rule.why.len() > 10, "rule '{}' does not say why", rule.name);
+    }
+}
+
+/// What is held to be true of an op's results is true, for every op's samples.
+#[test]
+fn facts_hold_for_every_op() {
+    let mut failures = Vec::new();
+    for (at, sample) in Op::samples().iter().enumerate() {
+        let Ok(tensors) = draw::operands(sample, at as u64) else { continue };
+        if tensors.iter().any(|tensor| tensor.elems() > 2_000) || !sample.op.def().deterministic() || matches!(sample.op, Op::Constant(_) | Op::If(_) | Op::Loop(_) | Op::Scan(_)) {
+            continue;
+        }
+        let mut builder = Builder::new(sample.op.name());
+        let operands: Vec<_> = sample.inputs.iter().zip(&tensors).map(|(input, tensor)| match input {
+            Input::Constant(_) => builder.constant(tensor.clone()),
+            _ => builder.input("x", tensor.ty()),
+        }).collect();
+        let passed: Vec<Tensor> = operands.iter().zip(&tensors).filter(|(value, _)| builder.as_constant(**value).is_none()).map(|(_, tensor)| tensor.clone()).collect();
+        let Ok(results) = builder.apply_all(sample.op.clone(), &operands) else { continue };
+        results.into_iter().for_each(|value| builder.output("y", value));
+        let graph = builder.finish();
+        // Types of results may only be told from what operands hold; those are not compared.
+        if graph.outputs().iter().any(|(_, value)| graph.ty(*value).shape.extents().is_none()) {
+            continue;
+        }
+        let mut all = vec![passed.clone()];
+        let again = passed.iter().map(|tensor| draw::tensor(tensor.dtype(), tensor.extents(), Domain::Any, at as u64)).collect::<Result<_, _>>();
+        all.extend(again);
+        for inputs in all {
+            let checked = saturated(&graph, &[]).map_err(|error| error.to_string()).and_then(|found| agrees(&graph, &found, Class::Exact, &inputs));
+            if let Err(why) = checked {
+                failures.push(format!("{}: {why}", sample.op.name()));
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What is said of values that are not equal.
+const UNEQUAL: &[&str] = &["instead of", "rule 'wrong' makes equal what differs in value"];
+
+/// Rules that are wrong, and what may be said of them.
+const WRONG: &[(Class, &str, &str, &str, &[&str])] = &[
+    (Class::Exact, "max(?x, 0)", "?x", "", UNEQUAL),
+    (Class::Exact, "max(?x, 0)", "?x", "constant(?x)", &["rule 'wrong' makes equal what differs in value"]),
+    (Class::Exact, "sub(?a, ?b)", "sub(?b, ?a)", "", UNEQUAL),
+    (Class::Exact, "div(mul(?x, ?c), ?c)", "?x", "same_type(?x, ?@)", UNEQUAL),
+    (Class::Reassociating, "div(mul(?x, ?c), ?c)", "?x", "same_type(?x, ?@)", UNEQUAL),
+    (Class::Exact, "add(add(?a, ?b), ?c)", "add(?a, add(?b, ?c))", "float(?@)", UNEQUAL),
+    (Class::Exact, "sub(?x, ?x)", "mul(?x, 0)", "", UNEQUAL),
+    (Class::Exact, "add(?x, 0)", "?x", "same_type(?x, ?@)", &["Float(-0.0)"]),
+    (Class::Reassociating, "mul(sub(?a, ?b), ?c)", "sub(mul(?a, ?c), mul(?b, ?c))", "", UNEQUAL),
+    (Class::Finite, "mul(sub(?a, ?b), ?c)", "sub(mul(?a, ?c), mul(?c, ?a))", "", UNEQUAL),
+    (Class::Reassociating, "softmax[axis=?k](?x)", "softmax[axis=0](?x)", "", UNEQUAL),
+    (Class::Exact, "transpose[perm=?p](transpose[perm=?q](?x))", "transpose[perm=compose(?q, ?p)](?x)", "", UNEQUAL),
+    (Class::Exact, "matmul(?x, ?w*)", "slice[starts=zeros(?@), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))", "same(rank(?w), 2)", UNEQUAL),
+    (Class::Exact, "slice(?x)", "?x", "same_type(?x, ?@)", UNEQUAL),
+    (Class::Exact, "is_nan(?x)", "?x", "", &["too few to mean anything"]),
+    (Class::Exact, "sub(?a, ?b)", "sub(?a, ?b)", "", &["too few to mean anything"]),
+    (Class::Exact, "neg(?x)", "?x", "float(?x), !float(?x)", &["too few to mean anything"]),
+    (Class::Exact, "abs(?x)", "abs(mul(neg(?x), 1))", "", &["alone it does not come to an end"]),
+];
+
+#[test]
+fn wrong_rules_are_caught() {
+    let samples = Samples::new();
+    let mut failures = Vec::new();
+    for (class, left, right, when, expected) in WRONG {
+        let rule = Rule { name: "wrong", class: *class, left, right, when, why: "It is not." };
+        match tried(&compiled(&rule), &samples) {
+            Ok(tried) => failures.push(format!("{left} => {right} passes on {} of {} instances", tried.fired, tried.drawn)),
+            Err(why) if !expected.iter().any(|expected| why.contains(expected)) => failures.push(format!("{left} => {right} is refused, but for another reason than {expected:?}: {why}")),
+            Err(_) => {}
+        }
+    }
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn rules_that_are_misspelt_are_refused() {
+    for (left, right, when, expected) in [
+        ("ad(?x)", "?x", "", "there is no op 'ad'"),
+        ("neg(?x)", "?y", "", "'y' is not bound on the left side"),
+        ("neg(?x)", "?x", "flaot(?x)", "there is no function 'flaot'"),
+        ("neg(?x", "?x", "", "')' is missing"),
+    ] {
+        let rule = Rule { name: "misspelt", class: Class::Exact, left, right, when, why: "" };
+        let why = Compiled::new(rule).err().unwrap_or_default();
+        assert!(why.contains(expected), "{left} => {right}, if {when}: '{why}'");
+    }
+}
+
+/// How often each rule finds something in the models, as `rule_hits.txt` holds it. What stands behind a dash is the
+/// reason why a rule is there that no model needs; blessing keeps it.
+#[test]
+fn hits_in_models_are_those_of_the_table() {
+    let models = data::folder().and_then(|folder| data::models(&folder)).unwrap_or_else(|why| panic!("{why}"));
+    let mut hits: BTreeMap<&'static str, (usize, usize)> = rules().map(|rule| (rule.name, (0, 0))).collect();
+    for (model, found) in models.iter().zip(in_parallel(&models, hits_in)) {
+        for (name, count) in found.unwrap_or_else(|why| panic!("{}: {why}", model.name)) {
+            let entry = hits.entry(name).or_default();
+            *entry = (entry.0 + 1, entry.1 + count);
+        }
+    }
+    let path = home().join("rule_hits.txt");
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    let reason = |name: &str| old.lines().find(|line| line.split_whitespace().next() == Some(name)).and_then(|line| line.split_once(" - ")).map(|(_, reason)| reason);
+    let mut text = "# What each rule finds in the models: its name, in how many, and how often; the reason for one that finds nothing.\n".to_owned();
+    let mut unused = Vec::new();
+    for rule in rules() {
+        let (models, count) = hits[rule.name];
+        write!(text, "{} {models} {count}", rule.name).expect("text takes text");
+        match (count, reason(rule.name)) {
+            (0, Some(reason)) => write!(text, " - {reason}").expect("text takes text"),
+            (0, None) => unused.push(rule.name),
+            _ => {}
+        }
+        text.push('\n');
+    }
+    if blessing() {
+        std::fs::write(&path, &text).expect("the table can be written");
+    }
+    assert!(unused.is_empty(), "no model needs {unused:?}: remove them, or give reasons in rule_hits.txt, as '{} 0 0 - the reason'", unused[0]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "rule_hits.txt is stale; BLESS=1 writes it");
+}
+
+fn hits_in(model: &data::Model) -> Result<Vec<(&'static str, usize)>, String> {
+    let words = |errors: Vec<frit_ir::Error>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let given = npz::read(&model.oracle.with_file_name(format!("{}.in.npz", model.oracle.file_name().unwrap_or_default().to_string_lossy())))?;
+    let binding = Binding { shapes: given.into_iter().map(|(name, tensor)| (name, tensor.extents().to_vec())).collect(), ..Binding::default() };
+    let graph = import::load(&model.path, &binding).map_err(words)?;
+    let (_, report) = rewritten(&graph, &pipeline::Options { binding, ..pipeline::Options::default() }).map_err(words)?;
+    Ok(report.rules.into_iter().map(|(name, hits, _)| (name, hits)).collect())
+}
