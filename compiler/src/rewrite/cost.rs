@@ -2,7 +2,8 @@
 //!
 //! In: an op, the types of its operands and results, and a [`Machine`]. Out: nanoseconds. Must not know: e-graphs, kernels.
 
-use frit_ir::{Op, TensorType};
+use frit_ir::graph::Node;
+use frit_ir::{Builder, Op, TensorType, ValueId};
 
 /// What a machine can do, per core.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -58,6 +59,12 @@ pub(super) fn elementwise(op: &Op) -> bool {
             | Op::Quantize(_)
             | Op::Dequantize(_)
             | Op::Pow(_)
+            | Op::Swish(_)
+            | Op::Softplus(_)
+            | Op::Mish(_)
+            | Op::Gelu(_)
+            | Op::HardSigmoid(_)
+            | Op::HardSwish(_)
     )
 }
 
@@ -73,7 +80,7 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], mach
     let elems: f64 = results.iter().map(|ty| ty.shape.elems().unwrap_or(1) as f64).sum();
     let traffic = moved / machine.bandwidth;
     match op {
-        Op::Constant(_) => 0.0,
+        Op::Constant(_) | Op::Iota(_) => 0.0,
         // Movement becomes part of its consumers' addresses; what is read in another order is read more slowly.
         Op::Reshape(_) => 1.0,
         Op::Broadcast(_) => 5.0,
@@ -92,14 +99,29 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], mach
         op if elementwise(op) => {
             let work = match op {
                 Op::Div(_) | Op::Sqrt(_) | Op::Reciprocal(_) => 4.0,
-                Op::Exp(_) | Op::Log(_) | Op::Tanh(_) | Op::Erf(_) | Op::Sigmoid(_) | Op::Quantize(_) | Op::Dequantize(_) => 16.0,
+                Op::Exp(_) | Op::Log(_) | Op::Tanh(_) | Op::Erf(_) | Op::Sigmoid(_) | Op::Swish(_) | Op::Softplus(_) | Op::Mish(_) | Op::Gelu(_) | Op::Quantize(_) | Op::Dequantize(_) => 16.0,
+                Op::HardSigmoid(_) | Op::HardSwish(_) => 4.0,
                 Op::Pow(_) => 40.0,
                 _ => 1.0,
             };
             20.0 + (traffic + work * elems / machine.flops) * FUSED
         }
         Op::Reduce(_) => machine.launch + traffic,
-        // Composites are priced as one pass over their operands, with some arithmetic.
-        _ => machine.launch + traffic + 16.0 * elems / machine.flops,
+        // Nothing but other names.
+        Op::Aggregate(_) | Op::GlobalPool(_) => expanded(op, operands, machine).unwrap_or(machine.launch + traffic),
+        _ => expanded(op, operands, machine).map_or(machine.launch + traffic + 16.0 * elems / machine.flops, |cost| KEPT * cost),
     }
+}
+
+/// A composite costs a little less than what it expands to, so that it is kept.
+const KEPT: f64 = 0.9;
+
+fn expanded(op: &Op, operands: &[&TensorType], machine: &Machine) -> Option<f64> {
+    let mut builder = Builder::new("cost");
+    let inputs: Vec<ValueId> = operands.iter().map(|ty| builder.input("", (*ty).clone())).collect();
+    op.def().expand(&mut builder, &inputs).ok()?;
+    let graph = builder.finish();
+    let ty = |value: &ValueId| graph.ty(*value);
+    let price = |node: &Node| self::op(&node.op, &node.inputs.iter().map(ty).collect::<Vec<_>>(), &node.outputs.iter().map(|v| ty(v).clone()).collect::<Vec<_>>(), machine);
+    Some(graph.nodes().map(|(_, node)| price(node)).sum())
 }

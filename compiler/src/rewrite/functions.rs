@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use egg::Id;
 use frit_ir::ops::Attr;
 use frit_ir::scalar::{Scalar, round_float};
-use frit_ir::{DType, Op};
+use frit_ir::{DType, Op, Tensor};
 
 use super::facts::Facts;
 use super::language::Head;
@@ -37,6 +37,11 @@ pub(super) fn same(a: &Attr, b: &Attr) -> bool {
         (Attr::List(a), Attr::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (a, b) => a == b,
     }
+}
+
+/// Are two numbers the same, as far as single precision tells?
+pub(super) fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= b.abs() * 2e-7
 }
 
 fn class(bound: &Bound) -> Option<Id> {
@@ -120,6 +125,73 @@ fn sized(site: &Site<'_>, bound: &Bound, also_small: bool) -> Option<bool> {
     };
     let (largest, smallest) = sizes(site, id)?;
     Some(largest <= most && (!also_small || smallest >= 1.0 / most))
+}
+
+fn float(bound: &Bound) -> Option<f64> {
+    match bound {
+        Bound::Attr(Attr::Float(x)) => Some(*x),
+        Bound::Attr(Attr::Int(n)) => Some(*n as f64),
+        _ => None,
+    }
+}
+
+/// A constant of any size that is there as such.
+fn tensor(site: &Site<'_>, bound: &Bound) -> Option<Tensor> {
+    let id = class(bound)?;
+    let written = || {
+        site.graph[id].nodes.iter().find_map(|term| match site.graph.analysis.heads.get(term.head) {
+            Head::Op(Op::Constant(constant)) => Some(constant.value.clone()),
+            _ => None,
+        })
+    };
+    site.facts(id).value.clone().or_else(written)
+}
+
+/// The axes that `transpose[perm](reshape(x))` has in the end, as axes of `x`, where it is a transpose of `x` but for
+/// axes of extent 1, which come first. `to` is what it is reshaped to at last.
+fn axes_through(x: &[i64], reshaped: &[i64], perm: &[i64], to: &[i64]) -> Option<Vec<usize>> {
+    // What both shapes are made of: an extent, and the axis of `x` that it is part of. For each axis of `reshaped` its share.
+    let mut parts: Vec<(i64, usize)> = Vec::new();
+    let mut shares: Vec<Vec<usize>> = Vec::new();
+    let mut axis = 0;
+    let mut left = 1;
+    for extent in reshaped {
+        let mut wanted = *extent;
+        let mut share = Vec::new();
+        while wanted > 1 {
+            while left == 1 {
+                left = *x.get(axis)?;
+                axis += 1;
+            }
+            let part = wanted.min(left);
+            if part < 1 || wanted % part != 0 || left % part != 0 {
+                return None;
+            }
+            (wanted, left) = (wanted / part, left / part);
+            share.push(parts.len());
+            parts.push((part, axis - 1));
+        }
+        if wanted != 1 {
+            return None;
+        }
+        shares.push(share);
+    }
+    let mut moved = perm.iter().map(|k| shares.get(usize::try_from(*k).ok()?)).collect::<Option<Vec<_>>>()?.into_iter().flatten().copied().peekable();
+    let mut axes: Vec<usize> = (0..x.len()).filter(|k| x[*k] == 1).collect();
+    for extent in to.iter().filter(|extent| **extent != 1) {
+        let axis = parts[*moved.peek()?].1;
+        // The whole axis, its parts in their order.
+        for k in (0..parts.len()).filter(|k| parts[*k].1 == axis) {
+            if moved.next() != Some(k) {
+                return None;
+            }
+        }
+        if x[axis] != *extent {
+            return None;
+        }
+        axes.push(axis);
+    }
+    (moved.next().is_none() && axes.len() == x.len()).then_some(axes)
 }
 
 fn list(items: impl IntoIterator<Item = i64>) -> Option<Attr> {
@@ -311,6 +383,63 @@ pub const FUNCTIONS: &[Function] = &[
             };
             list((0..rank).map(|k| if k == at { start } else { 0 }))
         },
+    },
+    Function { name: "known", about: "the argument can be told", call: |_, _| truth(true) },
+    Function { name: "wide", about: "the elements are floats that are computed in their own dtype", call: |site, x| { let dtype = facts(site, &x[0])?.ty()?.dtype; truth(dtype.is_float() && dtype.accumulator() == dtype) } },
+    Function { name: "up_to_f32", about: "the elements are floats of single precision or less", call: |site, x| { let dtype = facts(site, &x[0])?.ty()?.dtype; truth(dtype.is_float() && dtype.accumulator() == DType::F32) } },
+    Function { name: "number", about: "what every element is", call: |site, x| Some(Attr::Float(facts(site, &x[0])?.splat?.as_f64())) },
+    Function { name: "near", about: "two numbers are the same, as far as single precision tells", call: |_, x| truth(near(float(&x[0])?, float(&x[1])?)) },
+    Function { name: "only", about: "the one item of a list", call: |_, x| match ints(&x[0])?[..] { [one] => Some(Attr::Int(one)), _ => None } },
+    Function { name: "item", about: "an item of a list, by its number", call: |_, x| Some(Attr::Int(*ints(&x[0])?.get(usize::try_from(int(&x[1])?).ok()?)?)) },
+    Function { name: "leading", about: "the first extents, as many as the second argument says", call: |site, x| list(extents(site, &x[0])?.get(..usize::try_from(int(&x[1])?).ok()?)?.to_vec()) },
+    Function { name: "from", about: "the integers from the first up to the second, which is not among them", call: |_, x| list(int(&x[0])?..int(&x[1])?) },
+    Function {
+        name: "trailing",
+        about: "less than zero: how many axes (the first argument) there are, if they are the last ones of the second",
+        call: |site, x| {
+            let (axes, rank) = (ints(&x[0])?, extents(site, &x[1])?.len() as i64);
+            let count = axes.len() as i64;
+            (count > 0 && axes.into_iter().eq(rank - count..rank)).then_some(Attr::Int(-count))
+        },
+    },
+    Function {
+        name: "per_channel",
+        about: "the first value, broadcast to the second, has one number per axis-1 index",
+        call: |site, x| {
+            let (mut numbers, to) = (extents(site, &x[0])?, extents(site, &x[1])?);
+            if numbers.len() > to.len() || to.len() < 2 {
+                return truth(false);
+            }
+            numbers.splice(0..0, vec![1; to.len() - numbers.len()]);
+            truth(numbers.iter().enumerate().all(|(k, n)| *n == if k == 1 { to[1] } else { 1 }))
+        },
+    },
+    Function {
+        name: "halves",
+        about: "the two halves of a constant along its last axis are the same",
+        call: |site, x| {
+            let value = tensor(site, &x[0])?;
+            let width = usize::try_from(*value.extents().last()?).ok()?;
+            let bytes = value.bytes();
+            let row = width * value.dtype().size();
+            truth(width > 0 && width % 2 == 0 && bytes.chunks(row).all(|row| row[..row.len() / 2] == row[row.len() / 2..]))
+        },
+    },
+    Function {
+        name: "causal",
+        about: "a constant is 0 up to the diagonal of its last two axes, which are of one extent, and behind it at most the second argument",
+        call: |site, x| {
+            let (value, most) = (tensor(site, &x[0])?, float(&x[1])?);
+            let [outer @ .., rows, columns] = value.extents() else { return truth(false) };
+            let size = *columns as usize;
+            let causal = |(at, number): (usize, Scalar)| if at % size <= at / size { number.as_f64() == 0.0 } else { number.as_f64() <= most };
+            truth(rows == columns && value.dtype().is_float() && outer.iter().all(|n| *n == 1) && value.scalars().enumerate().all(causal))
+        },
+    },
+    Function {
+        name: "axes_through",
+        about: "the order of axes by which `reshape(transpose[perm](reshape(x)))` is a transpose of x but for axes of extent 1, which come first; x, the extents between, perm, the result",
+        call: |site, x| list(axes_through(&extents(site, &x[0])?, &ints(&x[1])?, &ints(&x[2])?, &extents(site, &x[3])?)?.into_iter().map(|k| k as i64)),
     },
     Function { name: "ones", about: "as many ones as a value has axes", call: |site, x| list(vec![1; extents(site, &x[0])?.len()]) },
     Function { name: "zeros", about: "as many zeros as a value has axes", call: |site, x| list(vec![0; extents(site, &x[0])?.len()]) },

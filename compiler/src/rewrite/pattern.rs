@@ -11,8 +11,8 @@
 //!
 //! `?x` is any value, `?x..` the remaining operands, `?x[k]` (on the right side) one of them, `@` after an op binds the op with all its attributes under a name
 //! (on the right side the attributes are then taken from it, but for those that are given). `?@` is the value that
-//! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` one that
-//! is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
+//! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` also
+//! one that is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
 //! differs between members, and `#` the number of the member that is built. Operands of commutative ops match in
 //! either order.
 
@@ -372,7 +372,7 @@ fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mu
 
 fn equals(splat: Scalar, value: f64, near: bool, dtype: DType) -> bool {
     match splat {
-        Scalar::Float(x) if near => (x - value).abs() <= value.abs() * 2e-7,
+        Scalar::Float(x) if near && functions::near(x, value) => true,
         Scalar::Float(x) => x.to_bits() == round_float(value, dtype).to_bits(),
         Scalar::Int(n) => value.fract() == 0.0 && n == value as i128,
         Scalar::Bool(b) => value == f64::from(u8::from(b)),

@@ -34,7 +34,7 @@ op! {
     /// where the key's place is beyond the query's (`causal`) or out of the window (`left`, `right`, from 0 on); where it is
     /// not below the sample's `lengths`. A float `mask` is added. A mask may be shorter than there are keys; the rest is not
     /// seen. The query's place is its index plus the length of the past, or plus `lengths - queries`. `cap(x)` is
-    /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query that sees no key gives 0.
+    /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query that sees no key gives 0, or NaN (`zeros`).
     ///
     /// Results: `y`, keys and values with the past, and `scores` `[batch, heads, queries, keys]`.
     /// Source: Vaswani et al., arXiv 1706.03762; ONNX `Attention`.
@@ -63,6 +63,8 @@ op! {
         pub has_past: bool,
         /// Are `lengths` there?
         pub has_lengths: bool,
+        /// Does a query that sees no key give 0 (rather than NaN)?
+        pub zeros: bool,
     }
 }
 
@@ -220,10 +222,9 @@ impl OpDef for Attention {
             return Err(OpError::invalid(format!("'attention' shares {kv_heads} key heads among {heads} query heads")));
         }
         let factor = self.scale.unwrap_or(1.0 / (size as f64).sqrt());
+        let wide = dtype == dtype.accumulator();
         let mut scaled_k = k;
-        if dtype == dtype.accumulator() {
-            q = scale(b, q, factor)?;
-        } else {
+        if !wide {
             // Products of narrow floats may overflow before they are scaled.
             q = scale(b, q, factor.sqrt())?;
             scaled_k = scale(b, k, factor.sqrt())?;
@@ -232,7 +233,10 @@ impl OpDef for Attention {
         let q = reshape(b, q, &[batch, kv_heads, group * queries, size])?;
         let columns = transpose(b, scaled_k, &[0, 1, 3, 2])?;
         let products = b.apply(MatMul {}, &[q, columns])?;
-        let raw = reshape(b, products, &[batch, heads, queries, keys])?;
+        let mut raw = reshape(b, products, &[batch, heads, queries, keys])?;
+        if wide {
+            raw = scale(b, raw, factor)?;
+        }
         let mut capped = raw;
         if self.softcap != 0.0 {
             let small = scale(b, raw, 1.0 / self.softcap)?;
@@ -248,6 +252,7 @@ impl OpDef for Attention {
         let weights = b.apply(Softmax { axis: 3 }, &[precise])?;
         let mut weights = cast(b, weights, dtype)?;
         if let Some(bias) = bias
+            && self.zeros
             && (self.has_mask || self.has_lengths || self.left >= 0)
         {
             let last = b.rank(bias)?.saturating_sub(1);
@@ -292,9 +297,12 @@ impl Attention {
             has_mask: false,
             has_past: false,
             has_lengths: false,
+            zeros: true,
         };
+        let masked = Attention { has_mask: true, zeros: false, ..op(None, None, false) };
         let f = DType::F32;
         vec![
+            Sample::drawn(masked, Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5]), (f, &[4, 6])]),
             Sample::drawn(op(None, None, false), Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5])]),
             Sample::drawn(op(None, None, true), Domain::Ordinary, &[(f, &[1, 4, 5, 8]), (f, &[1, 2, 5, 8]), (f, &[1, 2, 5, 8])]),
             Sample::drawn(op(Some(4), Some(2), true), Domain::Ordinary, &[(f, &[2, 5, 32]), (f, &[2, 5, 16]), (f, &[2, 5, 16])]),

@@ -50,6 +50,7 @@ fn attention(n: &mut Node<'_, '_>) -> Values {
         has_mask: n.optional(3).is_some(),
         has_past: n.optional(4).is_some(),
         has_lengths: n.optional(6).is_some(),
+        zeros: true,
     };
     let inputs = operands(n, 3)?;
     n.builder.apply_all(op, &inputs)

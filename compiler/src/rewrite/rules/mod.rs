@@ -23,11 +23,23 @@ macro_rules! rules {
     (@class finite) => { Class::Finite };
 }
 
+mod activation;
 mod algebra;
+mod attention;
 mod contraction;
 mod movement;
+mod normalisation;
 mod quantise;
 mod reduce;
 
 /// Every table, by name.
-pub(super) const TABLES: &[(&str, &[Rule])] = &[("algebra", algebra::RULES), ("contraction", contraction::RULES), ("movement", movement::RULES), ("quantise", quantise::RULES), ("reduce", reduce::RULES)];
+pub(super) const TABLES: &[(&str, &[Rule])] = &[
+    ("algebra", algebra::RULES),
+    ("contraction", contraction::RULES),
+    ("movement", movement::RULES),
+    ("quantise", quantise::RULES),
+    ("reduce", reduce::RULES),
+    ("normalisation", normalisation::RULES),
+    ("activation", activation::RULES),
+    ("attention", attention::RULES),
+];

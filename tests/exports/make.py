@@ -1,0 +1,386 @@
+"""Makes the exports beside it: small blocks of networks, as the exporters of PyTorch and TensorFlow write them.
+
+    python tests/exports/make.py torch      # needs torch, onnx, onnxscript
+    python tests/exports/make.py tensorflow # needs tensorflow-cpu, tf2onnx
+
+For each block BLOCK and way WAY of exporting it: BLOCK.WAY.onnx, and BLOCK.FRAMEWORK.npz with drawn inputs (0, 1, ..) and
+the framework's own outputs for them (out0, ..). Weights and inputs are the same for all ways.
+"""
+
+import math
+import pathlib
+import sys
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).parent
+WIDTH, HEADS, TIME, BATCH = 8, 2, 5, 2
+
+
+class Draw:
+    """Numbers that only depend on a seed."""
+
+    def __init__(self, seed):
+        self.source = np.random.default_rng(seed)
+
+    def __call__(self, *shape, scale=1.0, shift=0.0):
+        return (self.source.standard_normal(shape) * scale + shift).astype(np.float32)
+
+
+def weights(block):
+    """The weights of a block, by name; matrices as [in, out], filters as [out, in, height, width]."""
+    draw = Draw(len(block))
+    found = {}
+    if block == "written":
+        return found
+    if block in ("bert", "gpt", "sdpa", "llama"):
+        for name in ("q", "k", "v", "o"):
+            found[name] = draw(WIDTH, WIDTH, scale=0.4)
+            found[name + "_bias"] = draw(WIDTH, scale=0.2)
+        for name in ("norm1", "norm2"):
+            found[name] = draw(WIDTH, scale=0.3, shift=1.0)
+            found[name + "_bias"] = draw(WIDTH, scale=0.3)
+        found["up"], found["up_bias"] = draw(WIDTH, 16, scale=0.4), draw(16, scale=0.2)
+        found["gate"] = draw(WIDTH, 16, scale=0.4)
+        found["down"], found["down_bias"] = draw(16, WIDTH, scale=0.4), draw(WIDTH, scale=0.2)
+    else:
+        for name, (to, of) in {"first": (4, 3), "second": (4, 4), "third": (4, 4)}.items():
+            found[name], found[name + "_bias"] = draw(to, of, 3, 3, scale=0.4), draw(to, scale=0.2)
+        for name in ("norm1", "norm2"):
+            found[name], found[name + "_bias"] = draw(4, scale=0.3, shift=1.0), draw(4, scale=0.3)
+    return found
+
+
+def inputs(block):
+    draw = Draw(100 + len(block))
+    if block == "bert":
+        mask = np.zeros((BATCH, 1, 1, TIME), np.float32)
+        mask[1, ..., 3:] = -10000
+        return [draw(BATCH, TIME, WIDTH), mask]
+    if block in ("gpt", "sdpa", "llama", "written"):
+        return [draw(BATCH, TIME, WIDTH)]
+    return [draw(1, 3, 6, 6, scale=2.0)]
+
+
+def rotary_tables():
+    size = WIDTH // HEADS
+    angles = np.outer(np.arange(TIME), 10000.0 ** (-np.arange(0, size, 2) / size))
+    return [np.concatenate([f(angles)] * 2, axis=-1).astype(np.float32) for f in (np.cos, np.sin)]
+
+
+# The ops of the exports that were made, by block: an export that is the same as one before it is dropped.
+MADE = {}
+
+
+# PyTorch.
+
+
+def torch_blocks():
+    import torch
+    import torch.nn.functional as F
+
+    class Block(torch.nn.Module):
+        def __init__(self, block):
+            super().__init__()
+            for name, value in weights(block).items():
+                # PyTorch has matrices as [out, in].
+                self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(value.T.copy() if value.ndim == 2 else value)))
+
+        def linear(self, x, name, bias=True):
+            return F.linear(x, getattr(self, name), getattr(self, name + "_bias") if bias else None)
+
+        def heads(self, x, name, bias=True):
+            return self.linear(x, name, bias).view(BATCH, TIME, HEADS, WIDTH // HEADS).transpose(1, 2)
+
+        def joined(self, x):
+            return x.transpose(1, 2).reshape(BATCH, TIME, WIDTH)
+
+        def layer_norm(self, x, name):
+            return F.layer_norm(x, (WIDTH,), getattr(self, name), getattr(self, name + "_bias"), 1e-5)
+
+        def conv(self, x, name):
+            return F.conv2d(x, getattr(self, name), getattr(self, name + "_bias"), padding=1)
+
+    class Bert(Block):
+        def forward(self, x, mask):
+            q, k, v = (self.heads(x, name) for name in "qkv")
+            scores = q @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS) + mask
+            y = self.joined(torch.softmax(scores, -1) @ v)
+            x = self.layer_norm(x + self.linear(y, "o"), "norm1")
+            y = self.linear(F.gelu(self.linear(x, "up")), "down")
+            return self.layer_norm(x + y, "norm2")
+
+    class Gpt(Block):
+        def __init__(self, block):
+            super().__init__(block)
+            self.register_buffer("seen", torch.tril(torch.ones(TIME, TIME, dtype=torch.bool)))
+
+        def forward(self, x):
+            y = self.layer_norm(x, "norm1")
+            q, k, v = (self.heads(y, name) for name in "qkv")
+            scores = q @ k.transpose(-1, -2) * (1.0 / math.sqrt(WIDTH // HEADS))
+            scores = scores.masked_fill(~self.seen, float("-inf"))
+            x = x + self.linear(self.joined(torch.softmax(scores, -1) @ v), "o")
+            y = self.linear(self.layer_norm(x, "norm2"), "up")
+            y = 0.5 * y * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (y + 0.044715 * torch.pow(y, 3.0))))
+            return x + self.linear(y, "down")
+
+    class Sdpa(Block):
+        def forward(self, x):
+            y = self.layer_norm(x, "norm1")
+            q, k, v = (self.heads(y, name) for name in "qkv")
+            x = x + self.linear(self.joined(F.scaled_dot_product_attention(q, k, v)), "o")
+            y = self.linear(self.layer_norm(x, "norm2"), "up")
+            return x + self.linear(F.gelu(y, approximate="tanh"), "down")
+
+    class Llama(Block):
+        def __init__(self, block):
+            super().__init__(block)
+            self.register_buffer("cos", torch.from_numpy(rotary_tables()[0]))
+            self.register_buffer("sin", torch.from_numpy(rotary_tables()[1]))
+
+        def rms_norm(self, x, name):
+            wide = x.to(torch.float32)
+            size = wide.pow(2).mean(-1, keepdim=True)
+            return getattr(self, name) * (wide * torch.rsqrt(size + 1e-6)).to(x.dtype)
+
+        def rotated(self, x):
+            half = x.shape[-1] // 2
+            turned = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+            return x * self.cos + turned * self.sin
+
+        def forward(self, x):
+            y = self.rms_norm(x, "norm1")
+            q, k = (self.rotated(self.heads(y, name, False)) for name in "qk")
+            y = F.scaled_dot_product_attention(q, k, self.heads(y, "v", False), is_causal=True)
+            x = x + self.linear(self.joined(y), "o", False)
+            y = self.rms_norm(x, "norm2")
+            y = F.silu(self.linear(y, "gate", False)) * self.linear(y, "up", False)
+            return x + self.linear(y, "down", False)
+
+    class Activations(Block):
+        def forward(self, x):
+            x = F.silu(self.conv(x, "first"))
+            x = F.mish(F.hardswish(self.conv(x, "second")))
+            x = F.softplus(self.conv(x, "third"))
+            return x * F.hardsigmoid(x.mean((2, 3), keepdim=True))
+
+    class Norms(Block):
+        def forward(self, x):
+            x = F.group_norm(self.conv(x, "first"), 2, self.norm1, self.norm1_bias, 1e-5)
+            x = self.conv(F.silu(x), "second")
+            return F.instance_norm(x, weight=self.norm2, bias=self.norm2_bias, eps=1e-5)
+
+    class Written(Block):
+        """Functions as people write them where they don't use those of the framework."""
+
+        def forward(self, x):
+            shifted = x - x.amax(-1, keepdim=True)
+            powers = torch.exp(shifted)
+            mean = x.mean((1, 2), keepdim=True)
+            off = x - mean
+            return torch.stack((
+                powers / powers.sum(-1, keepdim=True),
+                shifted - torch.log(powers.sum(-1, keepdim=True)),
+                torch.exp(x) / torch.exp(x).sum(1, keepdim=True),
+                torch.log(torch.softmax(x, 1)),
+                x - torch.logsumexp(x, 1, keepdim=True),
+                1 / (1 + torch.exp(-x)),
+                x / (1 + torch.exp(-x)),
+                x * torch.sigmoid(1.702 * x),
+                torch.log(1 + torch.exp(x)),
+                x * torch.tanh(torch.log(1 + torch.exp(x))),
+                x * F.relu6(x + 3) / 6,
+                0.5 * x * (1.0 + torch.tanh(x * 0.7978845608 * (1.0 + 0.044715 * x * x))),
+                x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))),
+                off * torch.rsqrt((off * off).mean((1, 2), keepdim=True) + 1e-5),
+            ))
+
+    return {name.lower(): made(name.lower()).eval() for name, made in dict(Bert=Bert, Gpt=Gpt, Sdpa=Sdpa, Llama=Llama, Activations=Activations, Norms=Norms, Written=Written).items()}
+
+
+def torch_main():
+    import torch
+
+    for block, module in torch_blocks().items():
+        given = [torch.from_numpy(x) for x in inputs(block)]
+        with torch.no_grad():
+            result = module(*given).numpy()
+        save(block, "torch", result)
+        for opset in (13, 14, 17, 20):
+            attempt(block, f"torch-script-{opset}", lambda path: torch.onnx.export(module, tuple(given), path, opset_version=opset, dynamo=False))
+        for opset in (18, 20, 23):
+            def dynamo(path):
+                program = torch.onnx.export(module, tuple(given), opset_version=opset, dynamo=True, verbose=False)
+                program.save(path, external_data=False)
+            attempt(block, f"torch-dynamo-{opset}", dynamo)
+
+
+def save(block, framework, *results):
+    given = {str(at): value for at, value in enumerate(inputs(block))}
+    np.savez(HERE / f"{block}.{framework}.npz", **given, **{f"out{at}": value for at, value in enumerate(results)})
+
+
+def attempt(block, way, make):
+    import onnx
+
+    path = HERE / f"{block}.{way}.onnx"
+    try:
+        make(str(path))
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        print(f"{block}.{way}: {str(error).strip().splitlines()[0]}")
+        return
+    model = onnx.load(path)
+    ops = [(node.op_type, node.domain) for node in model.graph.node]
+    if ops in MADE.setdefault(block, []):
+        path.unlink()
+        print(f"{block}.{way}: as before")
+        return
+    MADE[block].append(ops)
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in list(model.graph.value_info) + list(model.graph.input) + list(model.graph.output) + list(model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:], model.functions[:]
+    onnx.save(model, path)
+    print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+# TensorFlow.
+
+
+def tensorflow_blocks():
+    import keras
+    import tensorflow as tf
+
+    def activation_inputs(x):
+        return tf.transpose(x, (0, 2, 3, 1))
+
+    class Block:
+        def __init__(self, block):
+            # Tensors would be captured and become inputs of the model.
+            self.weights = weights(block)
+            self.layers = {}
+
+        def layer(self, x, name, layer):
+            """A layer of Keras, made when it is first used, which is before anything is traced."""
+            if name not in self.layers:
+                layer.build(x.shape)
+                layer.set_weights([self.weights[name], self.weights[name + "_bias"]])
+                self.layers[name] = layer
+            return self.layers[name](x)
+
+        def linear(self, x, name, bias=True):
+            y = tf.matmul(x, self.weights[name])
+            return tf.nn.bias_add(y, self.weights[name + "_bias"]) if bias else y
+
+        def heads(self, x, name, bias=True):
+            y = tf.reshape(self.linear(x, name, bias), (BATCH, TIME, HEADS, WIDTH // HEADS))
+            return tf.transpose(y, (0, 2, 1, 3))
+
+        def joined(self, x):
+            return tf.reshape(tf.transpose(x, (0, 2, 1, 3)), (BATCH, TIME, WIDTH))
+
+        def layer_norm(self, x, name):
+            mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+            return tf.nn.batch_normalization(x, mean, variance, self.weights[name + "_bias"], self.weights[name], 1e-5)
+
+        def conv(self, x, name):
+            y = tf.nn.conv2d(x, self.weights[name].transpose(2, 3, 1, 0), 1, "SAME")
+            return tf.nn.bias_add(y, self.weights[name + "_bias"])
+
+    class Bert(Block):
+        def __call__(self, x, mask):
+            q, k, v = (self.heads(x, name) for name in "qkv")
+            scores = tf.matmul(q, k, transpose_b=True) / math.sqrt(WIDTH // HEADS) + mask
+            y = self.joined(tf.matmul(tf.nn.softmax(scores), v))
+            x = self.layer_norm(x + self.linear(y, "o"), "norm1")
+            y = self.linear(x, "up")
+            # As in the first BERT. tf2onnx can't write the complementary error function of tf.nn.gelu.
+            y = y * 0.5 * (1.0 + tf.math.erf(y / tf.sqrt(2.0)))
+            return self.layer_norm(x + self.linear(y, "down"), "norm2")
+
+    class Gpt(Block):
+        def __call__(self, x):
+            y = self.layer_norm(x, "norm1")
+            q, k, v = (self.heads(y, name) for name in "qkv")
+            scores = tf.matmul(q, k, transpose_b=True) * (1.0 / math.sqrt(WIDTH // HEADS))
+            seen = tf.linalg.band_part(tf.ones((TIME, TIME)), -1, 0)
+            scores = tf.where(tf.cast(seen, tf.bool), scores, -math.inf)
+            x = x + self.linear(self.joined(tf.matmul(tf.nn.softmax(scores), v)), "o")
+            y = self.linear(self.layer_norm(x, "norm2"), "up")
+            return x + self.linear(tf.nn.gelu(y, approximate=True), "down")
+
+    class Sdpa(Block):
+        def keras_norm(self, x, name):
+            return self.layer(x, name, keras.layers.LayerNormalization(epsilon=1e-5))
+
+        def __call__(self, x):
+            y = self.keras_norm(x, "norm1")
+            q, k, v = (self.heads(y, name) for name in "qkv")
+            # As keras.layers.MultiHeadAttention: queries are scaled before the product.
+            q = q * (1.0 / math.sqrt(WIDTH // HEADS))
+            scores = tf.einsum("bhqd,bhkd->bhqk", q, k)
+            x = x + self.linear(self.joined(tf.einsum("bhqk,bhkd->bhqd", tf.nn.softmax(scores), v)), "o")
+            y = self.linear(self.keras_norm(x, "norm2"), "up")
+            return x + self.linear(keras.activations.gelu(y, approximate=True), "down")
+
+    class Llama(Block):
+        def rms_norm(self, x, name):
+            size = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
+            return x * tf.math.rsqrt(size + 1e-6) * self.weights[name]
+
+        def rotated(self, x):
+            cos, sin = rotary_tables()
+            a, b = tf.split(x, 2, axis=-1)
+            return x * cos + tf.concat((-b, a), axis=-1) * sin
+
+        def __call__(self, x):
+            y = self.rms_norm(x, "norm1")
+            q, k = (self.rotated(self.heads(y, name, False)) for name in "qk")
+            scores = tf.matmul(q, k, transpose_b=True) / math.sqrt(WIDTH // HEADS)
+            hidden = 1 - tf.linalg.band_part(tf.ones((TIME, TIME)), -1, 0)
+            weights = tf.nn.softmax(scores + hidden * -1e9)
+            x = x + self.linear(self.joined(tf.matmul(weights, self.heads(y, "v", False))), "o", False)
+            y = self.rms_norm(x, "norm2")
+            y = tf.nn.silu(self.linear(y, "gate", False)) * self.linear(y, "up", False)
+            return x + self.linear(y, "down", False)
+
+    class Activations(Block):
+        def __call__(self, x):
+            x = activation_inputs(x)
+            x = tf.nn.silu(self.conv(x, "first"))
+            x = keras.activations.mish(keras.activations.hard_swish(self.conv(x, "second")))
+            x = tf.math.softplus(self.conv(x, "third"))
+            x = x * keras.activations.hard_sigmoid(tf.reduce_mean(x, (1, 2), keepdims=True))
+            return tf.transpose(x, (0, 3, 1, 2))
+
+    class Norms(Block):
+        def norm(self, x, groups, name):
+            return self.layer(x, name, keras.layers.GroupNormalization(groups, epsilon=1e-5))
+
+        def __call__(self, x):
+            x = self.norm(self.conv(activation_inputs(x), "first"), 2, "norm1")
+            x = self.conv(tf.nn.silu(x), "second")
+            return tf.transpose(self.norm(x, -1, "norm2"), (0, 3, 1, 2))
+
+    return {name.lower(): made(name.lower()) for name, made in dict(Bert=Bert, Gpt=Gpt, Sdpa=Sdpa, Llama=Llama, Activations=Activations, Norms=Norms).items()}
+
+
+def tensorflow_main():
+    import tensorflow as tf
+    import tf2onnx
+
+    for block, call in tensorflow_blocks().items():
+        given = [tf.constant(x) for x in inputs(block)]
+        signature = [tf.TensorSpec(x.shape, tf.float32, name=f"x{at}") for at, x in enumerate(given)]
+        save(block, "tensorflow", call(*given).numpy())
+        function = tf.function(call.__call__, input_signature=signature, autograph=False)
+        for opset in (13, 18):
+            attempt(block, f"tensorflow-{opset}", lambda path: tf2onnx.convert.from_function(function, input_signature=signature, opset=opset, output_path=path))
+
+
+if __name__ == "__main__":
+    {"torch": torch_main, "tensorflow": tensorflow_main}[sys.argv[1]]()
