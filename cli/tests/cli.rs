@@ -212,7 +212,7 @@ fn stages_are_shown() {
         let done = folder.frit(&format!("inspect {model} --stage {stage}"));
         assert!(done.status == 0 && done.out.contains(says), "{}", done.err);
     }
-    folder.frit(&format!("inspect {model}")).ends(0, &["12 compiled", "probability"]);
+    folder.frit(&format!("inspect {model}")).ends(0, &["4 compiled", "probability"]);
     folder.frit(&format!("inspect {model} --dot graph.dot")).ends(0, &["wrote 'graph.dot'"]);
     let log = folder.frit_with(&format!("run {model}"), &[("FRIT_LOG", "debug")]);
     assert!(log.err.contains("schedule") && log.err.contains("session") && !log.err.contains("cranelift") && !log.err.contains('\x1b'), "{}", log.err);
@@ -227,7 +227,7 @@ fn artifacts_run_as_their_models_do() {
     for name in target::names() {
         let runs = frit::target::check(&target::named(name).expect("a target")).is_ok();
         folder.frit(&format!("compile {model} --target {name} -o digits.frit")).ends(0, &["wrote 'digits.frit'"]);
-        folder.frit("inspect digits.frit").ends(0, &["12 compiled"]);
+        folder.frit("inspect digits.frit").ends(0, &["4 compiled"]);
         assert!(folder.frit("inspect digits.frit --stage run").out.starts_with("executable \"digits\" for "));
         if !runs {
             let refused = folder.frit("run digits.frit").ends(1, &["this machine", "help: compile the model on this machine"]);
