@@ -57,7 +57,9 @@ def inputs(block):
         mask = np.zeros((BATCH, 1, 1, TIME), np.float32)
         mask[1, ..., 3:] = -10000
         return [draw(BATCH, TIME, WIDTH), mask]
-    if block in ("gpt", "sdpa", "llama", "written"):
+    if block == "written":
+        return [draw(14, BATCH, TIME, WIDTH)]
+    if block in ("gpt", "sdpa", "llama"):
         return [draw(BATCH, TIME, WIDTH)]
     return [draw(1, 3, 6, 6, scale=2.0)]
 
@@ -175,24 +177,24 @@ def torch_blocks():
         """Functions as people write them where they don't use those of the framework."""
 
         def forward(self, x):
-            shifted = x - x.amax(-1, keepdim=True)
-            powers = torch.exp(shifted)
-            mean = x.mean((1, 2), keepdim=True)
-            off = x - mean
+            x = x.unbind(0)
+            powers = torch.exp(x[0] - x[0].amax(-1, keepdim=True))
+            shifted = x[1] - x[1].amax(-1, keepdim=True)
+            off = x[13] - x[13].mean((1, 2), keepdim=True)
             return torch.stack((
                 powers / powers.sum(-1, keepdim=True),
-                shifted - torch.log(powers.sum(-1, keepdim=True)),
-                torch.exp(x) / torch.exp(x).sum(1, keepdim=True),
-                torch.log(torch.softmax(x, 1)),
-                x - torch.logsumexp(x, 1, keepdim=True),
-                1 / (1 + torch.exp(-x)),
-                x / (1 + torch.exp(-x)),
-                x * torch.sigmoid(1.702 * x),
-                torch.log(1 + torch.exp(x)),
-                x * torch.tanh(torch.log(1 + torch.exp(x))),
-                x * F.relu6(x + 3) / 6,
-                0.5 * x * (1.0 + torch.tanh(x * 0.7978845608 * (1.0 + 0.044715 * x * x))),
-                x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))),
+                shifted - torch.log(torch.exp(shifted).sum(-1, keepdim=True)),
+                torch.exp(x[2]) / torch.exp(x[2]).sum(1, keepdim=True),
+                torch.log(torch.softmax(x[3], 1)),
+                x[4] - torch.logsumexp(x[4], 1, keepdim=True),
+                1 / (1 + torch.exp(-x[5])),
+                x[6] / (1 + torch.exp(-x[6])),
+                x[7] * torch.sigmoid(1.702 * x[7]),
+                torch.log(1 + torch.exp(x[8])),
+                x[9] * torch.tanh(torch.log(1 + torch.exp(x[9]))),
+                x[10] * F.relu6(x[10] + 3) / 6,
+                0.5 * x[11] * (1.0 + torch.tanh(x[11] * 0.7978845608 * (1.0 + 0.044715 * x[11] * x[11]))),
+                x[12] * 0.5 * (1.0 + torch.erf(x[12] / math.sqrt(2.0))),
                 off * torch.rsqrt((off * off).mean((1, 2), keepdim=True) + 1e-5),
             ))
 

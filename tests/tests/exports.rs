@@ -30,7 +30,7 @@ const WANTED: &[(&str, &[(&str, usize)])] = &[
 /// The same where no value is NaN or infinite, for blocks in which more is found then.
 const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
     ("gpt", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
-    ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 2), ("mish", 1), ("sigmoid", 1), ("softmax", 2), ("softplus", 1), ("swish", 2)]),
+    ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 3), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),
 ];
 
 const COMPOSITES: &[&str] = &[

@@ -86,7 +86,7 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], mach
         Op::Broadcast(_) => 5.0,
         // Unlike the others it stands between what makes a value and what could be done to it there.
         Op::Slice(_) => 20.0,
-        Op::Gather(_) | Op::Concat(_) | Op::Pad(_) => 40.0 + traffic * FUSED,
+        Op::Gather(_) | Op::Concat(_) | Op::Pad(_) | Op::RotaryEmbedding(_) => 40.0 + traffic * FUSED,
         Op::Transpose(_) => 10.0 + traffic * 0.05,
         Op::MatMul(_) | Op::Conv(_) | Op::ConvTranspose(_) | Op::Convolution(_) | Op::Gemm(_) => {
             let depth = match (op, operands) {
@@ -122,6 +122,10 @@ fn expanded(op: &Op, operands: &[&TensorType], machine: &Machine) -> Option<f64>
     op.def().expand(&mut builder, &inputs).ok()?;
     let graph = builder.finish();
     let ty = |value: &ValueId| graph.ty(*value);
-    let price = |node: &Node| self::op(&node.op, &node.inputs.iter().map(ty).collect::<Vec<_>>(), &node.outputs.iter().map(|v| ty(v).clone()).collect::<Vec<_>>(), machine);
+    let price = |node: &Node| {
+        let whole = self::op(&node.op, &node.inputs.iter().map(ty).collect::<Vec<_>>(), &node.outputs.iter().map(|v| ty(v).clone()).collect::<Vec<_>>(), machine);
+        let joins = elementwise(&node.op) && node.inputs.iter().filter_map(|v| graph.producer(*v)).any(|maker| computes(&maker.op));
+        if joins { whole * JOINED } else { whole }
+    };
     Some(graph.nodes().map(|(_, node)| price(node)).sum())
 }

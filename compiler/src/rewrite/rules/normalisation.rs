@@ -9,8 +9,6 @@ rules! {
         "Two names for one thing.";
     exact "softmax": "div(exp(sub(?x, reduce[how=max, axes=?a](?x))), reduce[how=sum, axes=?a](exp(sub(?x, reduce[how=max, axes=?a](?x)))))" => "softmax[axis=only(?a)](?x)", if "known(only(?a)), float(?x)",
         "That is its definition.";
-    finite "softmax-unshifted": "div(exp(?x), reduce[how=sum, axes=?a](exp(?x)))" => "softmax[axis=only(?a)](?x)", if "known(only(?a)), float(?x)",
-        "The shift by the largest element only keeps exponentials from overflowing.";
     exact "log-softmax": "sub(sub(?x, reduce[how=max, axes=?a](?x)), log(reduce[how=sum, axes=?a](exp(sub(?x, reduce[how=max, axes=?a](?x))))))" => "log_softmax[axis=only(?a)](?x)", if "known(only(?a)), float(?x)",
         "That is its definition.";
     finite "log-of-softmax": "log(softmax[axis=?k](?x))" => "log_softmax[axis=?k](?x)",
