@@ -29,10 +29,10 @@ rules! {
         "Of the orders in which GELU's three factors are multiplied, one.";
     reassociating "half-product": "mul(mul(?x, add(?t, 1)), 0.5)" => "mul(mul(?x, 0.5), add(?t, 1))", if "float(?x)",
         "Of the orders in which GELU's three factors are multiplied, one.";
-    reassociating "gelu": "mul(mul(?x, 0.5), add(erf(mul(?x, ~0.70710678)), 1))" => "gelu[tanh=false](?x)",
+    reassociating "gelu": "mul(mul(?x, 0.5), add(erf(mul(?x, ~0.70710678)), 1))" => "gelu[tanh=false](?x)", if "up_to_f32(?x)",
         "That is its definition.";
-    reassociating "gelu-tanh": "mul(mul(?x, 0.5), add(tanh(mul(add(?x, mul(mul(mul(?x, ?x), ?x), ~0.044715)), ~0.79788456)), 1))" => "gelu[tanh=true](?x)",
+    reassociating "gelu-tanh": "mul(mul(?x, 0.5), add(tanh(mul(add(?x, mul(mul(mul(?x, ?x), ?x), ~0.044715)), ~0.79788456)), 1))" => "gelu[tanh=true](?x)", if "up_to_f32(?x)",
         "That is the definition of its approximation.";
-    reassociating "gelu-tanh-factored": "mul(mul(?x, 0.5), add(tanh(mul(mul(?x, ~0.79788456), add(mul(mul(?x, ~0.044715), ?x), 1))), 1))" => "gelu[tanh=true](?x)",
+    reassociating "gelu-tanh-factored": "mul(mul(?x, 0.5), add(tanh(mul(mul(?x, ~0.79788456), add(mul(mul(?x, ~0.044715), ?x), 1))), 1))" => "gelu[tanh=true](?x)", if "up_to_f32(?x)",
         "The same, with x taken out of the polynomial.";
 }
