@@ -54,11 +54,6 @@ const HINTS: &[Hint] = &[
         left: "mul(?x, hard_sigmoid[alpha=0.16666667, beta=0.5](?x))",
         types: &[("x", DType::F32, &[3, 7])],
     },
-    Hint {
-        rule: "layer-norm",
-        left: "rms_norm[axis=1, epsilon=0.00001, stash=f32](sub(?x, aggregate[statistic=mean, axes=[1], keep=true](?x)), 1)",
-        types: &[("x", DType::F32, &[3, 7])],
-    },
 ];
 
 /// What is drawn for an instance's inputs: each instance is run on all.
