@@ -360,6 +360,18 @@ pub fn broadcast(types: &[&TensorType]) -> Result<Vec<Dim>, OpError> {
     Ok(result)
 }
 
+/// Does a shape broadcast to another one, which stays what it is?
+///
+/// # Errors
+/// Invalid where it does not; unknown where a rank is not known.
+pub fn fits(ty: &TensorType, to: &TensorType) -> Result<(), OpError> {
+    let (joined, dims) = (broadcast(&[ty, to])?, to.dims()?);
+    if joined.len() == dims.len() && joined.iter().zip(dims).all(|(a, b)| a.may_equal(b)) {
+        return Ok(());
+    }
+    Err(OpError::invalid(format!("shape {} does not broadcast to {}", ty.shape, to.shape)))
+}
+
 /// An axis given as in Python (negative counts from the end), made an index below `rank`.
 ///
 /// # Errors

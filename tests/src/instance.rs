@@ -231,7 +231,8 @@ impl Drawing<'_> {
                         self.variable(*k, ty, None)?
                     }
                 }
-                Pattern::Number { value, .. } => self.number(*value, &known)?,
+                // A condition's dtype says nothing of what it chooses.
+                Pattern::Number { value, .. } => self.number(*value, if op == "select" && at > 0 { &known[1..] } else { &known })?,
                 other => match self.pattern(other)?.as_slice() {
                     [one] => *one,
                     _ => return None,

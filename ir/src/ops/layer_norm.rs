@@ -5,7 +5,7 @@ use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::compose::{add, add_number, cast, div, mean, mul, sub};
 use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance, sqrt::Sqrt};
-use crate::shape::{Dim, TensorType, axis};
+use crate::shape::{Dim, TensorType, axis, fits};
 
 op! {
     /// `layer_norm(x, factor, shift?)`: `y = (x - mean) / sqrt(variance + epsilon) * factor + shift`, with mean and
@@ -36,6 +36,9 @@ impl OpDef for LayerNorm {
         let first = axis(self.axis, dims.len())?;
         if !x.dtype.is_float() || args[1..].iter().any(|arg| arg.ty.dtype != x.dtype) {
             return Err(OpError::invalid(format!("'layer_norm' of {x} by {}", args[1].ty)));
+        }
+        for arg in &args[1..] {
+            fits(arg.ty, x)?;
         }
         dims[first..].fill(Dim::Known(1));
         let stashed = TensorType::ranked(self.stash, dims);

@@ -5,7 +5,7 @@ use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::compose::{add_number, cast, div, mean, mul};
 use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance, sqrt::Sqrt};
-use crate::shape::{TensorType, axis};
+use crate::shape::{TensorType, axis, fits};
 
 op! {
     /// `rms_norm(x, factor)`: `y = x / sqrt(mean(x^2) + epsilon) * factor`, the mean over the axes from `axis` on. All but
@@ -34,6 +34,7 @@ impl OpDef for RmsNorm {
         if !x.dtype.is_float() || !args[1].ty.dtype.is_float() {
             return Err(OpError::invalid(format!("'rms_norm' of {x} by {}", args[1].ty)));
         }
+        fits(args[1].ty, x)?;
         Ok(vec![TensorType::new(args[1].ty.dtype, x.shape.clone())])
     }
     fn expand(&self, b: &mut Builder, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {

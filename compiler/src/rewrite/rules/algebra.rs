@@ -43,48 +43,26 @@ rules! {
         "The first power is the number. Generalised means and norms with their default exponent hold it.";
     reassociating "pow-half": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x), !negative(?x)",
         "They differ for -0 and -inf only: nothing is below zero. Norms are written so.";
-    finite "pow-half-any": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x), !constant(?x)",
-        "They differ for -0 and -inf only. Norms are written so.";
     finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x), !constant(?x)",
         "Two roundings instead of those of a logarithm and an exponential; they differ for -0 and -inf. Normalisations are written so.";
     reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "float(?x)",
         "Both are the reciprocal, rounded. Normalisations are written so.";
     reassociating "square-sqrt": "mul(sqrt(?x), sqrt(?x))" => "?x", if "float(?x), !negative(?x)",
         "They undo each other, but for roundings. Powers of magnitudes are written so.";
-    finite "exp-log": "exp(log(?x))" => "?x", if "float(?x), !negative(?x), !constant(?x)",
-        "They undo each other where neither overflows. Losses and their weights are written so.";
-    finite "log-exp": "log(exp(?x))" => "?x", if "float(?x), !negative(?x), !constant(?x)",
-        "They undo each other where the exponential neither overflows nor loses bits to the lower end of the range. Losses and their weights are written so.";
-    finite "sub-same": "sub(?x, ?x)" => "broadcast[extents=extents(?@)](0)", if "!constant(?x)",
-        "A number less itself is 0, unless it is NaN or infinite. What is left of unused branches is written so.";
-    finite "mul-zero": "mul(?x, 0)" => "broadcast[extents=extents(?@)](0)", if "!constant(?x)",
-        "0 times a number is 0, unless that is NaN or infinite, and but for the sign. Masks of unused branches are written so.";
     exact "relu-relu": "relu(relu(?x))" => "relu(?x)",
         "The second finds nothing below zero. Residual blocks in sequence are written so.";
     exact "max-zero": "max(?x, 0)" => "relu(?x)", if "same_type(?x, ?@)",
         "It is the definition.";
-    exact "max-max": "max(max(?x, ?a), ?b)" => "max(?x, max(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b), apart(1)",
-        "The largest is the largest in any order. Clamps in sequence are written so.";
-    exact "min-min": "min(min(?x, ?a), ?b)" => "min(?x, min(?a, ?b))", if "constant(?a), constant(?b), contained(?a, ?b), apart(1)",
-        "The smallest is the smallest in any order. Clamps in sequence are written so.";
     exact "min-max": "min(max(?x, ?a), ?b)" => "clip(?x, ?a, ?b)", if "constant(?a), constant(?b)",
         "It is the definition. Older exporters write clamps so.";
     exact "clip-relu": "clip(relu(?x), ?a, ?b)" => "clip(?x, max(?a, 0), ?b)", if "constant(?a)",
         "Maxima may be taken in any order. Activations of six are written so.";
-    exact "relu-clip": "relu(clip(?x, ?a, ?b))" => "clip(?x, max(?a, 0), max(?b, 0))", if "constant(?a), constant(?b)",
-        "Maxima distribute over minima. Activations of six are written so.";
     exact "clip-clip": "clip(clip(?x, ?a, ?b), ?c, ?d)" => "clip(?x, max(?a, ?c), min(max(?b, ?c), ?d))", if "constant(?a), constant(?b), constant(?c), constant(?d)",
         "Maxima distribute over minima. Clamps in sequence, as before a quantisation, are written so.";
     exact "select-true": "select(1, ?a, ?b)" => "?a", if "same_type(?a, ?@)",
         "The condition is known. Masks that turn out to hide nothing are so.";
     exact "select-false": "select(0, ?a, ?b)" => "?b", if "same_type(?b, ?@)",
         "The condition is known. Masks that turn out to hide nothing are so.";
-    exact "select-same": "select(?c, ?a, ?a)" => "?a", if "same_type(?a, ?@)",
-        "Either way it is the same. Guards whose branches fold are so.";
-    exact "not-not": "not(not(?x))" => "?x",
-        "It undoes itself. Attention masks are written so.";
-    exact "select-not": "select(not(?c), ?a, ?b)" => "select(?c, ?b, ?a)",
-        "The other is chosen by the other condition. Attention masks are written so.";
     exact "cast-cast": "cast[to=?d](cast[to=?m](?x))" => "cast[to=?d](?x)", if "lossless(?x, ?m, ?d)",
         "The dtype between holds every number exactly.";
 }

@@ -7,8 +7,6 @@ rules! {
         "With known statistics it is one factor and one summand for each channel, which fold into weights.";
     exact "gemm": "gemm(?a, ?b, ?c)" => "expansion", if "constant(?b)",
         "It is the definition; rules then need to know of products and sums only.";
-    exact "gemm-plain": "gemm(?a, ?b)" => "expansion", if "constant(?b)",
-        "It is the definition; rules then need to know of products and sums only. Exporters mostly write the form with a bias.";
     reassociating "scale-conv": "mul(conv@c(?x, ?w), ?s)" => "conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s)))", if "constant(?w), constant(?s), along(?s, ?@, 1), alone(1), moderate(?s), bounded(?w)",
         "A factor for each channel is multiplied into the weights, when compiling.";
     reassociating "scale-conv-bias": "mul(add(conv@c(?x, ?w), ?b), ?s)" => "add(conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s))), mul(?b, ?s))",

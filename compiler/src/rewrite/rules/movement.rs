@@ -21,10 +21,6 @@ rules! {
         "Sums expand their operands themselves.";
     exact "mul-broadcast": "mul(?x, broadcast(?y))" => "mul(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
         "Products expand their operands themselves. Masks are applied so.";
-    exact "sub-broadcast": "sub(?x, broadcast(?y))" => "sub(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
-        "Differences expand their operands themselves.";
-    exact "div-broadcast": "div(?x, broadcast(?y))" => "div(?x, ?y)", if "same_type(?x, ?@), fits(?y, ?@)",
-        "Quotients expand their operands themselves.";
     exact "cast-none": "cast(?x)" => "?x", if "same_type(?x, ?@)",
         "The dtype stays what it is.";
     exact "slice-none": "slice[steps=?s](?x)" => "?x", if "same_type(?x, ?@), all(?s, 1)",
@@ -45,8 +41,6 @@ rules! {
         "Parts that follow each other are one part.";
     exact "concat-one": "concat(?x)" => "?x",
         "One part is the whole.";
-    exact "concat-concat": "concat[axis=?a](concat[axis=?a](?x..), ?y..)" => "concat[axis=?a](?x.., ?y..)",
-        "Values joined in steps are joined at once.";
     exact "concat-concat-second": "concat[axis=?a](?x, concat[axis=?a](?y..), ?z..)" => "concat[axis=?a](?x, ?y.., ?z..)",
         "Values joined in steps are joined at once. Densely connected networks hold it.";
     exact "gather-slice": "gather[axis=?a](?x, ?i)" => "reshape[extents=extents(?@)](slice[starts=run_starts(?x, ?a, ?i), extents=run_extents(?x, ?a, ?i), steps=run_steps(?x, ?a, ?i)](?x))", if "constant(?i)",

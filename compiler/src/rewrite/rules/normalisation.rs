@@ -24,10 +24,12 @@ rules! {
         "A product with a quotient of 1 is a quotient.";
     reassociating "factor-times-inverse-root": "mul(?x, mul(div(1, sqrt(?v)), ?g))" => "mul(div(?x, sqrt(?v)), ?g)",
         "The factor of a normalisation comes last.";
-    reassociating "center-late": "add(mul(?x, ?i), sub(?b, mul(aggregate@m[statistic=mean](?x), ?i)))" => "add(mul(sub(?x, aggregate@m(?x)), ?i), ?b)",
-        "A mean that is scaled and then taken off is taken off first.";
-    reassociating "center-late-negated": "add(mul(?x, ?i), add(mul(neg(aggregate@m[statistic=mean](?x)), ?i), ?b))" => "add(mul(sub(?x, aggregate@m(?x)), ?i), ?b)",
-        "A mean that is scaled and then taken off is taken off first.";
+    reassociating "center-late": "add(mul(?x, mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), sub(?b, mul(aggregate@m[statistic=mean](?x), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g))))"
+        => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b)", if "finite(?g)",
+        "A mean that is scaled and then taken off is taken off first. The factor is NaN wherever the mean is infinite.";
+    reassociating "center-late-negated": "add(mul(?x, mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), add(mul(neg(aggregate@m[statistic=mean](?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b))"
+        => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b)", if "finite(?g)",
+        "A mean that is scaled and then taken off is taken off first. The factor is NaN wherever the mean is infinite.";
 
     exact "rms-norm": "div(?x, sqrt(add(aggregate[statistic=mean, axes=?a, keep=true](mul(?x, ?x)), ?e)))" => "rms_norm[axis=trailing(?a, ?x), epsilon=number(?e), stash=dtype(?x)](?x, 1)",
         if "wide(?x), constant(?e), scalar(?e), known(number(?e)), known(trailing(?a, ?x))",
