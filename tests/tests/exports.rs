@@ -29,7 +29,7 @@ const WANTED: &[(&str, &[(&str, usize)])] = &[
 
 /// The same where no value is NaN or infinite, for blocks in which more is found then.
 const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
-    ("gpt", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
+    ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swish", 1)]),
     ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 3), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),
 ];
 

@@ -34,7 +34,7 @@ impl Class {
                 "roundings come in another order or number. Results differ by no more than the sum of the tolerances of the ops on both sides, \
                  in units of the largest number that occurs on the way. NaN and infinities stay where they are, as long as no finite numbers overflow."
             }
-            Class::Finite => "as reassociating, and only where no operand and no intermediate result is NaN or infinite, but for the minus infinity of masks.",
+            Class::Finite => "as reassociating, and only where no operand and no intermediate result is NaN or infinite.",
         }
     }
 }

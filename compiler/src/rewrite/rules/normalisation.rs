@@ -24,12 +24,12 @@ rules! {
         "A product with a quotient of 1 is a quotient.";
     reassociating "factor-times-inverse-root": "mul(?x, mul(div(1, sqrt(?v)), ?g))" => "mul(div(?x, sqrt(?v)), ?g)",
         "The factor of a normalisation comes last.";
-    reassociating "center-late": "add(mul(?x, mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), sub(?b, mul(aggregate@m[statistic=mean](?x), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g))))"
-        => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b)", if "finite(?g)",
-        "A mean that is scaled and then taken off is taken off first. The factor is NaN wherever the mean is infinite.";
-    reassociating "center-late-negated": "add(mul(?x, mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), add(mul(neg(aggregate@m[statistic=mean](?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b))"
-        => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@m(mul(sub(?x, aggregate@m(?x)), sub(?x, aggregate@m(?x)))), ?e))), ?g)), ?b)", if "finite(?g)",
-        "A mean that is scaled and then taken off is taken off first. The factor is NaN wherever the mean is infinite.";
+    reassociating "center-late": "add(mul(?x, mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), sub(?b, mul(aggregate@m[statistic=mean](?x), mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g))))" => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@v(mul(?c, ?c)), ?e))), ?g)), ?b)",
+        if "constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
+        "A mean that is scaled and then taken off is taken off first. The scale is finite, or all is NaN.";
+    reassociating "center-late-negated": "add(mul(?x, mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), add(mul(neg(aggregate@m[statistic=mean](?x)), mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), ?b))" => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@v(mul(?c, ?c)), ?e))), ?g)), ?b)",
+        if "constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
+        "A mean that is scaled and then taken off is taken off first. The scale is finite, or all is NaN.";
 
     exact "rms-norm": "div(?x, sqrt(add(aggregate[statistic=mean, axes=?a, keep=true](mul(?x, ?x)), ?e)))" => "rms_norm[axis=trailing(?a, ?x), epsilon=number(?e), stash=dtype(?x)](?x, 1)",
         if "wide(?x), constant(?e), scalar(?e), known(number(?e)), known(trailing(?a, ?x))",
@@ -41,7 +41,7 @@ rules! {
         "What is left of the mean square without the mean is the variance.";
     exact "layer-norm-factor": "mul(part[of=0](layer_norm@n(?x, 1)), ?g)" => "part[of=0](layer_norm@n(?x, ?g))", if "fits(?g, ?x)",
         "The factor is what comes before the shift.";
-    exact "layer-norm-shift": "add(part[of=0](layer_norm@n(?x, ?g)), ?b)" => "part[of=0](layer_norm@n(?x, ?g, ?b))", if "constant(?b), fits(?b, ?x)",
+    exact "layer-norm-shift": "add(part[of=0](layer_norm@n(?x, ?g)), ?b)" => "part[of=0](layer_norm@n(?x, ?g, ?b))", if "constant(?b), fits(?b, ?x), fits(?g, ?x)",
         "The shift is what comes last.";
 
     reassociating "group-norm-of-instances": "reshape(group_norm[groups=0, epsilon=?e, per_group=false, stash=?s](reshape[extents=?r](?x), ?g, ?b))" => "group_norm[groups=item(?r, 1), epsilon=?e, per_group=true, stash=?s](?x, ?g, ?b)",
