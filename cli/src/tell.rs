@@ -23,7 +23,7 @@ const MOST_ERRORS: usize = 20;
 const COLUMNS: u16 = 100;
 
 /// What is logged by `FRIT_LOG` is Frit's own, unless another crate is named there after these.
-const QUIET: &str = "cranelift_codegen=warn,cranelift_frontend=warn,regalloc2=warn";
+const QUIET: &str = "egg=warn,cranelift_codegen=warn,cranelift_frontend=warn,regalloc2=warn";
 
 /// What the first panic was.
 static PANIC: Mutex<Option<Error>> = Mutex::new(None);
