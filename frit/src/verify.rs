@@ -231,7 +231,7 @@ fn edged(tensor: &Tensor) -> Result<Tensor, Error> {
     for (k, value) in values.iter_mut().enumerate() {
         // A few elements of a few rows, spread.
         let mixed = (k as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-        if mixed % 1031 == 0 {
+        if mixed.is_multiple_of(1031) {
             *value = EDGES[k % EDGES.len()];
         }
     }

@@ -392,19 +392,17 @@ impl Drawing<'_> {
         let mut lists = [Vec::new(), Vec::new(), Vec::new()];
         let whole = self.chance(20);
         for extent in extents {
-            let [starts, lengths, steps] = &mut lists;
-            if *extent > 1 && self.chance(10) {
-                (starts.push(*extent - 1), lengths.push(*extent), steps.push(-1));
-                continue;
-            }
-            if whole || *extent == 0 || self.chance(40) {
-                (starts.push(0), lengths.push(*extent), steps.push(1));
-                continue;
-            }
-            let step = pick(&mut self.random, &[(1, 70), (2, 15), (-1, 15)]);
-            let start = self.random.below(*extent as u64) as i64;
-            let room = if step > 0 { (*extent - start - 1) / step + 1 } else { start + 1 };
-            (starts.push(start), lengths.push(1 + self.random.below(room as u64) as i64), steps.push(step));
+            let part = if *extent > 1 && self.chance(10) {
+                [*extent - 1, *extent, -1]
+            } else if whole || *extent == 0 || self.chance(40) {
+                [0, *extent, 1]
+            } else {
+                let step = pick(&mut self.random, &[(1, 70), (2, 15), (-1, 15)]);
+                let start = self.random.below(*extent as u64) as i64;
+                let room = if step > 0 { (*extent - start - 1) / step + 1 } else { start + 1 };
+                [start, 1 + self.random.below(room as u64) as i64, step]
+            };
+            lists.iter_mut().zip(part).for_each(|(list, item)| list.push(item));
         }
         for (name, list) in ["starts", "extents", "steps"].into_iter().zip(lists) {
             attrs.insert(name.into(), Attr::List(list.into_iter().map(Attr::Int).collect()));
