@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::Error;
-use frit_ir::executable::Step;
+use frit_ir::executable::{Step, leaves};
 use frit_ir::graph::Graph;
 use frit_ir::ops::Attr;
 
@@ -76,32 +76,21 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Erro
     let (schedule, report) = scheduled(graph, options)?;
     let machine = &options.rewrite.machine;
     let mut kernels = Vec::new();
-    let mut open: Vec<&Step> = schedule.steps.iter().rev().collect();
-    while let Some(step) = open.pop() {
-        let (sources, rules) = match step {
-            Step::Launch { sources, rules, .. } => (sources, rules.as_slice()),
-            Step::Interpret { sources, .. } => (sources, [].as_slice()),
-            Step::Copy { .. } => continue,
-            Step::If { then_steps, else_steps, .. } => {
-                open.extend(then_steps.iter().chain(else_steps).rev());
-                continue;
+    for step in leaves(&schedule.steps) {
+        let (name, sources, rules, work, interpreted) = match step {
+            Step::Launch { kernel, sources, rules, .. } => {
+                let kernel = &schedule.kernels[*kernel as usize];
+                (kernel.name.as_str(), sources, rules.as_slice(), Some((kernel.flops, kernel.bytes)), None)
             }
-            Step::Loop { body, .. } => {
-                open.extend(body.iter().rev());
-                continue;
-            }
+            Step::Interpret { sources, why, .. } => ("interpreted", sources, [].as_slice(), None, Some(why.clone())),
+            Step::Copy { .. } | Step::If { .. } | Step::Loop { .. } => continue,
         };
         let sources: Vec<usize> = sources.iter().filter_map(|name| origins.numbers.get(name).copied()).collect();
         let before = sources.iter().map(|k| origins.costs[*k]).sum();
         let rules = rules.iter().filter_map(|name| rewrite::rules().find(|rule| rule.name == name)).collect();
-        kernels.push(match step {
-            Step::Launch { kernel, .. } => {
-                let kernel = &schedule.kernels[*kernel as usize];
-                Kernel { name: kernel.name.clone(), sources, rules, before, after: machine.kernel(kernel.flops, kernel.bytes), flops: kernel.flops, bytes: kernel.bytes, interpreted: None }
-            }
-            Step::Interpret { why, .. } => Kernel { name: "interpreted".to_owned(), sources, rules, before, after: before, flops: 0, bytes: 0, interpreted: Some(why.clone()) },
-            Step::Copy { .. } | Step::If { .. } | Step::Loop { .. } => continue,
-        });
+        let (flops, bytes) = work.unwrap_or_default();
+        let after = work.map_or(before, |(flops, bytes)| machine.kernel(flops, bytes));
+        kernels.push(Kernel { name: name.to_owned(), sources, rules, before, after, flops, bytes, interpreted });
     }
     let constant_bytes = schedule.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum();
     Ok(Explanation { sources: origins.sources, edges: origins.edges.into_iter().collect(), kernels, buffers: schedule.buffers, arena_bytes: schedule.arena_bytes, constant_bytes, report })

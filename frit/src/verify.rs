@@ -10,7 +10,7 @@ use frit_compiler::pipeline::{Options, rewritten};
 use frit_compiler::rewrite::{self, Rule};
 use frit_compiler::schedule::{Trace, Traced};
 use frit_compiler::specialise::specialise;
-use frit_ir::executable::{Slot, Step};
+use frit_ir::executable::{Slot, Step, leaves};
 use frit_ir::graph::ValueId;
 use frit_ir::{DType, Error, Graph, Tensor, eval};
 use frit_runtime::{Observer, Options as RunOptions, Session, Tensors};
@@ -130,11 +130,13 @@ pub fn kernels(graph: &Graph, options: &Options, inputs: &[Tensor]) -> Result<Ve
     for (at, step) in executable.steps.iter().enumerate() {
         if let (Some(launch), Step::Launch { kernel, .. }) = (traced.next_if(|launch| launch.step == at), step) {
             launches.insert(leaf, launch);
-            for (value, _) in launch.values.iter().zip(&executable.kernels[*kernel as usize].params).filter(|(_, param)| param.written) {
-                *writers.entry(value.unwrap_or(ValueId(u32::MAX))).or_default() += 1;
+            for (value, param) in launch.values.iter().zip(&executable.kernels[*kernel as usize].params) {
+                if let (Some(value), true) = (value, param.written) {
+                    *writers.entry(*value).or_default() += 1;
+                }
             }
         }
-        leaf += leaves(step);
+        leaf += leaves(std::slice::from_ref(step)).len();
     }
     let mut checked = Vec::new();
     for edges in [false, true] {
@@ -173,8 +175,7 @@ impl Observer for Checker<'_> {
             let replaceable = matches!(operand.slot, Slot::Arena(_) | Slot::Output(_));
             let tensor = if self.edges && replaceable { edged(known)? } else { known.clone() };
             if replaceable {
-                let shaped = tensor.reshaped(&operand.extents).map_err(|error| Error::at(error, "", Vec::new()))?;
-                tensors.put(operand, shaped)?;
+                tensors.put(operand, shaped(&tensor, &operand.extents)?)?;
             }
             given.insert(value, tensor);
         }
@@ -195,8 +196,7 @@ impl Observer for Checker<'_> {
         let name = &self.session.executable().kernels[*kernel as usize].name;
         for (at, expected) in std::mem::take(&mut self.expected) {
             let got = tensors.get(&operands[at])?;
-            let expected = expected.reshaped(got.extents()).map_err(|error| Error::at(error, "", Vec::new()))?;
-            let mut comparison = Comparison::of(name, &got, &expected);
+            let mut comparison = Comparison::of(name, &got, &shaped(&expected, got.extents())?);
             comparison.fits &= comparison.off <= comparison.largest * KERNEL_PART;
             self.checked.push(Checked { kernel: name.clone(), sources: sources.clone(), rules: rules.clone(), edges: self.edges, comparison });
         }
@@ -204,8 +204,7 @@ impl Observer for Checker<'_> {
         if let Some(launch) = self.launches.get(&leaf) {
             for (value, operand) in launch.values.iter().zip(operands) {
                 if let (Some(known), Slot::Arena(_) | Slot::Output(_)) = (value.and_then(|v| self.values.get(&v)), &operand.slot) {
-                    let shaped = known.reshaped(&operand.extents).map_err(|error| Error::at(error, "", Vec::new()))?;
-                    tensors.put(operand, shaped)?;
+                    tensors.put(operand, shaped(known, &operand.extents)?)?;
                 }
             }
         }
@@ -213,12 +212,9 @@ impl Observer for Checker<'_> {
     }
 }
 
-/// How many leaves a step has.
-fn leaves(step: &Step) -> usize {
-    match step {
-        Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => 1,
-        Step::If { .. } | Step::Loop { .. } => step.bodies().into_iter().flatten().map(leaves).sum(),
-    }
+/// A tensor under the shape that an operand has.
+fn shaped(tensor: &Tensor, extents: &[i64]) -> Result<Tensor, Error> {
+    tensor.reshaped(extents).map_err(|error| Error::at(error, "", Vec::new()))
 }
 
 /// A tensor with edge values at some places, the same ones in every reading of the same elements.

@@ -208,20 +208,22 @@ pub struct Executable {
     pub steps: Vec<Step>,
 }
 
-impl Executable {
-    /// The steps that hold no others, in the order in which they stand; profiles number them so.
-    pub fn leaves(&self) -> Vec<&Step> {
-        fn walk<'s>(steps: &'s [Step], leaves: &mut Vec<&'s Step>) {
-            for step in steps {
-                match step {
-                    Step::If { .. } | Step::Loop { .. } => step.bodies().into_iter().for_each(|body| walk(body, leaves)),
-                    Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => leaves.push(step),
-                }
-            }
+/// The steps that hold no others, in the order in which they stand.
+pub fn leaves(steps: &[Step]) -> Vec<&Step> {
+    let mut all = Vec::new();
+    for step in steps {
+        match step {
+            Step::If { .. } | Step::Loop { .. } => all.extend(step.bodies().into_iter().flat_map(|body| leaves(body))),
+            Step::Launch { .. } | Step::Interpret { .. } | Step::Copy { .. } => all.push(step),
         }
-        let mut leaves = Vec::new();
-        walk(&self.steps, &mut leaves);
-        leaves
+    }
+    all
+}
+
+impl Executable {
+    /// All [`leaves`]; profiles number them so.
+    pub fn leaves(&self) -> Vec<&Step> {
+        leaves(&self.steps)
     }
 
     /// Bytes of all constants.
