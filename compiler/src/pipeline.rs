@@ -89,7 +89,9 @@ impl Default for Options {
 /// Invalid where the model is at fault or a dimension stays open; unsupported with `strict` where an op has no
 /// kernel.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error>> {
-    let (schedule, _) = scheduled(graph, options)?;
+    let (mut schedule, _) = scheduled(graph, options)?;
+    // Constants are packed by now; the graph that holds them as they were is not kept while code is made.
+    schedule.trace = Trace::default();
     let _span = tracing::info_span!("lower").entered();
     lower::lower(schedule, &options.target).map_err(|error| vec![error])
 }
