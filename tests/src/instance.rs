@@ -483,7 +483,7 @@ impl Drawing<'_> {
         if ty.shape.elems().is_none_or(|n| n > MAX_ELEMS) {
             return None;
         }
-        let restricted = ["finite", "nonzero", "nonnegative", "positive", "invertible", "power_of_two", "lowest", "!negative"].iter().any(|function| self.is_said(function, k));
+        let restricted = ["finite", "positive", "invertible", "power_of_two", "lowest", "!negative"].iter().any(|function| self.is_said(function, k));
         let percent = match (self.is_said("constant", k), restricted, self.is_said("!constant", k)) {
             (true, ..) => 97,
             (_, true, _) => 80,
@@ -497,7 +497,7 @@ impl Drawing<'_> {
             let name = self.rule.names.name(k).to_owned();
             let input = self.builder.input(name, ty.clone());
             // Something that is known not to be negative.
-            if self.is_said("!negative", k) || self.is_said("nonnegative", k) { self.builder.apply(frit_ir::ops::abs::Abs {}, &[input]).ok()? } else { input }
+            if self.is_said("!negative", k) { self.builder.apply(frit_ir::ops::abs::Abs {}, &[input]).ok()? } else { input }
         };
         self.values.insert(k, value);
         Some(value)

@@ -36,11 +36,6 @@ impl Range {
         !self.nan && self.low > f64::NEG_INFINITY && self.high < f64::INFINITY
     }
 
-    /// Never zero, nor NaN?
-    pub(super) fn nonzero(&self) -> bool {
-        !self.nan && (self.low > 0.0 || self.high < 0.0)
-    }
-
     fn meet(&self, other: &Range) -> Range {
         Range { low: self.low.max(other.low), high: self.high.min(other.high), nan: self.nan && other.nan }
     }
@@ -114,6 +109,8 @@ pub(super) struct Knowledge {
     pub heads: Heads,
     /// Facts of the values from outside.
     pub leaves: Vec<Facts>,
+    /// Are all rules exact, so that equal constants have the same bits?
+    pub exact: bool,
     /// The rule at work, for messages.
     pub rule: &'static str,
     /// Classes that were merged though they can't be equal.
@@ -156,7 +153,7 @@ impl Analysis<Term> for Knowledge {
         let before = (a.constant, a.value.is_some(), a.splat.is_some(), a.range);
         let theirs = (b.constant, b.value.is_some(), b.splat.is_some(), b.range);
         if let (Some(x), Some(y)) = (&a.value, &b.value)
-            && !close(x, y)
+            && !(if self.exact { same(x, y) } else { close(x, y) })
         {
             self.conflict("value", x, y);
         }
@@ -223,6 +220,11 @@ fn range(op: &Op, operands: &[&Facts]) -> Range {
         Op::Sqrt(_) => Range { nan: first.nan || first.low < 0.0, ..within(0.0, f64::INFINITY) },
         _ => Range::ANY,
     }
+}
+
+/// Are two constants the same, bit by bit? One NaN is as good as another.
+fn same(a: &Tensor, b: &Tensor) -> bool {
+    a.ty() == b.ty() && a.strings() == b.strings() && a.scalars().zip(b.scalars()).all(|(x, y)| x == y || (x.as_f64().is_nan() && y.as_f64().is_nan()))
 }
 
 /// Are two constants the same, but for roundings, which differences of close numbers magnify?

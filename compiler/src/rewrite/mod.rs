@@ -88,9 +88,9 @@ impl Options {
 pub struct Report {
     /// For each rule that found something: its name, how often it did, and how many terms it added.
     pub rules: Vec<(&'static str, usize, usize)>,
-    /// Regions, and how many of them reached a bound.
+    /// How many regions there were.
     pub regions: usize,
-    /// Regions that reached a bound.
+    /// How many of them reached a bound.
     pub cut: usize,
     /// Estimated nanoseconds before.
     pub before: f64,

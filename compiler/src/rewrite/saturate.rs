@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use egg::Id;
-use frit_ir::graph::Producer;
 use frit_ir::{Builder, Error};
 
 use super::facts::Graph;
 use super::language::{Head, Term};
 use super::pattern::{Bindings, Bound, Site, add};
-use super::rule::{Compiled, Right};
+use super::rule::{Class, Compiled, Right};
 
 /// Rounds of matching and applying all rules.
 const MAX_ROUNDS: usize = 12;
@@ -87,11 +86,12 @@ struct Found {
 pub(super) fn saturate(graph: &mut Graph, rules: &[Compiled], limit: usize, history: &mut History) -> Result<(), Error> {
     history.hits.resize(rules.len(), 0);
     history.grown.resize(rules.len(), 0);
+    graph.analysis.exact = rules.iter().all(|rule| rule.rule.class == Class::Exact);
     graph.rebuild();
     history.canonicalise(graph);
     settle(graph, rules, limit, history)?;
     for _ in 0..FAMILY_ROUNDS {
-        let found = search(graph, rules, true);
+        let found = search(graph, rules, true, history);
         if !apply(graph, rules, found, limit, history)? {
             break;
         }
@@ -102,7 +102,7 @@ pub(super) fn saturate(graph: &mut Graph, rules: &[Compiled], limit: usize, hist
 
 fn settle(graph: &mut Graph, rules: &[Compiled], limit: usize, history: &mut History) -> Result<(), Error> {
     for round in 0.. {
-        let found = search(graph, rules, false);
+        let found = search(graph, rules, false, history);
         if !apply(graph, rules, found, limit, history)? {
             break;
         }
@@ -115,7 +115,7 @@ fn settle(graph: &mut Graph, rules: &[Compiled], limit: usize, history: &mut His
 }
 
 /// All matches of the rules that are about families, or of the others.
-fn search(graph: &Graph, rules: &[Compiled], families: bool) -> Vec<Found> {
+fn search(graph: &Graph, rules: &[Compiled], families: bool, history: &mut History) -> Vec<Found> {
     let mut found = Vec::new();
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.each.is_empty() != families) {
         let Some(op) = rule.left.op() else { continue };
@@ -125,7 +125,9 @@ fn search(graph: &Graph, rules: &[Compiled], families: bool) -> Vec<Found> {
         for id in classes {
             for bindings in rule.left.matches(graph, id, rule.names.len()) {
                 let site = Site { graph, bindings: &bindings, root: id, member: 0 };
-                if matches.len() < MAX_APPLICATIONS && site.holds(&rule.when) {
+                if matches.len() == MAX_APPLICATIONS {
+                    history.cut = true;
+                } else if site.holds(&rule.when) {
                     matches.push((id, bindings));
                 }
             }
@@ -231,6 +233,5 @@ fn expansion(graph: &mut Graph, term: &Term, made: &mut Vec<Term>) -> Option<Id>
             map.insert(*out, id);
         }
     }
-    debug_assert!(matches!(expanded.value(*output).producer, Producer::Node(..) | Producer::Input(_)));
     map.get(output).copied()
 }
