@@ -74,13 +74,11 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Erro
     let mut origins = Sources::default();
     origins.read(&specialised, options);
     let (schedule, report) = scheduled(graph, options)?;
-    let machine = &options.rewrite.machine;
     let mut kernels = Vec::new();
     for step in leaves(&schedule.steps) {
-        let (name, sources, rules, work, interpreted) = match step {
+        let (name, sources, rules, kernel, interpreted) = match step {
             Step::Launch { kernel, sources, rules, .. } => {
-                let kernel = &schedule.kernels[*kernel as usize];
-                (kernel.name.as_str(), sources, rules.as_slice(), Some((kernel.flops, kernel.bytes)), None)
+                (schedule.kernels[*kernel as usize].name.as_str(), sources, rules.as_slice(), Some(*kernel as usize), None)
             }
             Step::Interpret { sources, why, .. } => ("interpreted", sources, [].as_slice(), None, Some(why.clone())),
             Step::Copy { .. } | Step::If { .. } | Step::Loop { .. } => continue,
@@ -88,8 +86,8 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Erro
         let sources: Vec<usize> = sources.iter().filter_map(|name| origins.numbers.get(name).copied()).collect();
         let before = sources.iter().map(|k| origins.costs[*k]).sum();
         let rules = rules.iter().filter_map(|name| rewrite::rules().find(|rule| rule.name == name)).collect();
-        let (flops, bytes) = work.unwrap_or_default();
-        let after = work.map_or(before, |(flops, bytes)| machine.kernel(flops, bytes));
+        let (flops, bytes) = kernel.map_or((0, 0), |k| (schedule.kernels[k].flops, schedule.kernels[k].bytes));
+        let after = kernel.map_or(before, |k| schedule.costs[k]);
         kernels.push(Kernel { name: name.to_owned(), sources, rules, before, after, flops, bytes, interpreted });
     }
     let constant_bytes = schedule.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum();
@@ -115,7 +113,7 @@ impl Sources {
                 self.sources.push(Source { name: origin.name.clone(), op: origin.op.clone(), ty });
                 self.costs.push(0.0);
             }
-            self.costs[number] += rewrite::price(graph, node, &options.rewrite.machine);
+            self.costs[number] += rewrite::price(graph, node, &options.machine);
             for producer in node.inputs.iter().filter_map(|v| graph.producer(*v)) {
                 if let Some(from) = producer.origins.first().and_then(|origin| self.numbers.get(&origin.name))
                     && *from != number

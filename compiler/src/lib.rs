@@ -3,6 +3,7 @@
 //! In: a model file or a [`frit_ir::Graph`]. Out: a [`frit_ir::executable::Executable`]. Must not
 //! know: the run time.
 
+pub mod cost;
 pub mod explain;
 pub mod import;
 pub mod lower;

@@ -11,9 +11,10 @@ use frit_ir::graph::Graph;
 use frit_ir::vector::Target;
 use frit_ir::{Error, text};
 
+use crate::cost::Machine;
 use crate::lower::{self, target};
 use crate::rewrite::{self, Report, rewrite};
-use crate::schedule::{Schedule, Trace, schedule};
+use crate::schedule::{Device, Schedule, Trace, schedule};
 use crate::specialise::{Binding, specialise};
 
 /// The forms that a model passes through, in order.
@@ -70,6 +71,8 @@ pub struct Options {
     pub binding: Binding,
     /// What code is made for.
     pub target: Target,
+    /// What time is estimated for.
+    pub machine: Machine,
     /// How it is rewritten.
     pub rewrite: rewrite::Options,
     /// Is it an error if an op is left to the reference interpreter?
@@ -79,7 +82,13 @@ pub struct Options {
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: target::host(), rewrite: rewrite::Options::default(), strict: false }
+        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false }
+    }
+}
+
+impl Options {
+    fn device(&self) -> Device<'_> {
+        Device { target: &self.target, machine: &self.machine, supported: &lower::supported }
     }
 }
 
@@ -112,14 +121,14 @@ pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), V
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite)).map_err(|error| vec![error])?;
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite, &options.machine)).map_err(|error| vec![error])?;
     tracing::debug!(?report, "rewritten");
     Ok((graph, report))
 }
 
 pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {
     let (graph, report) = rewritten(graph, options)?;
-    let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.target, &lower::supported)).map_err(|error| vec![error])?;
+    let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.device())).map_err(|error| vec![error])?;
     if options.strict {
         let mut errors = Vec::new();
         interpreted(&schedule.steps, &mut errors);

@@ -7,10 +7,16 @@ use frit_ir::vector::Target;
 use frit_ir::model::{Handle, Model};
 use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
 use frit_compiler::lower::vectorise::vectorise;
-use frit_compiler::schedule::{Schedule, schedule, ungrouped};
+use frit_compiler::cost::Machine;
+use frit_compiler::schedule::{Device, Schedule, schedule, ungrouped};
 
 fn target() -> Target {
     Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20] }
+}
+
+/// A device of a target, whose emitters can do everything.
+fn device(target: &Target) -> Device<'_> {
+    Device { target, machine: &Machine::DEFAULT, supported: &|_| Ok(()) }
 }
 
 /// Numbers from a generator of Steele, Lea and Flood (SplitMix64, OOPSLA 2014).
@@ -41,7 +47,7 @@ impl Random {
     }
 }
 
-struct Machine<'a> {
+struct Interpreter<'a> {
     schedule: &'a Schedule,
     /// Kernels run as vector programs for vectors of so many bits; as loops if `None`.
     vector_bits: Option<u32>,
@@ -51,7 +57,7 @@ struct Machine<'a> {
     dynamics: Vec<Option<Tensor>>,
 }
 
-impl Machine<'_> {
+impl Interpreter<'_> {
     fn read(&self, operand: &Operand) -> Tensor {
         let len = operand.extents.iter().product::<i64>() as usize * operand.dtype.size();
         let bytes = match operand.slot {
@@ -156,11 +162,11 @@ impl Machine<'_> {
 }
 
 fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
-    execute(&schedule(graph, &target(), &|_| Ok(())).expect("schedules"), inputs, vector_bits)
+    execute(&schedule(graph, &device(&target())).expect("schedules"), inputs, vector_bits)
 }
 
 fn execute(schedule: &Schedule, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
-    let mut machine = Machine {
+    let mut machine = Interpreter {
         schedule,
         vector_bits,
         arena: vec![0xff; schedule.arena_bytes as usize],
@@ -264,7 +270,7 @@ fn what_would_grow_is_folded_last() {
     let last = builder.apply(MatMul {}, &[product, sum]).expect("it fits");
     builder.output("last", last);
     let graph = builder.finish();
-    let schedule = schedule(&graph, &target(), &|_| Ok(())).expect("schedules");
+    let schedule = schedule(&graph, &device(&target())).expect("schedules");
     let constants = |dtype: DType, elems: usize| schedule.constants.iter().filter(|c| c.dtype() == dtype && c.elems() >= elems).count();
     // The table stays as it is; the packed weights are the only large ones of another dtype; nothing is left to every run.
     assert_eq!((constants(DType::I8, 1000), constants(DType::F32, 1000)), (1, 4), "{schedule}");
@@ -279,7 +285,7 @@ fn what_would_grow_is_folded_last() {
 
 /// Numbers of kernels that a graph is scheduled to, grouped and not. Both give the same bits, and what the graph gives.
 fn counts(name: &str, graph: &Graph, inputs: &[Tensor]) -> (usize, usize) {
-    let schedules = [schedule(graph, &target(), &|_| Ok(())).expect("schedules"), ungrouped(graph, &target(), &|_| Ok(())).expect("schedules")];
+    let schedules = [schedule(graph, &device(&target())).expect("schedules"), ungrouped(graph, &device(&target())).expect("schedules")];
     let expected = eval::run(graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
     for vector_bits in [None, Some(128), Some(256), Some(512)] {
         let [grouped, alone] = schedules.each_ref().map(|schedule| execute(schedule, inputs, vector_bits));

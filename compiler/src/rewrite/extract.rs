@@ -1,6 +1,6 @@
 //! Choosing terms out of an e-graph: the cheapest program, in which what is shared counts once.
 //!
-//! In: a saturated e-graph, the classes that are wanted, and the cost of each term. Out: one term for each class that is
+//! In: a saturated e-graph, the classes that are wanted, and what each term costs. Out: one term for each class that is
 //! needed. Must not know: ops, rules.
 //!
 //! First greedily: each class keeps the set of classes that its best term needs, with their costs, and takes the term whose
@@ -17,6 +17,9 @@ const MAX_ROUNDS: usize = 4;
 /// One term for each class, by its number in the class.
 pub(super) type Choice = BTreeMap<Id, usize>;
 
+/// What each term of each class costs, by its number in the class.
+pub(super) type Costs = BTreeMap<Id, Vec<f64>>;
+
 /// What is known of a class while choosing: its best term, and what that needs.
 #[derive(Clone)]
 struct Best {
@@ -26,15 +29,12 @@ struct Best {
     total: f64,
 }
 
-/// Chooses terms for `roots` and all that they need.
+/// Chooses terms for `roots` and all that they need; says what they cost altogether.
 ///
 /// Costs must be positive or zero, and not NaN. None where a root has no term of finite cost without a cycle.
-pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: &[Id], cost: &dyn Fn(Id, &L) -> f64) -> Option<Choice> {
-    let mut classes: Vec<Id> = graph.classes().map(|class| class.id).collect();
-    classes.sort_unstable();
-    let costs: BTreeMap<Id, Vec<f64>> = classes.iter().map(|id| (*id, graph[*id].nodes.iter().map(|term| cost(*id, term)).collect())).collect();
+pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: &[Id], costs: &Costs) -> Option<(Choice, f64)> {
     let chooser = Chooser { graph, costs };
-    let mut choice: Choice = chooser.greedy(&classes);
+    let mut choice: Choice = chooser.greedy();
     let mut total = chooser.price(roots, &choice)?;
     for _ in 0..MAX_ROUNDS {
         let mut improved = false;
@@ -73,21 +73,21 @@ pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: 
     }
     let needed = reached(graph, roots, &choice)?;
     choice.retain(|id, _| needed.contains(id));
-    Some(choice)
+    Some((choice, total))
 }
 
 struct Chooser<'g, L: Language, N: Analysis<L>> {
     graph: &'g EGraph<L, N>,
-    costs: BTreeMap<Id, Vec<f64>>,
+    costs: &'g Costs,
 }
 
 impl<L: Language, N: Analysis<L>> Chooser<'_, L, N> {
-    fn greedy(&self, classes: &[Id]) -> Choice {
+    fn greedy(&self) -> Choice {
         let mut best: BTreeMap<Id, Best> = BTreeMap::new();
         let mut changed = true;
         while changed {
             changed = false;
-            for id in classes {
+            for id in self.costs.keys() {
                 for (at, term) in self.graph[*id].nodes.iter().enumerate() {
                     let limit = best.get(id).map_or(f64::INFINITY, |known| known.total - 1e-9);
                     if let Some(candidate) = self.candidate(*id, at, term, &best, limit) {
@@ -174,8 +174,6 @@ mod tests {
     use super::*;
     use egg::SymbolLang;
 
-    type Costs = BTreeMap<String, f64>;
-
     /// A small e-graph with sharing and cycles, and the costs of its terms. SplitMix64 makes it.
     fn drawn(seed: u64) -> (EGraph<SymbolLang, ()>, Vec<Id>, Costs) {
         let mut state = seed;
@@ -187,7 +185,7 @@ mod tests {
             (z ^ (z >> 31)) % end
         };
         let mut graph = EGraph::default();
-        let mut costs = Costs::new();
+        let mut prices: BTreeMap<String, f64> = BTreeMap::new();
         let count = 3 + below(6);
         // Names of classes, which can't be taken.
         let classes: Vec<Id> = (0..count).map(|k| graph.add(SymbolLang::leaf(format!("class{k}")))).collect();
@@ -200,21 +198,21 @@ mod tests {
                     (lowest < count).then(|| classes[(lowest + below(count - lowest)) as usize])
                 });
                 let id = graph.add(SymbolLang::new(&name, children.collect()));
-                costs.insert(name, below(10) as f64);
+                prices.insert(name, below(10) as f64);
                 graph.union(*class, id);
             }
         }
         graph.rebuild();
         let roots = (0..1 + below(2)).map(|k| classes[k as usize]).collect();
+        // The names of classes have no price.
+        let price = |term: &SymbolLang| prices.get(&term.op.to_string()).copied().unwrap_or(f64::INFINITY);
+        let costs = graph.classes().map(|class| (class.id, class.nodes.iter().map(price).collect())).collect();
         (graph, roots, costs)
     }
 
     /// What the cheapest program costs: every choice of terms is tried.
-    fn optimum(graph: &EGraph<SymbolLang, ()>, roots: &[Id], cost: &dyn Fn(Id, &SymbolLang) -> f64) -> Option<f64> {
-        let terms: Vec<(Id, Vec<usize>)> = graph
-            .classes()
-            .map(|class| (class.id, (0..class.nodes.len()).filter(|k| cost(class.id, &class.nodes[*k]).is_finite()).collect()))
-            .collect();
+    fn optimum(graph: &EGraph<SymbolLang, ()>, roots: &[Id], costs: &Costs) -> Option<f64> {
+        let terms: Vec<(Id, Vec<usize>)> = costs.iter().map(|(id, costs)| (*id, (0..costs.len()).filter(|k| costs[*k].is_finite()).collect())).collect();
         let choices: usize = terms.iter().map(|(_, terms)| terms.len()).product();
         let totals = (0..choices).filter_map(|number| {
             let mut left = number;
@@ -227,7 +225,7 @@ mod tests {
                 })
                 .collect();
             let needed = reached(graph, roots, &choice)?;
-            Some(needed.iter().map(|id| cost(*id, &graph[*id].nodes[choice[id]])).sum())
+            Some(needed.iter().map(|id| costs[id][choice[id]]).sum())
         });
         totals.min_by(f64::total_cmp)
     }
@@ -237,14 +235,14 @@ mod tests {
         let (mut programs, mut cheapest, mut worst) = (0, 0, 1.0f64);
         for seed in 0..1_000 {
             let (graph, roots, costs) = drawn(seed);
-            let cost = |_: Id, term: &SymbolLang| costs.get(&term.op.to_string()).copied().unwrap_or(f64::INFINITY);
-            let choice = extract(&graph, &roots, &cost);
-            let best = optimum(&graph, &roots, &cost);
+            let choice = extract(&graph, &roots, &costs);
+            let best = optimum(&graph, &roots, &costs);
             assert_eq!(choice.is_some(), best.is_some(), "seed {seed}: extraction must find a program where there is one");
-            let (Some(choice), Some(best)) = (choice, best) else { continue };
+            let (Some((choice, total)), Some(best)) = (choice, best) else { continue };
             let needed = reached(&graph, &roots, &choice).expect("what was extracted needs itself");
             assert!(needed.len() == choice.len() && needed.iter().all(|id| choice.contains_key(id)), "seed {seed}: terms are chosen for what is needed and nothing else");
-            let total: f64 = needed.iter().map(|id| cost(*id, &graph[*id].nodes[choice[id]])).sum();
+            let sum: f64 = needed.iter().map(|id| costs[id][choice[id]]).sum();
+            assert!((sum - total).abs() < 1e-9, "seed {seed}: {total} is not what the program costs, {sum}");
             assert!(total >= best - 1e-9, "seed {seed}: {total} is cheaper than the cheapest, {best}");
             programs += 1;
             cheapest += usize::from(total <= best + 1e-9);

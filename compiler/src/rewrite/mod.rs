@@ -28,10 +28,11 @@ use frit_ir::graph::{Graph, Node, NodeId, Origins, ValueId};
 use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
 use frit_ir::{Builder, Error, Op};
 
-pub use cost::Machine;
 pub use functions::FUNCTIONS;
 pub use rule::{Class, Rule, all as rules, tables};
 
+use crate::cost::Machine;
+use cost::Kind;
 use facts::{Facts, Knowledge};
 use language::{Head, key};
 use region::Part;
@@ -53,14 +54,12 @@ pub struct Options {
     pub limit: Option<usize>,
     /// Further rules, used after the tables' whatever their class is.
     pub extra: Vec<&'static Rule>,
-    /// What the cost is estimated for.
-    pub machine: Machine,
 }
 
 impl Default for Options {
     /// All exact and reassociating rules.
     fn default() -> Self {
-        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, extra: Vec::new(), machine: Machine::DEFAULT }
+        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, extra: Vec::new() }
     }
 }
 
@@ -98,15 +97,15 @@ pub struct Report {
     pub after: f64,
 }
 
-/// Rewrites a graph.
+/// Rewrites a graph to what takes the least time on a machine.
 ///
 /// # Errors
 /// Invalid options; a bug where a rule is wrong or a rewritten node no longer fits its operands.
-pub fn rewrite(graph: &Graph, options: &Options) -> Result<(Graph, Report), Error> {
+pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(Graph, Report), Error> {
     let rules = options.rules()?.into_iter().map(|rule| Compiled::new(*rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
     let mut report = Report::default();
     let mut hits: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
-    let done = Rewriter { rules: &rules, machine: &options.machine, report: &mut report, hits: &mut hits }.graph(graph)?;
+    let done = Rewriter { rules: &rules, machine, report: &mut report, hits: &mut hits }.graph(graph)?;
     report.rules = rules.iter().filter_map(|rule| hits.get(rule.rule.name).map(|(hits, grown)| (rule.rule.name, *hits, *grown))).collect();
     Ok((done, report))
 }
@@ -116,7 +115,7 @@ pub fn price(graph: &Graph, node: &Node, machine: &Machine) -> f64 {
     let constant = !node.inputs.is_empty() && node.inputs.iter().all(|v| graph.constant(*v).is_some());
     let operands: Vec<_> = node.inputs.iter().map(|v| graph.ty(*v)).collect();
     let results: Vec<_> = node.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
-    if constant { 0.0 } else { cost::op(&node.op, &operands, &results, machine) }
+    if constant { 0.0 } else { cost::op(&node.op, &operands, &results, false, machine) }
 }
 
 struct Rewriter<'a> {
@@ -175,15 +174,12 @@ impl Rewriter<'_> {
         let from = progress.from;
         let Loaded { mut graph, mut history, classes, outside } = Loaded::new(from, nodes)?;
         let wanted = region::wanted(from, nodes, uses);
-        let price = |graph: &facts::Graph, id: egg::Id, term: &language::Term| self.price(graph, id, term);
         let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
         let fail = || Error::bug("nothing could be taken out of the e-graph");
-        let first = extract::extract(&graph, &roots, &|id, term| price(&graph, id, term)).ok_or_else(fail)?;
-        let before: f64 = first.iter().map(|(id, k)| price(&graph, *id, &graph[*id].nodes[*k])).sum();
+        let (_, before) = extract::extract(&graph, &roots, &self.prices(&graph)).ok_or_else(fail)?;
         let limit = LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE);
         saturate::saturate(&mut graph, self.rules, limit, &mut history)?;
-        let choice = extract::extract(&graph, &roots, &|id, term| price(&graph, id, term)).ok_or_else(fail)?;
-        let after: f64 = choice.iter().map(|(id, k)| price(&graph, *id, &graph[*id].nodes[*k])).sum();
+        let (choice, after) = extract::extract(&graph, &roots, &self.prices(&graph)).ok_or_else(fail)?;
         self.report.before += before;
         self.report.after += after;
         self.report.regions += 1;
@@ -218,20 +214,30 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    fn price(&self, graph: &facts::Graph, id: egg::Id, term: &language::Term) -> f64 {
-        let facts = &graph[id].data;
-        match graph.analysis.heads.get(term.head) {
-            Head::Leaf(_) | Head::Part(_) => 0.0,
-            Head::Op(Op::Constant(_)) => 0.0,
-            // It is computed once, now.
-            Head::Op(_) if facts.constant => 1e-3,
-            Head::Op(op) => {
-                let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
-                let made_here = |child: &egg::Id| graph[*child].nodes.iter().any(|term| matches!(graph.analysis.heads.get(term.head), Head::Op(op) if cost::computes(op)));
-                let joins = cost::elementwise(op) && term.children.iter().any(made_here);
-                operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, self.machine) * if joins { cost::JOINED } else { 1.0 })
+    /// What each term of each class costs.
+    fn prices(&self, graph: &facts::Graph) -> extract::Costs {
+        let kind = |term: &language::Term| match graph.analysis.heads.get(term.head) {
+            Head::Op(op) => term.children.iter().map(|child| graph[*child].data.ty()).collect::<Option<Vec<_>>>().map_or(Kind::Other, |operands| cost::kind(op, &operands)),
+            Head::Leaf(_) | Head::Part(_) => Kind::Other,
+        };
+        // For each class whether an elementwise op can follow it at once.
+        let computed: BTreeMap<egg::Id, bool> = graph.classes().map(|class| (class.id, class.nodes.iter().any(|term| kind(term) != Kind::Other))).collect();
+        let followed = |child: &egg::Id| computed[&graph.find(*child)];
+        let price = |id: &egg::Id, term: &language::Term| {
+            let facts = &graph[*id].data;
+            match graph.analysis.heads.get(term.head) {
+                Head::Leaf(_) | Head::Part(_) => 0.0,
+                Head::Op(Op::Constant(_)) => 0.0,
+                // It is computed once, now.
+                Head::Op(_) if facts.constant => 1e-3,
+                Head::Op(op) => {
+                    let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
+                    let joined = term.children.iter().any(followed);
+                    operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, joined, self.machine))
+                }
             }
-        }
+        };
+        computed.keys().map(|id| (*id, graph[*id].nodes.iter().map(|term| price(id, term)).collect())).collect()
     }
 
     fn origins(&self, from: &Graph, nodes: &[NodeId], made: &Made) -> Origins {

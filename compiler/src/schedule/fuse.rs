@@ -15,10 +15,11 @@ use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::ops::{Body, reshape::flatten, reshape::unflatten};
-use frit_ir::scalar::{Binary, Scalar, Unary};
+use frit_ir::scalar::Scalar;
 use frit_ir::{DType, Op};
 
 use super::contraction::Contraction;
+use crate::cost::additions;
 
 /// Expressions of more nodes than this are not fused further: they compile slowly and spill.
 const MAX_NODES: usize = 256;
@@ -119,56 +120,13 @@ impl Fused {
 
     /// Is it only movement: one load, or a select among loads and constants?
     fn is_movement(&self) -> bool {
-        self.root.is_none() && cost(&self.exprs, self.value) == 0
+        self.root.is_none() && additions(&self.exprs, self.value) == 0
     }
 
     fn is_small(&self) -> bool {
         let roots: Vec<ExprId> = [Some(self.value), self.epilogue].into_iter().flatten().collect();
         self.exprs.reachable(&roots).len() <= MAX_NODES && self.sources().len() <= MAX_OPERANDS
     }
-}
-
-/// What an element costs to compute, in additions; index arithmetic is free.
-fn cost(exprs: &Exprs, root: ExprId) -> u32 {
-    // Nodes below a load's index are index arithmetic.
-    let mut seen = BTreeSet::new();
-    let mut open = vec![root];
-    let mut sum = 0;
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        match exprs.get(id) {
-            Expr::Const(_) | Expr::Var(_) | Expr::Load { .. } | Expr::Reduced => {}
-            Expr::Select(_, a, b) => open.extend([*a, *b]),
-            Expr::Bitcast(a) => open.push(*a),
-            Expr::Cast(a) => {
-                sum += 1;
-                open.push(*a);
-            }
-            Expr::Unary(op, a) => {
-                sum += match op {
-                    Unary::Neg | Unary::Abs | Unary::Not | Unary::IsNan | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc | Unary::Sign => 1,
-                    Unary::Sqrt => 8,
-                    _ => 16,
-                };
-                open.push(*a);
-            }
-            Expr::Binary(op, a, b) => {
-                sum += match op {
-                    Binary::Pow | Binary::Atan2 => 32,
-                    Binary::Div | Binary::Rem | Binary::Mod | Binary::FloorDiv => 8,
-                    _ => 1,
-                };
-                open.extend([*a, *b]);
-            }
-            Expr::Fma(a, b, c) => {
-                sum += 1;
-                open.extend([*a, *b, *c]);
-            }
-        }
-    }
-    sum
 }
 
 /// Inlining a producer whose elements are needed several times is worth it up to this cost.
@@ -356,7 +314,7 @@ impl Fuser<'_> {
         match self.uses[value.0 as usize].len() {
             0 => false,
             1 => true,
-            _ => movement || (fused.root.is_none() && cost(&fused.exprs, fused.value) <= 1 && fused.sources().len() <= 2) || self.converges(id, value),
+            _ => movement || (fused.root.is_none() && additions(&fused.exprs, fused.value) <= 1 && fused.sources().len() <= 2) || self.converges(id, value),
         }
     }
 
@@ -454,7 +412,7 @@ impl Fuser<'_> {
         let guarded = has_guard(&fused.exprs, fused.value);
         if let Some(contraction) = Contraction::of(nest) {
             return match places {
-                [k] if contraction.vector_operand == Source(*k as u32) => movement || cost(&fused.exprs, fused.value) <= CHEAP * 4,
+                [k] if contraction.vector_operand == Source(*k as u32) => movement || additions(&fused.exprs, fused.value) <= CHEAP * 4,
                 [_] => movement && !guarded,
                 _ => false,
             };
@@ -468,7 +426,7 @@ impl Fuser<'_> {
         }
         let points: i64 = nest.extents.iter().chain(&nest.reduce).product();
         let times = points.saturating_mul(loads.len() as i64) / fused.points().max(1);
-        times <= 1 || (!guarded && cost(&fused.exprs, fused.value) <= CHEAP && times <= 64) || (!guarded && fused.sources().is_empty())
+        times <= 1 || (!guarded && additions(&fused.exprs, fused.value) <= CHEAP && times <= 64) || (!guarded && fused.sources().is_empty())
     }
 
     /// Puts the kept operands' expressions into a nest, which becomes the epilogue of `host` if there is one.

@@ -17,9 +17,11 @@ use frit_ir::ops::reshape::{flatten, unflatten};
 use frit_ir::scalar::Binary;
 use frit_ir::vector::Target;
 
+use super::Device;
 use super::contraction::Contraction;
 use super::fuse::{Action, Fused};
 use super::nest::{self, Order};
+use crate::cost::{Arithmetic, Machine, additions};
 
 /// Tiles of a group's grid point take no more bytes than this, so that they stay in a core's own cache.
 const MAX_TILES: i64 = 256 << 10;
@@ -33,6 +35,10 @@ const THREADS: i64 = 16;
 const ROW_ELEMS: i64 = 1024;
 /// Fewer rows than this at once waste a register tile.
 const MIN_ROWS: i64 = 4;
+/// Staging an element in a panel costs as much as so many additions.
+const STAGED: f64 = 1.0;
+/// A grid point of a kernel that is alone does no fewer elements than this.
+const LEAST_POINTS: i64 = 256;
 
 /// A nest and where its result goes.
 pub(super) struct Member {
@@ -63,6 +69,8 @@ pub(super) struct Group {
     pub members: Vec<Member>,
     /// The shared axes; meaningless for one nest.
     pub rows: Vec<Row>,
+    /// Estimated nanoseconds on one core.
+    pub cost: f64,
 }
 
 impl Group {
@@ -81,8 +89,8 @@ pub(super) enum Grouped {
 }
 
 /// Puts kernels together; without `grouping` each stays alone.
-pub(super) fn group(graph: &Graph, actions: Vec<Action>, target: &Target, grouping: bool) -> Vec<Grouped> {
-    let mut grouper = Grouper::new(graph, actions, target);
+pub(super) fn group(graph: &Graph, actions: Vec<Action>, device: &Device<'_>, grouping: bool) -> Vec<Grouped> {
+    let mut grouper = Grouper::new(graph, actions, device);
     for at in 0..grouper.nests.len() {
         if grouper.nests[at].is_some() {
             grouper.visit(at, grouping);
@@ -102,6 +110,10 @@ struct Candidate {
 struct Read {
     value: ValueId,
     index: Vec<ExprId>,
+    /// The variables, by number, that the index depends on.
+    vars: BTreeSet<usize>,
+    /// Bytes of the elements that are read.
+    touched: f64,
     /// Is it staged in panels, element by element?
     staged: bool,
 }
@@ -112,11 +124,47 @@ struct Nest {
     reads: Vec<Read>,
     /// Are its vectors along what it reduces?
     reduces_vectors: bool,
+    /// What is computed.
+    arithmetic: Arithmetic,
+    /// Bytes of its results.
+    written: f64,
+}
+
+impl Nest {
+    fn new(graph: &Graph, fused: Fused, to: ValueId, target: &Target) -> Self {
+        let roles = contraction(&fused, &fused.extents);
+        let staged = roles.as_ref().map(|roles| fused.exprs.reachable(&[roles.vector])).unwrap_or_default();
+        let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+        let roots: Vec<ExprId> = [fused.value].into_iter().chain(fused.epilogue).collect();
+        let read = |id: ExprId| match fused.exprs.get(id) {
+            Expr::Load { source, index, .. } => {
+                let value = ValueId(source.0);
+                let vars = variables(&fused.exprs, index);
+                let ty = graph.ty(value);
+                let points = vars.iter().map(|k| all[*k] as f64).product::<f64>();
+                let touched = points.min(ty.shape.elems().unwrap_or(0) as f64) * ty.dtype.size() as f64;
+                Some(Read { value, index: index.clone(), vars, touched, staged: staged.contains(&id) && graph.constant(value).is_none() })
+            }
+            _ => None,
+        };
+        let reads = fused.exprs.reachable(&roots).into_iter().filter_map(read).collect();
+        let results: f64 = fused.extents.iter().map(|extent| *extent as f64).product();
+        let steps: f64 = all.iter().map(|extent| *extent as f64).product();
+        let finish = results * fused.epilogue.map_or(0.0, |epilogue| f64::from(additions(&fused.exprs, epilogue)));
+        let arithmetic = match roles {
+            Some(_) => Arithmetic { contraction: 2.0 * steps, elementwise: finish },
+            None => Arithmetic { contraction: 0.0, elementwise: finish + steps * f64::from(additions(&fused.exprs, fused.value) + u32::from(fused.root.is_some())) },
+        };
+        let reduces_vectors = fused.root.is_some() && nest::order(graph, &fused, target) != Order::Sequential;
+        let written = results * graph.ty(to).dtype.size() as f64;
+        Self { fused, to, reads, reduces_vectors, arithmetic, written }
+    }
 }
 
 struct Grouper<'a> {
     graph: &'a Graph,
     target: &'a Target,
+    machine: &'a Machine,
     /// By position; `None` where the action is no kernel that may be grouped.
     nests: Vec<Option<Nest>>,
     /// By position; `None` where there is a nest.
@@ -136,10 +184,12 @@ struct Grouper<'a> {
 }
 
 impl<'a> Grouper<'a> {
-    fn new(graph: &'a Graph, actions: Vec<Action>, target: &'a Target) -> Self {
+    fn new(graph: &'a Graph, actions: Vec<Action>, device: &Device<'a>) -> Self {
+        let target = device.target;
         let mut grouper = Self {
             graph,
             target,
+            machine: device.machine,
             nests: Vec::new(),
             others: Vec::new(),
             roots: BTreeMap::new(),
@@ -168,9 +218,7 @@ impl<'a> Grouper<'a> {
                 Action::Kernel(fused, to) if !fused.extents.contains(&0) => {
                     grouper.writers.entry(to).or_default().push(at);
                     let fused = grouper.simplified(*fused);
-                    let reads = reads(graph, &fused);
-                    let reduces_vectors = fused.root.is_some() && nest::order(graph, &fused, target) != Order::Sequential;
-                    (Some(Nest { fused, to, reads, reduces_vectors }), None)
+                    (Some(Nest::new(graph, fused, to, target)), None)
                 }
                 other => {
                     if let Action::Kernel(_, to) = &other {
@@ -247,7 +295,7 @@ impl<'a> Grouper<'a> {
             members.sort_unstable();
             let Some(rows) = self.plan(&members) else { continue };
             let both = Candidate { members, rows };
-            if self.cost(&both) < self.cost(before) + self.cost(&group) {
+            if self.cost(&both).1 < self.cost(before).1 + self.cost(&group).1 {
                 self.groups.remove(&from);
                 group = both;
                 for member in &group.members {
@@ -381,63 +429,63 @@ impl<'a> Grouper<'a> {
         (fits && tiled).then_some(rows)
     }
 
-    /// An estimate of the time that a group's kernel takes, in operations of one thread. This is all that decides
-    /// what is worth grouping.
-    fn cost(&self, group: &Candidate) -> i64 {
-        /// What launching a kernel costs.
-        const LAUNCH: i64 = 1 << 17;
-        /// What a thread must have to do to be woken.
-        const GRAIN: i64 = 1 << 17;
-        /// A byte in a core's own cache costs a fraction of one in a buffer.
-        const CACHED: i64 = 4;
-        /// A staged element costs as much as so many reads.
-        const STAGED: i64 = 2;
-        let alone = group.members.len() == 1;
-        let (mut work, mut operations_done, mut points) = (0i64, 0i64, 1i64);
-        for row in &group.rows {
-            points = points.saturating_mul((row.extent + row.width - 1) / row.width);
-        }
-        let made: BTreeSet<ValueId> = group.members.iter().filter_map(|at| self.nest(*at)).map(|nest| nest.to).collect();
-        for (k, at) in group.members.iter().enumerate() {
-            let Some(nest) = self.nest(*at) else { continue };
-            let fused = &nest.fused;
-            let all: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
-            let results: i64 = fused.extents.iter().product();
-            for read in &nest.reads {
-                let vars = variables(&fused.exprs, &read.index);
-                let elems: i64 = self.extents(read.value).iter().product();
-                let touched = vars.iter().map(|k| all[*k]).fold(1, i64::saturating_mul).min(elems);
-                let again: i64 = group.rows.iter().filter(|row| !vars.contains(&row.axes[k])).map(|row| (row.extent + row.width - 1) / row.width).product();
-                let bytes = touched.saturating_mul(self.graph.ty(read.value).dtype.size() as i64);
-                let first = if made.contains(&read.value) { bytes / CACHED } else { bytes };
-                let later = bytes.saturating_mul(again - 1) / CACHED;
-                let staged = if read.staged { bytes.saturating_mul(again).saturating_mul(STAGED) } else { 0 };
-                work = work.saturating_add(first).saturating_add(later).saturating_add(staged);
-            }
-            let bytes = results.saturating_mul(self.graph.ty(nest.to).dtype.size() as i64);
-            work = work.saturating_add(if self.stored(&group.members, *at) { bytes } else { bytes / CACHED });
-            let steps = all.iter().copied().fold(1, i64::saturating_mul);
-            let roots: Vec<ExprId> = [fused.value].into_iter().chain(fused.epilogue.filter(|_| steps == results)).collect();
-            let operations = fused.exprs.reachable(&roots).into_iter().filter(|id| fused.exprs.dtype(*id).is_float() && matches!(fused.exprs.get(*id), Expr::Unary(..) | Expr::Binary(..) | Expr::Fma(..))).count();
-            operations_done = operations_done.saturating_add(steps.saturating_mul(1 + operations as i64));
-            if alone {
-                points = (results / 256).max(1);
-            }
-        }
+    /// An estimate of the time that a group's kernel takes, in nanoseconds, by one core and by as many as can share it.
+    /// The latter is all that decides what is worth grouping.
+    fn cost(&self, group: &Candidate) -> (f64, f64) {
+        let members: Vec<(usize, &Nest)> = group.members.iter().filter_map(|at| Some((*at, self.nest(*at)?))).collect();
+        let made: BTreeSet<ValueId> = members.iter().map(|(_, nest)| nest.to).collect();
+        let blocks = |row: &Row| (row.extent + row.width - 1) / row.width;
+        let stored: Vec<bool> = members.iter().map(|(at, _)| self.stored(&group.members, *at)).collect();
+        // What lies in buffers, and what a grid point holds in tiles.
+        let outside: BTreeSet<ValueId> = members.iter().flat_map(|(_, nest)| &nest.reads).map(|read| read.value).filter(|value| !made.contains(value)).collect();
+        let nests: Vec<&Nest> = members.iter().map(|(_, nest)| *nest).collect();
+        let written: f64 = members.iter().zip(&stored).filter(|(_, stored)| **stored).map(|((_, nest), _)| nest.written).sum();
+        let buffers = self.machine.bandwidth(outside.iter().map(|value| self.bytes(*value)).sum::<f64>() + written);
+        let tiles = self.machine.bandwidth(self.tiles(&group.members, &nests, &group.rows) as f64);
         // Blocks that overlap do some rows twice.
-        let twice = group.rows.iter().map(|row| ((row.extent + row.width - 1) / row.width * row.width) as f64 / row.extent as f64).product::<f64>();
-        work = work.saturating_add((operations_done as f64 * twice) as i64);
-        LAUNCH + work / points.min(work / GRAIN).clamp(1, THREADS)
+        let twice: f64 = group.rows.iter().map(|row| (blocks(row) * row.width) as f64 / row.extent as f64).product();
+        let mut time = 0.0;
+        for (k, (_, nest)) in members.iter().enumerate() {
+            // What each block of rows reads again is there in time if a core's own caches hold it, and waited for if not.
+            let mut moved = nest.written / if stored[k] { buffers } else { tiles };
+            let mut awaited = 0.0;
+            let mut work = nest.arithmetic;
+            for read in &nest.reads {
+                let (own, other): (Vec<&Row>, Vec<&Row>) = group.rows.iter().partition(|row| read.vars.contains(&row.axes[k]));
+                let again: i64 = other.into_iter().map(blocks).product();
+                let part = read.touched / own.into_iter().map(blocks).product::<i64>() as f64;
+                moved += read.touched / if made.contains(&read.value) { tiles } else { buffers };
+                let repeated = read.touched * (again - 1) as f64 / self.machine.bandwidth(part);
+                *if part <= self.machine.own() { &mut moved } else { &mut awaited } += repeated;
+                if read.staged {
+                    work.elementwise += STAGED * again as f64 * read.touched / self.graph.ty(read.value).dtype.size() as f64;
+                }
+            }
+            time += (self.machine.time(work) * twice).max(moved) + awaited;
+        }
+        let points: i64 = match members.as_slice() {
+            [(_, nest)] => (nest.fused.extents.iter().product::<i64>() / LEAST_POINTS).max(1),
+            _ => group.rows.iter().map(blocks).product(),
+        };
+        // A thread that is woken must have something to do.
+        let threads = (points as f64).min(time / self.machine.launch).clamp(1.0, f64::from(self.machine.threads));
+        (self.machine.launch + time, self.machine.launch + time / threads)
+    }
+
+    fn bytes(&self, value: ValueId) -> f64 {
+        let ty = self.graph.ty(value);
+        ty.shape.elems().unwrap_or(0) as f64 * ty.dtype.size() as f64
     }
 
     fn finish(mut self) -> Vec<Grouped> {
         let mut done = Vec::new();
         for at in 0..self.nests.len() {
             if let Some(group) = self.groups.remove(&at) {
+                let (cost, _) = self.cost(&group);
                 let nests: Vec<&Nest> = group.members.iter().filter_map(|at| self.nest(*at)).collect();
                 let homes: Vec<(bool, Option<usize>)> = group.members.iter().enumerate().map(|(k, at)| (self.stored(&group.members, *at), self.over(&group.members, &nests, k))).collect();
                 let members = group.members.iter().zip(homes).filter_map(|(at, (stored, over))| self.nests[*at].take().map(|nest| Member { fused: nest.fused, to: nest.to, stored, over })).collect();
-                done.push(Grouped::Kernel(Group { members, rows: group.rows }));
+                done.push(Grouped::Kernel(Group { members, rows: group.rows, cost }));
             } else if let Some(other) = self.others[at].take() {
                 done.push(Grouped::Other(other));
             }
@@ -486,19 +534,6 @@ fn rows(nests: &[&Nest], made: &BTreeMap<ValueId, usize>) -> Vec<Row> {
 fn contraction(fused: &Fused, extents: &[i64]) -> Option<Contraction> {
     fused.root?;
     Contraction::find(&fused.exprs, fused.value, extents, &fused.reduce, fused.combine)
-}
-
-fn reads(graph: &Graph, fused: &Fused) -> Vec<Read> {
-    let staged = contraction(fused, &fused.extents).map(|roles| fused.exprs.reachable(&[roles.vector])).unwrap_or_default();
-    let roots: Vec<ExprId> = [fused.value].into_iter().chain(fused.epilogue).collect();
-    let read = |id: ExprId| match fused.exprs.get(id) {
-        Expr::Load { source, index, .. } => {
-            let value = ValueId(source.0);
-            Some(Read { value, index: index.clone(), staged: staged.contains(&id) && graph.constant(value).is_none() })
-        }
-        _ => None,
-    };
-    fused.exprs.reachable(&roots).into_iter().filter_map(read).collect()
 }
 
 /// The variables, by number, that expressions depend on.

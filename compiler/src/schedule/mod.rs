@@ -26,6 +26,8 @@ use group::{Group, Grouped};
 use memory::Life;
 use nest::Built;
 
+use crate::cost::{Arithmetic, Machine};
+
 /// Kernels and what to do with them.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -37,6 +39,8 @@ pub struct Schedule {
     pub outputs: Vec<Port>,
     /// Kernels, each different.
     pub kernels: Vec<Kernel>,
+    /// Estimated nanoseconds of each on one core.
+    pub costs: Vec<f64>,
     /// Constants as kernels want them.
     pub constants: Vec<Tensor>,
     /// What to do.
@@ -82,25 +86,36 @@ pub struct Planned {
     pub last: u64,
 }
 
-/// Schedules a graph. `supported` says whether (and if not, why not) the emitters can do a nest.
+/// What is scheduled for.
+#[derive(Clone, Copy)]
+pub struct Device<'a> {
+    /// What code can use.
+    pub target: &'a Target,
+    /// What time is estimated for.
+    pub machine: &'a Machine,
+    /// Says whether (and if not, why not) the emitters can do a nest.
+    pub supported: &'a dyn Fn(&Compute) -> Result<(), String>,
+}
+
+/// Schedules a graph.
 ///
 /// # Errors
 /// A bug where a composite does not expand.
-pub fn schedule(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
-    plan(graph, target, supported, true)
+pub fn schedule(graph: &Graph, device: &Device<'_>) -> Result<Schedule, Error> {
+    plan(graph, device, true)
 }
 
 /// As [`schedule`], but each nest is a kernel of its own. The results are the same, bit by bit.
 ///
 /// # Errors
 /// As [`schedule`].
-pub fn ungrouped(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>) -> Result<Schedule, Error> {
-    plan(graph, target, supported, false)
+pub fn ungrouped(graph: &Graph, device: &Device<'_>) -> Result<Schedule, Error> {
+    plan(graph, device, false)
 }
 
-fn plan(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(), String>, grouping: bool) -> Result<Schedule, Error> {
-    let graph = legalise::legalise(graph, supported)?;
-    let mut planner = Planner { target, supported, grouping, kernels: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
+fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
+    let graph = legalise::legalise(graph, device.supported)?;
+    let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;
     let mut taken = BTreeSet::new();
@@ -127,6 +142,7 @@ fn plan(graph: &Graph, target: &Target, supported: &dyn Fn(&Compute) -> Result<(
         inputs: graph.inputs().iter().map(port).collect(),
         outputs: graph.outputs().iter().map(port).collect(),
         kernels: planner.kernels,
+        costs: planner.costs,
         constants: planner.constants,
         steps,
         arena_bytes,
@@ -193,11 +209,11 @@ struct Buffer {
 type Scope = BTreeMap<ValueId, Place>;
 
 struct Planner<'a> {
-    target: &'a Target,
-    supported: &'a dyn Fn(&Compute) -> Result<(), String>,
+    device: &'a Device<'a>,
     /// May kernels be put together?
     grouping: bool,
     kernels: Vec<Kernel>,
+    costs: Vec<f64>,
     /// Kernels by their text.
     known: HashMap<String, u32>,
     constants: Vec<Tensor>,
@@ -225,8 +241,8 @@ impl Planner<'_> {
     /// Adds a graph's steps; returns where its outputs lie.
     fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, Error> {
         self.scopes.push(graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().copied()).collect());
-        let actions = fuse::fuse(graph, self.supported);
-        for grouped in group::group(graph, actions, self.target, self.grouping) {
+        let actions = fuse::fuse(graph, self.device.supported);
+        for grouped in group::group(graph, actions, self.device, self.grouping) {
             match grouped {
                 Grouped::Kernel(group) => self.kernel(graph, &group),
                 Grouped::Other(Action::Fill(value, to, node)) => self.fill(graph, value, to, node),
@@ -325,13 +341,14 @@ impl Planner<'_> {
         self.operand(&place, graph.ty(value))
     }
 
-    fn launch(&mut self, graph: &Graph, built: Built, nodes: &BTreeSet<NodeId>, name: String) {
+    fn launch(&mut self, graph: &Graph, built: Built, cost: f64, nodes: &BTreeSet<NodeId>, name: String) {
         let key = format!("{:?}", (&built.kernel.places, &built.kernel.grid, built.kernel.exprs.nodes(), &built.kernel.body));
         let kernel = match self.known.get(&key) {
             Some(kernel) => *kernel,
             None => {
                 let kernel = self.kernels.len() as u32;
                 self.kernels.push(Kernel { name: format!("k{kernel}_{name}"), ..built.kernel });
+                self.costs.push(cost);
                 self.known.insert(key, kernel);
                 kernel
             }
@@ -528,8 +545,8 @@ impl Planner<'_> {
     fn kernel(&mut self, graph: &Graph, group: &Group) {
         let nodes: BTreeSet<NodeId> = group.members.iter().flat_map(|member| &member.fused.nodes).copied().collect();
         let name = name(graph, group, &nodes);
-        let built = nest::build(graph, group, self.target);
-        self.launch(graph, built, &nodes, name);
+        let built = nest::build(graph, group, self.device.target);
+        self.launch(graph, built, group.cost, &nodes, name);
     }
 
     fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) {
@@ -537,7 +554,8 @@ impl Planner<'_> {
         self.place(graph, to);
         if bytes(ty) > 0 {
             let name = format!("fill_{}_{}", ty.dtype, ty.shape.elems().unwrap_or(0));
-            self.launch(graph, nest::fill(graph, value, to), &BTreeSet::from([node]), name);
+            let cost = self.device.machine.kernel(Arithmetic::default(), bytes(ty) as f64);
+            self.launch(graph, nest::fill(graph, value, to), cost, &BTreeSet::from([node]), name);
         }
     }
 
