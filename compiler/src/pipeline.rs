@@ -87,7 +87,8 @@ impl Default for Options {
 }
 
 impl Options {
-    fn device(&self) -> Device<'_> {
+    /// What is scheduled for.
+    pub fn device(&self) -> Device<'_> {
         Device { target: &self.target, machine: &self.machine, supported: &lower::supported }
     }
 }

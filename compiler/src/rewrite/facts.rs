@@ -4,10 +4,13 @@
 //! be constant and are folded after extraction. Merging classes whose types or constants differ is recorded as a
 //! [conflict](Knowledge::conflicts) that names both and the rule. Must not know: rules, costs.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use egg::{Analysis, DidMerge, EGraph, Id};
 use frit_ir::ops::{Arg, constant::Constant};
 use frit_ir::scalar::Scalar;
-use frit_ir::{Op, OpError, Tensor, TensorType};
+use frit_ir::{DType, Op, OpError, Tensor, TensorType};
 
 use super::language::{Head, Heads, Term};
 
@@ -115,6 +118,8 @@ pub(super) struct Knowledge {
     pub rule: &'static str,
     /// Classes that were merged though they can't be equal.
     pub conflicts: Vec<String>,
+    /// The largest and the smallest size of constants' elements, by where they lie, their number and dtype.
+    pub sizes: RefCell<HashMap<(usize, usize, DType), (Tensor, Option<(f64, f64)>)>>,
 }
 
 impl Knowledge {

@@ -82,6 +82,27 @@ fn elements(site: &Site<'_>, bound: &Bound) -> Option<Vec<f64>> {
     }
 }
 
+/// The largest size of a tensor's elements, and the smallest of those that are not 0. None where one is not finite.
+fn sizes_of(value: &Tensor) -> Option<(f64, f64)> {
+    let (mut largest, mut smallest) = (0.0, f64::INFINITY);
+    if value.dtype() == DType::F32 {
+        // Without their signs floats are ordered as their bits are; 0 is the largest number after 1 is taken off.
+        let size = |bytes: &[u8]| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) & 0x7fff_ffff;
+        let bits = value.bytes().chunks_exact(4).map(size).fold((0, u32::MAX), |(most, least), bits| (most.max(bits), least.min(bits.wrapping_sub(1))));
+        largest = f64::from(f32::from_bits(bits.0));
+        if bits.1 != u32::MAX {
+            smallest = f64::from(f32::from_bits(bits.1 + 1));
+        }
+    } else {
+        for size in value.scalars().map(|x| x.as_f64().abs()) {
+            // A NaN stays.
+            largest = if size > largest || size.is_nan() { size } else { largest };
+            smallest = if size < smallest && size > 0.0 { size } else { smallest };
+        }
+    }
+    largest.is_finite().then_some((largest, smallest))
+}
+
 /// The largest size of an element, and the smallest of those that are not 0, of a constant of any size or of what it is
 /// multiplied from. None where an element is not finite.
 fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
@@ -89,18 +110,9 @@ fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
     let terms = || site.graph[id].nodes.iter().map(|term| (site.graph.analysis.heads.get(term.head), &term.children));
     let held = terms().find_map(|(head, _)| if let Head::Op(Op::Constant(constant)) = head { Some(&constant.value) } else { None });
     if let Some(value) = facts.value.as_ref().or(held) {
-        let mut sizes = (0.0, f64::INFINITY);
-        let mut add = |x: f64| {
-            let size = x.abs();
-            // A NaN stays.
-            sizes.0 = if size > sizes.0 || size.is_nan() { size } else { sizes.0 };
-            sizes.1 = if size < sizes.1 && size > 0.0 { size } else { sizes.1 };
-        };
-        match value.dtype() {
-            DType::F32 => value.bytes().chunks_exact(4).for_each(|bytes| add(f64::from(f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])))),
-            _ => value.scalars().for_each(|x| add(x.as_f64())),
-        }
-        return sizes.0.is_finite().then_some(sizes);
+        let key = (value.address(), value.elems(), value.dtype());
+        // The tensor stays with what is known of it, so that no other one gets its address.
+        return site.graph.analysis.sizes.borrow_mut().entry(key).or_insert_with(|| (value.clone(), sizes_of(value))).1;
     }
     if !facts.constant {
         return None;
