@@ -9,7 +9,7 @@
 //! *stored* to a buffer. Concatenation and padding are store addresses: each operand is stored into its part, and whoever
 //! stores what is padded writes the border as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
@@ -129,8 +129,10 @@ impl Fused {
     }
 }
 
-/// Inlining a producer whose elements are needed several times is worth it up to this cost.
+/// A value whose elements are needed several times is an expression up to so many additions, unless it is priced.
 const CHEAP: u32 = 3;
+/// And is always stored if they are needed more often than this.
+const MOST_TIMES: i64 = 64;
 
 /// What is to be done, one after the other.
 pub(super) enum Action {
@@ -155,9 +157,30 @@ enum State {
     Waiting(Box<Fused>),
 }
 
-/// Fuses a graph.
-pub(super) fn fuse(graph: &Graph, supported: &Supported<'_>) -> Vec<Action> {
-    let mut fuser = Fuser { graph, supported, actions: Vec::new(), states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
+/// What becomes of a value that is not a graph's output.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Form {
+    /// It is stored to a buffer, once.
+    Buffer,
+    /// It is computed wherever it is read.
+    Expression,
+}
+
+/// Forms of values, where they are not what [`fuse`] would choose by itself.
+pub(super) type Forms = BTreeMap<ValueId, Form>;
+
+/// A graph's actions, and what could have been otherwise.
+pub(super) struct Fusion {
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// Values that could have another form, and which. Where only one can be right (nothing is computed twice, or the value
+    /// can't be put elsewhere), there is no doubt.
+    pub doubts: Forms,
+}
+
+/// Fuses a graph. Values have the given forms where that is possible.
+pub(super) fn fuse(graph: &Graph, supported: &Supported<'_>, forms: &Forms) -> Fusion {
+    let mut fuser = Fuser { graph, supported, forms, doubts: Forms::new(), actions: Vec::new(), states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
     for (_, value) in graph.inputs() {
         fuser.states[value.0 as usize] = Some(State::Stored);
     }
@@ -167,7 +190,7 @@ pub(super) fn fuse(graph: &Graph, supported: &Supported<'_>) -> Vec<Action> {
     for (_, value) in graph.outputs() {
         fuser.store(*value);
     }
-    fuser.actions
+    Fusion { actions: fuser.actions, doubts: fuser.doubts }
 }
 
 /// For each value the nodes that use it, each once.
@@ -182,6 +205,8 @@ fn uses(graph: &Graph) -> Vec<Vec<NodeId>> {
 struct Fuser<'a> {
     graph: &'a Graph,
     supported: &'a Supported<'a>,
+    forms: &'a Forms,
+    doubts: Forms,
     actions: Vec<Action>,
     states: Vec<Option<State>>,
     uses: Vec<Vec<NodeId>>,
@@ -302,7 +327,7 @@ impl Fuser<'_> {
     }
 
     /// May a value wait for its consumers?
-    fn may_wait(&self, id: NodeId, value: ValueId) -> bool {
+    fn may_wait(&mut self, id: NodeId, value: ValueId) -> bool {
         if self.graph.outputs().iter().any(|(_, v)| *v == value) {
             return false;
         }
@@ -311,11 +336,24 @@ impl Fuser<'_> {
             return false;
         }
         let movement = fused.is_movement() && fused.points() <= 1 << 31;
+        let cheap = fused.root.is_none() && additions(&fused.exprs, fused.value) <= 1 && fused.sources().len() <= 2;
+        let reduced = fused.root.is_some();
         match self.uses[value.0 as usize].len() {
             0 => false,
             1 => true,
-            _ => movement || (fused.root.is_none() && additions(&fused.exprs, fused.value) <= 1 && fused.sources().len() <= 2) || self.converges(id, value),
+            _ if movement => true,
+            _ if self.converges(id, value) => true,
+            _ if reduced => false,
+            _ => self.form(value, if cheap { Form::Expression } else { Form::Buffer }) == Form::Expression,
         }
+    }
+
+    /// The form of a value that could have either: the one that is given, or else `usual`.
+    fn form(&mut self, value: ValueId, usual: Form) -> Form {
+        let form = self.forms.get(&value).copied().unwrap_or(usual);
+        let other = if form == Form::Buffer { Form::Expression } else { Form::Buffer };
+        self.doubts.insert(value, other);
+        form
     }
 
     /// Do all consumers of a value lead, through elementwise nodes that only they feed, to one node?
@@ -363,20 +401,23 @@ impl Fuser<'_> {
         let mut host = None;
         let mut kept: BTreeSet<ValueId> = BTreeSet::new();
         let operands: BTreeSet<ValueId> = node.inputs.iter().copied().collect();
-        for operand in operands {
+        for operand in operands.iter().copied() {
             let Some(fused) = self.waiting(operand) else { continue };
             let places: Vec<usize> = (0..node.inputs.len()).filter(|k| node.inputs[*k] == operand).collect();
             let keep = if let Some(root) = fused.root {
                 let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if t.perm.last() == Some(&(t.perm.len() - 1)));
                 let identity = !nest.reduces() && nest.extents == fused.shape && places.iter().all(|k| reads_identity(nest, Source(*k as u32), &fused.shape));
                 let same = host.is_none_or(|(known, _)| known == root);
+                // Only one reduction can be the host: the first, unless that is stored.
                 let fits = same && (moves || identity);
-                if fits {
+                let rivals = operands.iter().any(|other| *other > operand && self.waiting(*other).is_some_and(|other| other.root.is_some_and(|other| other != root)));
+                let kept = fits && (!rivals || self.form(operand, Form::Expression) == Form::Expression);
+                if kept {
                     host = Some((root, operand));
                 }
-                fits
+                kept
             } else {
-                self.worth_inlining(nest, fused, &places)
+                self.worth_inlining(nest, operand, &places)
             };
             if keep {
                 kept.insert(operand);
@@ -397,7 +438,9 @@ impl Fuser<'_> {
         }
     }
 
-    fn worth_inlining(&self, nest: &Compute, fused: &Fused, places: &[usize]) -> bool {
+    /// Is a waiting operand without reduction put into a nest?
+    fn worth_inlining(&mut self, nest: &Compute, operand: ValueId, places: &[usize]) -> bool {
+        let Some(fused) = self.waiting(operand) else { return false };
         // Whether each load of it is guarded.
         let loads: Vec<bool> = nest
             .exprs
@@ -410,9 +453,11 @@ impl Fuser<'_> {
             .collect();
         let movement = fused.is_movement();
         let guarded = has_guard(&fused.exprs, fused.value);
+        let cost = additions(&fused.exprs, fused.value);
         if let Some(contraction) = Contraction::of(nest) {
             return match places {
-                [k] if contraction.vector_operand == Source(*k as u32) => movement || additions(&fused.exprs, fused.value) <= CHEAP * 4,
+                // It is computed when its panel is staged.
+                [k] if contraction.vector_operand == Source(*k as u32) => movement || self.form(operand, if cost <= CHEAP * 4 { Form::Expression } else { Form::Buffer }) == Form::Expression,
                 [_] => movement && !guarded,
                 _ => false,
             };
@@ -426,7 +471,10 @@ impl Fuser<'_> {
         }
         let points: i64 = nest.extents.iter().chain(&nest.reduce).product();
         let times = points.saturating_mul(loads.len() as i64) / fused.points().max(1);
-        times <= 1 || (!guarded && additions(&fused.exprs, fused.value) <= CHEAP && times <= 64) || (!guarded && fused.sources().is_empty())
+        if times <= 1 || (!guarded && fused.sources().is_empty()) {
+            return true;
+        }
+        !guarded && times <= MOST_TIMES && self.form(operand, if cost <= CHEAP { Form::Expression } else { Form::Buffer }) == Form::Expression
     }
 
     /// Puts the kept operands' expressions into a nest, which becomes the epilogue of `host` if there is one.

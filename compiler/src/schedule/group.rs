@@ -90,13 +90,13 @@ pub(super) enum Grouped {
 
 /// Puts kernels together; without `grouping` each stays alone.
 pub(super) fn group(graph: &Graph, actions: Vec<Action>, device: &Device<'_>, grouping: bool) -> Vec<Grouped> {
-    let mut grouper = Grouper::new(graph, actions, device);
-    for at in 0..grouper.nests.len() {
-        if grouper.nests[at].is_some() {
-            grouper.visit(at, grouping);
-        }
-    }
-    grouper.finish()
+    Grouper::new(graph, actions, device).grouped(grouping).finish()
+}
+
+/// Estimated nanoseconds of a graph's actions, kernels put together.
+pub(super) fn price(graph: &Graph, actions: Vec<Action>, device: &Device<'_>) -> f64 {
+    let grouper = Grouper::new(graph, actions, device).grouped(true);
+    grouper.groups.values().map(|group| grouper.cost(group).1).sum()
 }
 
 /// Members by the positions of their actions, ascending, and their rows.
@@ -279,6 +279,16 @@ impl<'a> Grouper<'a> {
 
     fn extents(&self, value: ValueId) -> Vec<i64> {
         self.graph.ty(value).shape.extents().unwrap_or_default()
+    }
+
+    /// Forms all groups.
+    fn grouped(mut self, grouping: bool) -> Self {
+        for at in 0..self.nests.len() {
+            if self.nests[at].is_some() {
+                self.visit(at, grouping);
+            }
+        }
+        self
     }
 
     /// Puts a kernel together with those before it that make what it reads.

@@ -3,6 +3,7 @@
 //! In: a rewritten graph and a [`Target`]. Out: a [`Schedule`]. Ops that no nest describes, or that the emitters can't
 //! do, become steps of the reference interpreter, and the schedule says why. Must not know: machine code.
 
+mod choose;
 mod contraction;
 mod fuse;
 mod group;
@@ -241,7 +242,8 @@ impl Planner<'_> {
     /// Adds a graph's steps; returns where its outputs lie.
     fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, Error> {
         self.scopes.push(graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().copied()).collect());
-        let actions = fuse::fuse(graph, self.device.supported);
+        let forms = choose::choose(graph, self.device)?;
+        let actions = fuse::fuse(graph, self.device.supported, &forms).actions;
         for grouped in group::group(graph, actions, self.device, self.grouping) {
             match grouped {
                 Grouped::Kernel(group) => self.kernel(graph, &group),
