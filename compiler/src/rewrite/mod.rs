@@ -14,6 +14,7 @@ mod facts;
 mod functions;
 mod language;
 mod pattern;
+pub mod proof;
 mod region;
 mod rule;
 mod rules;
@@ -172,7 +173,7 @@ impl Rewriter<'_> {
 
     fn region(&mut self, progress: &mut Progress<'_>, nodes: &[NodeId], uses: &[Vec<NodeId>]) -> Result<(), Error> {
         let from = progress.from;
-        let Loaded { mut graph, mut history, classes, outside } = Loaded::new(from, nodes)?;
+        let Loaded { mut graph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()), from, nodes)?;
         let wanted = region::wanted(from, nodes, uses);
         let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
         let fail = || Error::bug("nothing could be taken out of the e-graph");
@@ -261,8 +262,8 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(from: &Graph, nodes: &[NodeId]) -> Result<Self, Error> {
-        let mut graph = facts::Graph::new(Knowledge::default());
+    /// Loads a region into an empty e-graph.
+    fn new(mut graph: facts::Graph, from: &Graph, nodes: &[NodeId]) -> Result<Self, Error> {
         let mut history = History::default();
         let mut classes: BTreeMap<ValueId, egg::Id> = BTreeMap::new();
         let mut outside: Vec<ValueId> = Vec::new();
@@ -304,7 +305,7 @@ impl Loaded {
 
 fn added(graph: &mut facts::Graph, head: Head, children: Vec<egg::Id>) -> Result<(egg::Id, language::Term), Error> {
     let term = graph.analysis.heads.term(head, children).ok_or_else(|| Error::bug("an op with a subgraph is in a region"))?;
-    Ok((graph.add(term.clone()), term))
+    Ok((graph.add_uncanonical(term.clone()), term))
 }
 
 impl Progress<'_> {
