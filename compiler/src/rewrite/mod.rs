@@ -19,6 +19,7 @@ mod region;
 mod rule;
 mod rules;
 mod saturate;
+mod steps;
 pub(crate) mod tidy;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +31,7 @@ use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
 use frit_ir::{Builder, Error, Op};
 
 pub use functions::FUNCTIONS;
+pub use steps::Step;
 pub use rule::{Class, Rule, all as rules, tables};
 
 use crate::cost::Machine;
@@ -109,6 +111,19 @@ pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(G
     let done = Rewriter { rules: &rules, machine, report: &mut report, hits: &mut hits }.graph(graph)?;
     report.rules = rules.iter().filter_map(|rule| hits.get(rule.rule.name).map(|(hits, grown)| (rule.rule.name, *hits, *grown))).collect();
     Ok((done, report))
+}
+
+/// What rules do to some values of a graph, step by step, by a proof that was checked; and the rules. Nothing is told of how
+/// values that are not `inside` come to be.
+///
+/// # Errors
+/// Invalid options; a bug where a proof does not hold.
+pub(crate) fn steps(graph: &Graph, options: &Options, inside: &BTreeSet<ValueId>, values: &BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
+    let used = options.rules()?;
+    let rules = used.iter().map(|rule| Compiled::new(**rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
+    let proofs = proof::prove_values(graph, values, &rules, &options.machine)?;
+    let steps = proofs.iter().flat_map(|proof| steps::steps(proof, &rules, &|value| inside.contains(&value), name)).collect();
+    Ok((steps, used))
 }
 
 /// What a node costs by itself, in nanoseconds. Nothing where it is computed once, now.

@@ -13,7 +13,9 @@ use std::rc::Rc;
 
 use egg::{Id, TreeTerm};
 use frit_ir::graph::{Graph, NodeId, ValueId};
+use frit_ir::ops::Attr;
 use frit_ir::ops::constant::Constant;
+use frit_ir::text::print_attr;
 use frit_ir::{Error, Op};
 
 pub use super::check::Applied;
@@ -24,6 +26,7 @@ use super::language::{self, Head, HeadId};
 use super::pattern::{Bindings, Site};
 use super::rule::Compiled;
 use super::saturate::{self, Application};
+use super::region::{self, Part};
 use super::{LEAST_TERMS, Loaded, Report, Rewriter, TERMS_PER_NODE, extract};
 
 /// A term of a proof.
@@ -89,6 +92,8 @@ pub struct Proof {
     pub chains: Vec<Chain>,
     /// What they are for.
     pub claims: Vec<Claim>,
+    /// The terms that are values of the graph as it was.
+    pub values: BTreeMap<usize, ValueId>,
 }
 
 /// What a proof is for: a value of a graph is equal to a term.
@@ -132,12 +137,38 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
     let nodes = nodes(graph);
     let made: BTreeSet<ValueId> = nodes.iter().flat_map(|id| &graph.node(*id).outputs).copied().collect();
     let wanted: Vec<ValueId> = graph.outputs().iter().map(|(_, value)| *value).filter(|value| made.contains(value)).collect();
-    let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()).with_explanations_enabled(), graph, &nodes)?;
+    proved(graph, &nodes, &wanted, &wanted, rules, machine, goal)
+}
+
+/// Proves what becomes of some values, of those that are still there after rewriting: once for each region that they lie in.
+/// Those in subgraphs are left out.
+///
+/// # Errors
+/// As for [`prove`]; a bug where the proof does not stand [`check`]ing.
+pub(crate) fn prove_values(graph: &Graph, values: &BTreeSet<ValueId>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
+    let uses = graph.uses();
+    let mut proofs = Vec::new();
+    for part in region::parts(graph, &uses) {
+        let Part::Region(nodes) = part else { continue };
+        let here: Vec<ValueId> = nodes.iter().flat_map(|id| &graph.node(*id).outputs).filter(|value| values.contains(value)).copied().collect();
+        if here.is_empty() {
+            continue;
+        }
+        let proof = proved(graph, &nodes, &region::wanted(graph, &nodes, &uses), &here, rules, machine, Goal::Extracted)?;
+        check_part(&proof, graph, &nodes, rules).map_err(|why| Error::bug(format!("a proof does not hold: {why}")))?;
+        proofs.push(proof);
+    }
+    Ok(proofs)
+}
+
+/// Proves what rules find in some nodes, of which `wanted` are to be made, for those of `values` that are made.
+fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &[ValueId], rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
+    let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()).with_explanations_enabled(), graph, nodes)?;
     saturate::saturate(&mut egraph, rules, LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE), &mut history)?;
     let pairs: Vec<(ValueId, Id)> = match goal {
         Goal::Found => {
             let terms = |value: &ValueId| egraph[classes[value]].nodes.iter().map(|term| (*value, term.clone())).collect::<Vec<_>>();
-            let all: Vec<(ValueId, language::Term)> = wanted.iter().flat_map(terms).collect();
+            let all: Vec<(ValueId, language::Term)> = values.iter().flat_map(terms).collect();
             all.into_iter().map(|(value, term)| (value, egraph.add_uncanonical(term))).collect()
         }
         Goal::Extracted => {
@@ -151,7 +182,7 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
                 term.children.iter_mut().for_each(|child| *child = taken[&egraph.find(*child)]);
                 taken.insert(id, egraph.add_uncanonical(term));
             }
-            wanted.iter().map(|value| (*value, taken[&egraph.find(classes[value])])).collect()
+            values.iter().filter_map(|value| Some((*value, *taken.get(&egraph.find(classes[value]))?))).collect()
         }
     };
     let mut writer = Writer { rules, applications: history.applications, outside, proof: Proof::default(), terms: HashMap::new(), by_id: HashMap::new(), chains: HashMap::new() };
@@ -160,6 +191,10 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
         let chain = writer.chain(&egraph, &explanation.explanation_trees)?;
         let term = writer.term_of(&egraph, to);
         writer.proof.claims.push(Claim { value, term, chain });
+    }
+    for (value, id) in &classes {
+        let term = writer.term_of(&egraph, *id);
+        writer.proof.values.entry(term).or_insert(*value);
     }
     Ok(writer.proof)
 }
@@ -251,10 +286,14 @@ impl Writer<'_> {
 /// # Errors
 /// What is wrong with it.
 pub fn check(proof: &Proof, graph: &Graph, rules: &[Compiled]) -> Result<(), String> {
+    check_part(proof, graph, &nodes(graph), rules)
+}
+
+fn check_part(proof: &Proof, graph: &Graph, nodes: &[NodeId], rules: &[Compiled]) -> Result<(), String> {
     if proof.terms.iter().enumerate().any(|(at, term)| term.operands.iter().any(|operand| *operand >= at)) {
         return Err("a term holds itself".into());
     }
-    let Loaded { graph: mut plain, classes, outside, .. } = Loaded::new(plain(Vec::new()), graph, &nodes(graph)).map_err(|error| error.to_string())?;
+    let Loaded { graph: mut plain, classes, outside, .. } = Loaded::new(plain(Vec::new()), graph, nodes).map_err(|error| error.to_string())?;
     let leaves = outside.iter().enumerate().map(|(at, value)| (*value, at)).collect();
     let checker = Checker { proof, rules, leaves, leaf_facts: plain.analysis.leaves.clone() };
     let mut built = BTreeMap::new();
@@ -390,22 +429,43 @@ impl Checker<'_> {
     }
 
     fn show(&self, term: usize) -> String {
-        show(self.proof, term, 6, &|value| format!("%{}", value.0))
+        show(self.proof, term, 6, &|_| None)
     }
 }
 
-/// A term as text; what lies deeper than some ops is left out.
-pub fn show(proof: &Proof, term: usize, depth: usize, outside: &dyn Fn(ValueId) -> String) -> String {
-    let term = &proof.terms[term];
+/// A term as text; what lies deeper than some ops is left out, but for what has a name.
+pub fn show(proof: &Proof, term: usize, depth: usize, name: &dyn Fn(usize) -> Option<String>) -> String {
+    shown(proof, term, &Open::new(), depth, name)
+}
+
+/// Terms that are written out, and the attributes of them that are.
+pub(super) type Open = BTreeMap<usize, BTreeSet<String>>;
+
+/// More characters of attributes than this are left out.
+const MAX_ATTRIBUTES: usize = 70;
+
+/// A term as text. Terms that are open are written out, and below them no more than `depth` ops that have no name.
+pub(super) fn shown(proof: &Proof, number: usize, open: &Open, depth: usize, name: &dyn Fn(usize) -> Option<String>) -> String {
+    let term = &proof.terms[number];
+    let depth = match (open.get(&number), name(number)) {
+        (Some(_), _) => depth + 1,
+        (None, Some(name)) => return name,
+        (None, None) => depth,
+    };
+    let attributes = |op: &Op| {
+        let told = |(name, attr): &(&str, Attr)| open.get(&number).is_some_and(|told| told.contains(*name)).then(|| format!("{name}={}", print_attr(attr)));
+        let told: Vec<String> = op.def().attrs().iter().filter_map(told).collect();
+        Some(format!("[{}]", told.join(", "))).filter(|text| !told.is_empty() && text.len() <= MAX_ATTRIBUTES).unwrap_or_default()
+    };
     let operands = || match depth {
         0 => "..".to_owned(),
-        _ => term.operands.iter().map(|operand| show(proof, *operand, depth - 1, outside)).collect::<Vec<_>>().join(", "),
+        _ => term.operands.iter().map(|operand| shown(proof, *operand, open, depth - 1, name)).collect::<Vec<_>>().join(", "),
     };
     match &term.applied {
-        Applied::Outside(value) => outside(*value),
+        Applied::Outside(value) => format!("%{}", value.0),
         Applied::Part(k) => format!("{}.{k}", operands()),
         Applied::Op(Op::Constant(Constant { value })) if value.elems() == 1 && value.strings().is_empty() => format!("{}", value.get(0).as_f64()),
-        Applied::Op(Op::Constant(Constant { value })) => format!("constant {}", value.ty()),
-        Applied::Op(op) => format!("{}({})", op.name(), operands()),
+        Applied::Op(Op::Constant(Constant { value })) => format!("{}", value.ty()),
+        Applied::Op(op) => format!("{}{}({})", op.name(), attributes(op), operands()),
     }
 }
