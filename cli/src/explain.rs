@@ -10,7 +10,7 @@ use crate::args::Explain;
 use crate::model::{self, Files, Source};
 use crate::tell;
 
-/// Columns of a proof's terms.
+/// Columns of lines that are wrapped.
 const COLUMNS: usize = 100;
 
 /// The page, but for its data.
@@ -63,7 +63,7 @@ fn block(explanation: &Explanation, kernel: &Kernel) -> String {
         let _ = writeln!(text, "  from {} '{}'", source.op, source.name);
     }
     for rule in &kernel.rules {
-        let _ = writeln!(text, "  by   {} ({}): {}", rule.name, rule.class.name(), rule.why);
+        text += &wrapped("  by   ", &format!("{} ({}): {}", rule.name, rule.class.name(), rule.why));
     }
     let _ = writeln!(text, "  estimated {} apart, {} as one kernel", time(kernel.before), time(kernel.after));
     text
@@ -84,10 +84,10 @@ fn proof(steps: &[Proved]) -> String {
     text
 }
 
-/// Text in lines that end after commas, the first one with a head of its own.
+/// Text in lines, the first one with a head of its own.
 fn wrapped(head: &str, text: &str) -> String {
     let mut lines = vec![head.to_owned()];
-    for word in text.split_inclusive(", ") {
+    for word in text.split_inclusive(' ') {
         let full = lines.last().is_some_and(|line| line.len() > head.len() && line.chars().count() + word.trim_end().chars().count() > COLUMNS);
         if full {
             lines.push(" ".repeat(head.len() + 2));

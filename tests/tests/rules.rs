@@ -545,7 +545,7 @@ fn rules_that_are_misspelt_are_refused() {
 
 /// A graph as the exporter of a block wrote it.
 fn block(path: &std::path::Path) -> Result<Graph, String> {
-    import::load(path, &Binding::default()).and_then(|graph| specialise(&graph, &Binding::default())).map_err(|errors| errors[0].to_string())
+    import::load(path, &Binding::default()).and_then(|graph| specialise(&graph, &Binding::default())).map_err(words)
 }
 
 /// What rules make of the blocks that exporters wrote equals them, by a proof whose end is what is compiled.
@@ -581,6 +581,22 @@ fn rewritten_blocks_equal_their_sources_by_proof() {
         assert!(failures.is_empty(), "{class:?}: {} of {} fail:\n{}", failures.len(), paths.len(), failures.join("\n"));
         assert!(results.iter().flatten().all(|steps| *steps > 0), "a proof is empty: {results:?}");
     }
+}
+
+/// What rules make of the models equals them, by proofs for each region. Terms are not evaluated.
+#[test]
+fn rewritten_models_equal_their_sources_by_proof() {
+    let used: Vec<Compiled> = rules().filter(|rule| rule.class <= Class::Reassociating).map(compiled).collect();
+    let models = data::folder().and_then(|folder| data::models(&folder)).unwrap_or_else(|why| panic!("{why}"));
+    let prove = |model: &data::Model| {
+        let graph = specialised(model)?;
+        let proofs = proof::prove_regions(&graph, None, &used, &Machine::DEFAULT).map_err(|error| error.to_string())?;
+        Ok(proofs.iter().map(|proof| proof.applications().count()).sum::<usize>())
+    };
+    let results: Vec<Result<usize, String>> = in_parallel(&models, prove);
+    let failures: Vec<String> = models.iter().zip(&results).filter_map(|(model, result)| result.as_ref().err().map(|why| format!("{}: {why}", model.name))).collect();
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), models.len(), failures.join("\n"));
+    assert!(results.iter().flatten().sum::<usize>() > 1_000, "the proofs are short: {results:?}");
 }
 
 /// No link of a proof can be another one.
@@ -697,11 +713,24 @@ fn exports() -> Vec<std::path::PathBuf> {
     paths
 }
 
-fn hits_in(model: &data::Model) -> Result<Vec<(&'static str, usize)>, String> {
-    let words = |errors: Vec<frit_ir::Error>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+/// A model with the shapes that its oracle has.
+fn opened(model: &data::Model) -> Result<(Graph, Binding), String> {
     let given = npz::read(&model.oracle.with_file_name(format!("{}.in.npz", model.oracle.file_name().unwrap_or_default().to_string_lossy())))?;
     let binding = Binding { shapes: given.into_iter().map(|(name, tensor)| (name, tensor.extents().to_vec())).collect(), ..Binding::default() };
-    let graph = import::load(&model.path, &binding).map_err(words)?;
+    Ok((import::load(&model.path, &binding).map_err(words)?, binding))
+}
+
+fn words(errors: Vec<frit_ir::Error>) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn specialised(model: &data::Model) -> Result<Graph, String> {
+    let (graph, binding) = opened(model)?;
+    specialise(&graph, &binding).map_err(words)
+}
+
+fn hits_in(model: &data::Model) -> Result<Vec<(&'static str, usize)>, String> {
+    let (graph, binding) = opened(model)?;
     let (_, report) = rewritten(&graph, &pipeline::Options { binding, ..pipeline::Options::default() }).map_err(words)?;
     Ok(report.rules.into_iter().map(|(name, hits, _)| (name, hits)).collect())
 }

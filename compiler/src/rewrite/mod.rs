@@ -121,7 +121,7 @@ pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(G
 pub(crate) fn steps(graph: &Graph, options: &Options, inside: &BTreeSet<ValueId>, values: &BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
     let used = options.rules()?;
     let rules = used.iter().map(|rule| Compiled::new(**rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
-    let proofs = proof::prove_values(graph, values, &rules, &options.machine)?;
+    let proofs = proof::prove_regions(graph, Some(values), &rules, &options.machine)?;
     let steps = proofs.iter().flat_map(|proof| steps::steps(proof, &rules, &|value| inside.contains(&value), name)).collect();
     Ok((steps, used))
 }

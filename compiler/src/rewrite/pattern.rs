@@ -303,6 +303,20 @@ impl Pattern {
         }
     }
 
+    /// Binds further operands to terms that are like the first where there are such: conditions may look at these. Only
+    /// where the e-graph explains.
+    pub(super) fn bind_alike(&self, graph: &mut Graph, bindings: &mut Bindings) {
+        let Pattern::Apply { operands, .. } = self else { return };
+        let (Some(Pattern::Apply { op, .. }), Some(Pattern::Rest(k)), Some(first)) = (operands.first(), operands.last(), bindings.terms.get(1)) else { return };
+        let first = first.children.first().copied();
+        let Some(Bound::Classes(ids)) = &mut bindings.bound[*k] else { return };
+        for id in ids {
+            if let Some(term) = graph[*id].nodes.iter().find(|term| term.name == *op && term.children.first().copied() == first).cloned() {
+                *id = graph.add_uncanonical(term);
+            }
+        }
+    }
+
     /// The very term that was matched, its variables being what was bound, in an e-graph that explains: proofs begin with it.
     pub(super) fn instance(&self, graph: &mut Graph, id: Id, bindings: &Bindings) -> Id {
         self.instance_at(graph, id, bindings, 0)
@@ -321,6 +335,11 @@ impl Pattern {
         let swapped = COMMUTATIVE.contains(&term.name) && !operands.iter().zip(&firsts).zip(&term.children).all(|(operand, child)| is_at(operand, *child));
         if swapped {
             term.children.reverse();
+        }
+        if let Some(Pattern::Rest(k)) = operands.last()
+            && let Some(Bound::Classes(ids)) = bindings.get(*k)
+        {
+            term.children.splice(operands.len() - 1.., ids.iter().copied());
         }
         for ((operand, first), child) in operands.iter().zip(firsts).zip(&mut term.children) {
             *child = operand.instance_at(graph, *child, bindings, first);

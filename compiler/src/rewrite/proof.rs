@@ -140,21 +140,25 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
     proved(graph, &nodes, &wanted, &wanted, rules, machine, goal)
 }
 
-/// Proves what becomes of some values, of those that are still there after rewriting: once for each region that they lie in.
-/// Those in subgraphs are left out.
+/// Proves what becomes of a graph, region by region as it is rewritten; or of some of its values, as far as they are still
+/// there. Proofs are checked. Subgraphs are left out.
 ///
 /// # Errors
-/// As for [`prove`]; a bug where the proof does not stand [`check`]ing.
-pub(crate) fn prove_values(graph: &Graph, values: &BTreeSet<ValueId>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
+/// As for [`prove`]; a bug where a proof does not stand [`check`]ing.
+pub fn prove_regions(graph: &Graph, values: Option<&BTreeSet<ValueId>>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
     let uses = graph.uses();
     let mut proofs = Vec::new();
     for part in region::parts(graph, &uses) {
         let Part::Region(nodes) = part else { continue };
-        let here: Vec<ValueId> = nodes.iter().flat_map(|id| &graph.node(*id).outputs).filter(|value| values.contains(value)).copied().collect();
+        let wanted = region::wanted(graph, &nodes, &uses);
+        let here: Vec<ValueId> = match values {
+            Some(values) => nodes.iter().flat_map(|id| &graph.node(*id).outputs).filter(|value| values.contains(value)).copied().collect(),
+            None => wanted.clone(),
+        };
         if here.is_empty() {
             continue;
         }
-        let proof = proved(graph, &nodes, &region::wanted(graph, &nodes, &uses), &here, rules, machine, Goal::Extracted)?;
+        let proof = proved(graph, &nodes, &wanted, &here, rules, machine, Goal::Extracted)?;
         check_part(&proof, graph, &nodes, rules).map_err(|why| Error::bug(format!("a proof does not hold: {why}")))?;
         proofs.push(proof);
     }

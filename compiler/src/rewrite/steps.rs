@@ -32,7 +32,7 @@ pub struct Step {
 
 /// The steps of a proof. Values that are not `inside` are taken as they are, and so is what proves them.
 pub(crate) fn steps(proof: &Proof, rules: &[Compiled], inside: &dyn Fn(ValueId) -> bool, name: &dyn Fn(ValueId) -> String) -> Vec<Step> {
-    let mut walk = Walk { proof, inside, seen: BTreeSet::new(), seen_steps: BTreeSet::new(), same: proof.values.clone(), found: Vec::new() };
+    let mut walk = Walk { proof, inside, seen: BTreeSet::new(), steps: BTreeSet::new(), same: proof.values.clone(), found: Vec::new() };
     for claim in &proof.claims {
         walk.chain(claim.chain, claim.value);
     }
@@ -73,7 +73,7 @@ struct Walk<'a> {
     inside: &'a dyn Fn(ValueId) -> bool,
     /// Chains that were walked, and pairs of terms that were found.
     seen: BTreeSet<usize>,
-    seen_steps: BTreeSet<(usize, usize)>,
+    steps: BTreeSet<(usize, usize)>,
     /// Terms that are values of the graph, or what became of them.
     same: BTreeMap<usize, ValueId>,
     found: Vec<Applies<'a>>,
@@ -96,7 +96,7 @@ impl Walk<'_> {
             match &link.why {
                 Why::Operands(chains) => chains.iter().for_each(|chain| self.chain(*chain, place)),
                 // Congruent terms repeat it.
-                why if self.seen_steps.insert((before, link.to)) => self.found.push(Applies { why, place, before, after: link.to }),
+                why if self.steps.insert((before, link.to)) => self.found.push(Applies { why, place, before, after: link.to }),
                 _ => {}
             }
             before = link.to;
