@@ -37,7 +37,7 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Vec<Error>> {
     }
     let mut text = String::new();
     for (kernel, steps) in kernels.iter().zip(&proofs) {
-        let _ = writeln!(text, "{}{}", block(&explanation, kernel), steps.as_ref().map(|steps| proof(steps)).unwrap_or_default());
+        let _ = writeln!(text, "{}{}", block(&explanation, kernel), steps.as_ref().map(|steps| proof(kernel, steps)).unwrap_or_default());
     }
     if args.kernel.is_none() {
         let did = &explanation.report;
@@ -70,9 +70,10 @@ fn block(explanation: &Explanation, kernel: &Kernel) -> String {
 }
 
 /// A proof's steps, numbered.
-fn proof(steps: &[Proved]) -> String {
+fn proof(kernel: &Kernel, steps: &[Proved]) -> String {
     let mut text = match steps.len() {
-        0 => "  proof: no rule changed its source nodes\n".to_owned(),
+        0 if kernel.rules.is_empty() => "  proof: no rule changed its source nodes\n".to_owned(),
+        0 => "  proof: none, since its source nodes lie in a subgraph\n".to_owned(),
         1 => "  proof, checked, of 1 step\n".to_owned(),
         count => format!("  proof, checked, of {count} steps\n"),
     };

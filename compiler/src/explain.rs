@@ -118,15 +118,14 @@ pub struct Proved {
 pub fn proof(graph: &Graph, options: &Options, explanation: &Explanation, kernel: &Kernel) -> Result<Vec<Proved>, Vec<Error>> {
     let graph = specialise(graph, &options.binding)?;
     let names: BTreeSet<&str> = kernel.sources.iter().map(|k| explanation.sources[*k].name.as_str()).collect();
-    let nodes = || graph.nodes().map(|(_, node)| node).filter(|node| node.origins.first().is_some_and(|origin| names.contains(origin.name.as_str())));
-    let inside: BTreeSet<ValueId> = nodes().flat_map(|node| &node.outputs).copied().collect();
-    let used: BTreeSet<ValueId> = nodes().flat_map(|node| &node.inputs).copied().collect();
+    let nodes = graph.nodes().map(|(_, node)| node).filter(|node| node.origins.first().is_some_and(|origin| names.contains(origin.name.as_str())));
+    let inside: BTreeSet<ValueId> = nodes.flat_map(|node| &node.outputs).copied().collect();
     let name = |value: ValueId| {
         // A constant bears the name of the node that it was read for.
         let made = graph.producer(value).filter(|node| !node.inputs.is_empty()).and_then(|node| node.origins.first()).map(|origin| origin.name.clone());
         made.filter(|name| !name.is_empty()).or_else(|| graph.value(value).name.clone()).unwrap_or_else(|| format!("{}", graph.ty(value)))
     };
-    let (steps, rules) = rewrite::steps(&graph, &options.rewrite, &inside, &inside.difference(&used).copied().collect(), &name).map_err(|error| vec![error])?;
+    let (steps, rules) = rewrite::steps(&graph, &options.rewrite, inside, &name).map_err(|error| vec![error])?;
     let proved = |step: rewrite::Step| Proved { rule: rules.iter().find(|rule| rule.name == step.rule).copied(), backward: step.backward, place: name(step.place), before: step.before, after: step.after };
     Ok(steps.into_iter().map(proved).collect())
 }

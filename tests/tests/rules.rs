@@ -14,8 +14,10 @@ use frit_compiler::rewrite::check::{Applied, Compiled, Equal, Saturated, saturat
 use frit_compiler::rewrite::proof::{self, Goal, Proof, Why};
 use frit_compiler::rewrite::{self, Class, Machine, Rule, rules};
 use frit_compiler::specialise::{Binding, specialise};
+use frit_ir::graph::{Origin, Origins};
+use frit_ir::ops::matmul::MatMul;
 use frit_ir::ops::{Domain, Input, Tolerance};
-use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, ValueId, text};
+use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, TensorType, ValueId, text};
 use frit_tests::draw::{self, Random};
 use frit_tests::golden::{blessing, home};
 use frit_tests::instance::{Hint, Samples, instance};
@@ -647,6 +649,28 @@ fn proofs_that_were_tampered_with_are_refused() {
     }
     refused("a claim of something else".into(), &|proof| proof.claims[0].term = 0);
     assert!(seen.len() > 8, "only these reasons were given: {seen:?}");
+}
+
+/// A merged product is everyone's whose product it was; the parts that are taken of it are each one's own.
+#[test]
+fn parts_of_a_merged_product_name_their_own_source() {
+    let mut builder = Builder::new("merged");
+    let x = builder.input("x", TensorType::known(DType::F32, &[64, 256]));
+    let named = |name: &str| Origins { nodes: vec![Origin { name: name.into(), ..Origin::default() }.into()], ..Origins::default() };
+    for (at, name) in ["query", "key", "value"].into_iter().enumerate() {
+        let w = builder.constant(draw::tensor(DType::F32, &[256, 256], Domain::Ordinary, at as u64).expect("a tensor"));
+        builder.set_origins(named(name));
+        let product = builder.apply(MatMul {}, &[x, w]).expect("a product");
+        builder.output(name, product);
+    }
+    let (rewritten, _) = rewrite::rewrite(&builder.finish(), &rewrite::Options::default()).expect("a graph");
+    let origins = |value: ValueId| rewritten.producer(value).map(|node| node.origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>()).unwrap_or_default();
+    for (name, value) in rewritten.outputs() {
+        assert_eq!(origins(*value), [name.as_str()]);
+    }
+    let product = rewritten.nodes().find(|(_, node)| matches!(node.op, Op::MatMul(_))).expect("one product").1;
+    assert_eq!(origins(product.outputs[0]), ["query", "key", "value"]);
+    assert!(product.origins.rules.iter().any(|rule| &**rule == "merge-matmul"));
 }
 
 /// A rule that is wrong does what it says, and the proof's step by it is where values differ.

@@ -137,42 +137,56 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
     let nodes = nodes(graph);
     let made: BTreeSet<ValueId> = nodes.iter().flat_map(|id| &graph.node(*id).outputs).copied().collect();
     let wanted: Vec<ValueId> = graph.outputs().iter().map(|(_, value)| *value).filter(|value| made.contains(value)).collect();
-    proved(graph, &nodes, &wanted, &wanted, rules, machine, goal)
+    proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, machine, goal)
 }
 
-/// Proves what becomes of a graph, region by region as it is rewritten; or of some of its values, as far as they are still
-/// there. Proofs are checked. Subgraphs are left out.
+/// Proves what becomes of a graph, region by region as it is rewritten; or of what is made of some of its values. `inside`
+/// are these; values are added to them that come after them and are no longer there after rewriting, up to those that are.
+/// Proofs are checked. Subgraphs are left out.
 ///
 /// # Errors
 /// As for [`prove`]; a bug where a proof does not stand [`check`]ing.
-pub fn prove_regions(graph: &Graph, values: Option<&BTreeSet<ValueId>>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
+pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
     let uses = graph.uses();
     let mut proofs = Vec::new();
     for part in region::parts(graph, &uses) {
         let Part::Region(nodes) = part else { continue };
         let wanted = region::wanted(graph, &nodes, &uses);
-        let here: Vec<ValueId> = match values {
-            Some(values) => nodes.iter().flat_map(|id| &graph.node(*id).outputs).filter(|value| values.contains(value)).copied().collect(),
-            None => wanted.clone(),
+        let made = |id: &NodeId| graph.node(*id).outputs.clone();
+        let proof = match &mut inside {
+            None => proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, machine, Goal::Extracted)?,
+            Some(inside) if nodes.iter().flat_map(made).any(|value| inside.contains(&value)) => {
+                let mut last = |is_there: &dyn Fn(ValueId) -> bool| {
+                    let mut last = Vec::new();
+                    for value in nodes.iter().flat_map(made) {
+                        let users = || uses[value.0 as usize].iter().filter(|user| nodes.contains(user));
+                        match inside.contains(&value) {
+                            true if is_there(value) && !users().flat_map(made).any(|value| inside.contains(&value)) => last.push(value),
+                            true if !is_there(value) => inside.extend(users().flat_map(made)),
+                            _ => {}
+                        }
+                    }
+                    last
+                };
+                proved(graph, &nodes, &wanted, &mut last, rules, machine, Goal::Extracted)?
+            }
+            Some(_) => continue,
         };
-        if here.is_empty() {
-            continue;
-        }
-        let proof = proved(graph, &nodes, &wanted, &here, rules, machine, Goal::Extracted)?;
         check_part(&proof, graph, &nodes, rules).map_err(|why| Error::bug(format!("a proof does not hold: {why}")))?;
         proofs.push(proof);
     }
     Ok(proofs)
 }
 
-/// Proves what rules find in some nodes, of which `wanted` are to be made, for those of `values` that are made.
-fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &[ValueId], rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
+/// Proves what rules find in some nodes, of which `wanted` are to be made. `values` says for which values, once it is known
+/// which are there after rewriting.
+fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut dyn FnMut(&dyn Fn(ValueId) -> bool) -> Vec<ValueId>, rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
     let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()).with_explanations_enabled(), graph, nodes)?;
     saturate::saturate(&mut egraph, rules, LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE), &mut history)?;
     let pairs: Vec<(ValueId, Id)> = match goal {
         Goal::Found => {
             let terms = |value: &ValueId| egraph[classes[value]].nodes.iter().map(|term| (*value, term.clone())).collect::<Vec<_>>();
-            let all: Vec<(ValueId, language::Term)> = values.iter().flat_map(terms).collect();
+            let all: Vec<(ValueId, language::Term)> = values(&|_| true).iter().flat_map(terms).collect();
             all.into_iter().map(|(value, term)| (value, egraph.add_uncanonical(term))).collect()
         }
         Goal::Extracted => {
@@ -186,7 +200,8 @@ fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &[ValueId
                 term.children.iter_mut().for_each(|child| *child = taken[&egraph.find(*child)]);
                 taken.insert(id, egraph.add_uncanonical(term));
             }
-            values.iter().filter_map(|value| Some((*value, *taken.get(&egraph.find(classes[value]))?))).collect()
+            let at = |value: ValueId| taken.get(&egraph.find(*classes.get(&value)?)).copied();
+            values(&|value| at(value).is_some()).into_iter().filter_map(|value| Some((value, at(value)?))).collect()
         }
     };
     let mut writer = Writer { rules, applications: history.applications, outside, proof: Proof::default(), terms: HashMap::new(), by_id: HashMap::new(), chains: HashMap::new() };
