@@ -187,17 +187,20 @@ fn apply(graph: &mut Graph, rules: &[Compiled], mut found: Vec<Found>, limit: us
         let rule = &rules[at];
         graph.analysis.rule = rule.rule.name;
         let bindings = joined(rule, &members.iter().map(|(_, bindings)| bindings).collect::<Vec<_>>());
-        // What stands on top of a member's right side is its own; what lies below is all members'.
-        let own: Vec<Made> = members.iter().map(|(_, bindings)| history.after(&bindings.terms, at)).collect();
         let all = history.after(&members.iter().flat_map(|(_, bindings)| bindings.terms.clone()).collect::<Vec<_>>(), at);
-        for (member, (root, _)) in members.iter().enumerate() {
+        for (member, (root, own)) in members.iter().enumerate() {
             let mut made = Vec::new();
             let before = graph.total_size();
             let built = build(graph, rule, &bindings, *root, member, &mut made);
             let grew = graph.total_size() - before;
-            let top = built.filter(|built| made.last().is_some_and(|term| graph.lookup(term.clone()) == Some(graph.find(*built)))).and_then(|_| made.pop());
-            for (term, after) in made.into_iter().map(|term| (term, &all)).chain(top.map(|term| (term, &own[member]))) {
-                history.made.entry(term).or_insert_with(|| after.clone());
+            // What stands on top of a member's right side is its own; what lies below is the family's.
+            let is_top = |term: &mut Term| members.len() > 1 && built.is_some_and(|id| graph.lookup(term) == Some(graph.find(id)));
+            if let Some(term) = made.pop_if(is_top) {
+                let own = history.after(&own.terms, at);
+                history.made.entry(term).or_insert(own);
+            }
+            for term in made {
+                history.made.entry(term).or_insert_with(|| all.clone());
             }
             let Some(built) = built else { continue };
             if graph[built].data.types != graph[*root].data.types {
