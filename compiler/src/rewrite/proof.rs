@@ -178,9 +178,11 @@ pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, 
     Ok(proofs)
 }
 
-/// Proves what rules find in some nodes, of which `wanted` are to be made. `values` says for which values, once it is known
-/// which are there after rewriting.
-fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut dyn FnMut(&dyn Fn(ValueId) -> bool) -> Vec<ValueId>, rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
+/// Chooses values, where it can be told which are there after rewriting.
+type Choose<'a> = dyn FnMut(&dyn Fn(ValueId) -> bool) -> Vec<ValueId> + 'a;
+
+/// Proves what rules find in some nodes, of which `wanted` are to be made. `values` says for which values.
+fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut Choose<'_>, rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
     let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()).with_explanations_enabled(), graph, nodes)?;
     saturate::saturate(&mut egraph, rules, LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE), &mut history)?;
     let pairs: Vec<(ValueId, Id)> = match goal {
