@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use frit_compiler::cost::Machine;
 use frit_compiler::import;
 use frit_compiler::pipeline::{self, rewritten};
 use frit_compiler::rewrite::check::{Applied, Compiled, Equal, Saturated, saturated};
 use frit_compiler::rewrite::proof::{self, Goal, Proof, Why};
-use frit_compiler::rewrite::{self, Class, Machine, Rule, rules};
+use frit_compiler::rewrite::{self, Class, Rule, rules};
 use frit_compiler::specialise::{Binding, specialise};
 use frit_ir::graph::{Origin, Origins};
 use frit_ir::ops::matmul::MatMul;
@@ -564,7 +565,7 @@ fn rewritten_blocks_equal_their_sources_by_proof() {
             if compared < proof.applications().count() {
                 return Err("too few steps could be compared".into());
             }
-            let (rewritten, _) = rewrite::rewrite(&graph, &options).map_err(|error| error.to_string())?;
+            let (rewritten, _) = rewrite::rewrite(&graph, &options, &Machine::DEFAULT).map_err(|error| error.to_string())?;
             let inputs = inputs(&graph, class, Domain::Ordinary, 0)?;
             let given: Vec<&Tensor> = inputs.iter().collect();
             let outputs = frit_ir::eval::run(&rewritten, &given).map_err(|error| error.to_string())?;
@@ -663,7 +664,7 @@ fn parts_of_a_merged_product_name_their_own_source() {
         let product = builder.apply(MatMul {}, &[x, w]).expect("a product");
         builder.output(name, product);
     }
-    let (rewritten, _) = rewrite::rewrite(&builder.finish(), &rewrite::Options::default()).expect("a graph");
+    let (rewritten, _) = rewrite::rewrite(&builder.finish(), &rewrite::Options::default(), &Machine::DEFAULT).expect("a graph");
     let origins = |value: ValueId| rewritten.producer(value).map(|node| node.origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>()).unwrap_or_default();
     for (name, value) in rewritten.outputs() {
         assert_eq!(origins(*value), [name.as_str()]);

@@ -118,10 +118,10 @@ pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(G
 ///
 /// # Errors
 /// Invalid options; a bug where a proof does not hold.
-pub(crate) fn steps(graph: &Graph, options: &Options, mut inside: BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
+pub(crate) fn steps(graph: &Graph, options: &Options, machine: &Machine, mut inside: BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
     let used = options.rules()?;
     let rules = used.iter().map(|rule| Compiled::new(**rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
-    let proofs = proof::prove_regions(graph, Some(&mut inside), &rules, &options.machine)?;
+    let proofs = proof::prove_regions(graph, Some(&mut inside), &rules, machine)?;
     let steps = proofs.iter().flat_map(|proof| steps::steps(proof, &rules, &|value| inside.contains(&value), name)).collect();
     Ok((steps, used))
 }

@@ -18,15 +18,16 @@ use frit_ir::ops::constant::Constant;
 use frit_ir::text::print_attr;
 use frit_ir::{Error, Op};
 
+use crate::cost::Machine;
+
 pub use super::check::Applied;
 
-use super::cost::Machine;
 use super::facts::{self, FOLDING, Knowledge};
 use super::language::{self, Head, HeadId};
 use super::pattern::{Bindings, Site};
+use super::region::{self, Part};
 use super::rule::Compiled;
 use super::saturate::{self, Application};
-use super::region::{self, Part};
 use super::{LEAST_TERMS, Loaded, Report, Rewriter, TERMS_PER_NODE, extract};
 
 /// A term of a proof.
@@ -195,7 +196,7 @@ fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut Choo
             let rewriter = Rewriter { rules, machine, report: &mut Report::default(), hits: &mut BTreeMap::new() };
             let roots: Vec<Id> = wanted.iter().map(|value| classes[value]).collect();
             let fail = || Error::bug("nothing could be taken out of the e-graph");
-            let choice = extract::extract(&egraph, &roots, &|id, term| rewriter.price(&egraph, id, term)).ok_or_else(fail)?;
+            let (choice, _) = extract::extract(&egraph, &roots, &rewriter.prices(&egraph)).ok_or_else(fail)?;
             let mut taken: BTreeMap<Id, Id> = BTreeMap::new();
             for id in extract::reached(&egraph, &roots, &choice).ok_or_else(fail)? {
                 let mut term = egraph[id].nodes[choice[&id]].clone();
