@@ -180,6 +180,9 @@ pub(crate) struct Explain {
     /// Only kernels whose name, or one of whose source nodes' names, holds this.
     #[arg(long, value_name = "NAME")]
     pub kernel: Option<String>,
+    /// Proves, step by step, that each of them computes what its source nodes do.
+    #[arg(long, requires = "kernel")]
+    pub proof: bool,
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use frit::Error;
-use frit_compiler::explain::{Explanation, Kernel};
+use frit_compiler::explain::{Explanation, Kernel, Proved};
 use serde_json::{Value, json};
 
 use crate::args::Explain;
 use crate::model::{self, Files, Source};
 use crate::tell;
+
+/// Columns of lines that are wrapped.
+const COLUMNS: usize = 100;
 
 /// The page, but for its data.
 const PAGE: &str = include_str!("page.html");
@@ -26,13 +29,15 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Vec<Error>> {
     if kernels.is_empty() && args.kernel.is_some() {
         return Err(vec![Error::invalid("no kernel and no source node is called so").help("`frit explain MODEL` lists all")]);
     }
+    let prove = |kernel: &&Kernel| args.proof.then(|| tell::busy("proving", || frit_compiler::explain::proof(&graph, &options, &explanation, kernel))).transpose();
+    let proofs: Vec<Option<Vec<Proved>>> = kernels.iter().map(prove).collect::<Result<_, _>>()?;
     if args.json {
-        tell::print(&format!("{:#}", json!({ "model": args.model.model, "kernels": kernels.iter().map(|kernel| described(&explanation, kernel)).collect::<Vec<_>>(), "rewriting": report(&explanation) })));
+        tell::print(&format!("{:#}", json!({ "model": args.model.model, "kernels": kernels.iter().zip(&proofs).map(|(kernel, steps)| described(&explanation, kernel, steps.as_deref())).collect::<Vec<_>>(), "rewriting": report(&explanation) })));
         return Ok(());
     }
     let mut text = String::new();
-    for kernel in &kernels {
-        let _ = write!(text, "{}", block(&explanation, kernel));
+    for (kernel, steps) in kernels.iter().zip(&proofs) {
+        let _ = writeln!(text, "{}{}", block(&explanation, kernel), steps.as_ref().map(|steps| proof(kernel, steps)).unwrap_or_default());
     }
     if args.kernel.is_none() {
         let did = &explanation.report;
@@ -58,19 +63,55 @@ fn block(explanation: &Explanation, kernel: &Kernel) -> String {
         let _ = writeln!(text, "  from {} '{}'", source.op, source.name);
     }
     for rule in &kernel.rules {
-        let _ = writeln!(text, "  by   {} ({}): {}", rule.name, rule.class.name(), rule.why);
+        text += &wrapped("  by   ", &format!("{} ({}): {}", rule.name, rule.class.name(), rule.why));
     }
-    let _ = writeln!(text, "  estimated {} apart, {} as one kernel\n", time(kernel.before), time(kernel.after));
+    let _ = writeln!(text, "  estimated {} apart, {} as one kernel", time(kernel.before), time(kernel.after));
     text
+}
+
+/// A proof's steps, numbered.
+fn proof(kernel: &Kernel, steps: &[Proved]) -> String {
+    let mut text = match steps.len() {
+        0 if kernel.rules.is_empty() => "  proof: no rule changed its source nodes\n".to_owned(),
+        0 => "  proof: none, since its source nodes lie in a subgraph\n".to_owned(),
+        1 => "  proof, checked, of 1 step\n".to_owned(),
+        count => format!("  proof, checked, of {count} steps\n"),
+    };
+    for (at, step) in steps.iter().enumerate() {
+        let by = step.rule.map_or_else(|| "constants folded".to_owned(), |rule| format!("{} ({})", rule.name, rule.class.name()));
+        let _ = writeln!(text, "  {:>3}. {by}{}, at '{}'", at + 1, if step.backward { " backward" } else { "" }, step.place);
+        let _ = write!(text, "{}{}", wrapped("         ", &step.before), wrapped("       = ", &step.after));
+    }
+    text
+}
+
+/// Text in lines, the first one with a head of its own.
+fn wrapped(head: &str, text: &str) -> String {
+    let mut lines = vec![head.to_owned()];
+    for word in text.split_inclusive(' ') {
+        let full = lines.last().is_some_and(|line| line.len() > head.len() && line.chars().count() + word.trim_end().chars().count() > COLUMNS);
+        if full {
+            lines.push(" ".repeat(head.len() + 2));
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += word;
+        }
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 fn time(ns: f64) -> String {
     if ns < 1e6 { format!("{:.1} us", ns / 1e3) } else { format!("{:.2} ms", ns / 1e6) }
 }
 
-fn described(explanation: &Explanation, kernel: &Kernel) -> Value {
+fn described(explanation: &Explanation, kernel: &Kernel, steps: Option<&[Proved]>) -> Value {
     let sources: Vec<Value> = kernel.sources.iter().map(|k| &explanation.sources[*k]).map(|source| json!({ "name": source.name, "op": source.op })).collect();
-    json!({ "name": kernel.name, "source_nodes": sources, "rules": rules(kernel), "before_ns": kernel.before, "after_ns": kernel.after, "flops": kernel.flops, "bytes": kernel.bytes, "interpreted": kernel.interpreted })
+    let mut described = json!({ "name": kernel.name, "source_nodes": sources, "rules": rules(kernel), "before_ns": kernel.before, "after_ns": kernel.after, "flops": kernel.flops, "bytes": kernel.bytes, "interpreted": kernel.interpreted });
+    if let Some(steps) = steps {
+        let step = |step: &Proved| json!({ "rule": step.rule.map(|rule| rule.name), "backward": step.backward, "at": step.place, "before": step.before, "after": step.after });
+        described["proof"] = steps.iter().map(step).collect();
+    }
+    described
 }
 
 fn rules(kernel: &Kernel) -> Vec<Value> {

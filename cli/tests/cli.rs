@@ -275,6 +275,23 @@ fn kernels_are_explained() {
 }
 
 #[test]
+fn kernels_are_proved() {
+    let folder = Folder::new("proved");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/exports/bert.torch-script-13.onnx"), folder.0.join("bert.onnx")).expect("a copy");
+    let said = ["proof, checked, of", "gelu (reassociating), at '/Mul_2'", "= gelu[tanh=false](/Add_8)", "transpose[perm=[0, 1, 3, 2]](transpose[perm=[0, 2, 3, 1]](/Reshape_1))"];
+    let proved = folder.frit("explain bert.onnx --kernel k --proof").ends(0, &said);
+    assert!(!proved.out.contains("proof: none"), "{}", proved.out);
+    folder.frit("explain bert.onnx --kernel k --proof --rule-limit 0").ends(0, &["proof: no rule changed its source nodes"]);
+    folder.frit("explain bert.onnx --proof").ends(2, &["--kernel"]);
+    let explained: Value = serde_json::from_str(&folder.frit("explain bert.onnx --kernel k --proof --json").out).expect("JSON");
+    let steps = explained["kernels"][0]["proof"].as_array().expect("steps");
+    steps.iter().for_each(|step| has_fields(step, "rule backward at before after"));
+    // A rule comes after those that it builds on.
+    let at = |rule: &str| steps.iter().position(|step| step["rule"] == rule);
+    assert!(at("rms-norm") < at("layer-norm") && at("layer-norm") < at("layer-norm-shift") && at("div-constant") < at("gelu") && at("rms-norm").is_some(), "{steps:?}");
+}
+
+#[test]
 fn the_page_stands_alone() {
     let folder = Folder::new("page");
     let model = folder.digits();

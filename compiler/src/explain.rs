@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::Error;
 use frit_ir::executable::{Step, leaves};
-use frit_ir::graph::Graph;
+use frit_ir::graph::{Graph, ValueId};
 use frit_ir::ops::Attr;
 
 use crate::pipeline::{Options, scheduled};
@@ -92,6 +92,42 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Erro
     }
     let constant_bytes = schedule.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum();
     Ok(Explanation { sources: origins.sources, edges: origins.edges.into_iter().collect(), kernels, buffers: schedule.buffers, arena_bytes: schedule.arena_bytes, constant_bytes, report })
+}
+
+/// A step of the proof that a kernel computes what its source nodes do.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The rule, or none where constants are folded.
+    pub rule: Option<&'static Rule>,
+    /// Was the term before made out of the term after?
+    pub backward: bool,
+    /// The source node whose value it is about.
+    pub place: String,
+    /// The term before. Values are named by the source nodes that make them.
+    pub before: String,
+    /// The term after.
+    pub after: String,
+}
+
+/// Proves that a kernel computes what its source nodes do, as far as rules changed them: the steps, in the order in which
+/// they build on each other. The regions in which the nodes lie are rewritten once more, with proofs, and these are checked.
+/// There are none for nodes in subgraphs.
+///
+/// # Errors
+/// As [`explain`]; a bug where a proof does not hold.
+pub fn proof(graph: &Graph, options: &Options, explanation: &Explanation, kernel: &Kernel) -> Result<Vec<Proved>, Vec<Error>> {
+    let graph = specialise(graph, &options.binding)?;
+    let names: BTreeSet<&str> = kernel.sources.iter().map(|k| explanation.sources[*k].name.as_str()).collect();
+    let nodes = graph.nodes().map(|(_, node)| node).filter(|node| node.origins.first().is_some_and(|origin| names.contains(origin.name.as_str())));
+    let inside: BTreeSet<ValueId> = nodes.flat_map(|node| &node.outputs).copied().collect();
+    let name = |value: ValueId| {
+        // A constant bears the name of the node that it was read for.
+        let made = graph.producer(value).filter(|node| !node.inputs.is_empty()).and_then(|node| node.origins.first()).map(|origin| origin.name.clone());
+        made.filter(|name| !name.is_empty()).or_else(|| graph.value(value).name.clone()).unwrap_or_else(|| format!("{}", graph.ty(value)))
+    };
+    let (steps, rules) = rewrite::steps(&graph, &options.rewrite, &options.machine, inside, &name).map_err(|error| vec![error])?;
+    let proved = |step: rewrite::Step| Proved { rule: rules.iter().find(|rule| rule.name == step.rule).copied(), backward: step.backward, place: name(step.place), before: step.before, after: step.after };
+    Ok(steps.into_iter().map(proved).collect())
 }
 
 /// The source nodes of a graph and its subgraphs.

@@ -2,8 +2,8 @@
 //!
 //! In: rules and a small graph. Out: [`Saturated`], whose every term can be evaluated. Must not know: costs.
 //!
-//! `egg` can check its own proofs only for rules that are patterns of its own kind, and ours match attributes too. So a
-//! result is checked by what it says: each term of a class must have the value that the class has.
+//! A result is checked by what it says: each term of a class must have the value that the class has. How one term comes
+//! from another, rule by rule, is what [`proof`](super::proof) is about.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ pub use super::pattern::{Expression, Names, Pattern};
 pub use super::rule::Compiled;
 
 use super::language::Head;
+use super::facts::{self, Knowledge};
 use super::{LEAST_TERMS, Loaded, saturate};
 
 /// What a term applies.
@@ -70,7 +71,7 @@ pub struct Saturated {
 /// A bug where a rule makes classes equal whose types or constants differ, or the graph holds control flow.
 pub fn saturated(graph: &Graph, rules: &[Compiled]) -> Result<Saturated, Error> {
     let nodes: Vec<_> = graph.nodes().filter(|(_, node)| !matches!(node.op, Op::Constant(_))).map(|(id, _)| id).collect();
-    let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(graph, &nodes)?;
+    let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()), graph, &nodes)?;
     saturate::saturate(&mut egraph, rules, LEAST_TERMS, &mut history)?;
     let mut ids: Vec<egg::Id> = egraph.classes().map(|class| class.id).collect();
     ids.sort_unstable();

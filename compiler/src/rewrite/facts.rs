@@ -114,6 +114,8 @@ pub(super) struct Knowledge {
     pub leaves: Vec<Facts>,
     /// Are all rules exact, so that equal constants have the same bits?
     pub exact: bool,
+    /// Are constants not folded, so that a class without rules is one term?
+    pub plain: bool,
     /// The rule at work, for messages.
     pub rule: &'static str,
     /// Classes that were merged though they can't be equal.
@@ -142,7 +144,7 @@ impl Analysis<Term> for Knowledge {
             Head::Op(op) => {
                 let operands: Vec<&Facts> = term.children.iter().map(|id| &egraph[*id].data).collect();
                 let mut facts = of_op(&op, &operands);
-                if matches!((&op, term.children.as_slice()), (Op::Mul(_), [a, b]) if a == b) && facts.types.iter().all(|ty| ty.dtype.is_float()) {
+                if matches!((&op, term.children.as_slice()), (Op::Mul(_), [a, b]) if egraph.find(*a) == egraph.find(*b)) && facts.types.iter().all(|ty| ty.dtype.is_float()) {
                     // A square; what can't be a square is NaN.
                     facts.range = facts.range.meet(&Range { low: 0.0, high: f64::INFINITY, nan: true });
                 }
@@ -172,17 +174,42 @@ impl Analysis<Term> for Knowledge {
 
     fn modify(egraph: &mut Graph, id: Id) {
         let Some(value) = egraph[id].data.value.clone() else { return };
-        let head = Head::Op(Constant { value }.into());
-        if egraph[id].nodes.iter().any(|term| term.name == "constant") {
+        if egraph.analysis.plain || egraph[id].nodes.iter().any(|term| term.name == "constant") {
             return;
         }
-        if let Some(term) = egraph.analysis.heads.term(head, Vec::new()) {
-            let constant = egraph.add(term);
-            let rule = std::mem::replace(&mut egraph.analysis.rule, "constant folding");
-            egraph.union(id, constant);
+        if let Some(constant) = constant(egraph, value) {
+            let rule = std::mem::replace(&mut egraph.analysis.rule, FOLDING);
+            if egraph.are_explanations_enabled() {
+                let folded = folded(egraph, id).unwrap_or(id);
+                egraph.union_trusted(folded, constant, FOLDING);
+            } else {
+                egraph.union(id, constant);
+            }
             egraph.analysis.rule = rule;
         }
     }
+}
+
+/// What makes a constant equal to what it is computed from.
+pub(super) const FOLDING: &str = "constant folding";
+
+fn constant(egraph: &mut Graph, value: Tensor) -> Option<Id> {
+    let term = egraph.analysis.heads.term(Head::Op(Constant { value }.into()), Vec::new())?;
+    Some(egraph.add_uncanonical(term))
+}
+
+/// The term of a class that its value is computed by, from constants.
+fn folded(egraph: &mut Graph, id: Id) -> Option<Id> {
+    let terms = egraph[id].nodes.clone();
+    let wanted = egraph[id].data.value.clone()?;
+    let (term, values) = terms.into_iter().find_map(|term| {
+        let Head::Op(op) = egraph.analysis.heads.get(term.head) else { return None };
+        let values: Vec<Tensor> = term.children.iter().map(|child| egraph[*child].data.value.clone()).collect::<Option<_>>()?;
+        let results = op.def().eval(&values.iter().collect::<Vec<_>>()).ok()?;
+        matches!(results.as_slice(), [one] if same(one, &wanted)).then_some((term, values))
+    })?;
+    let children = values.into_iter().map(|value| constant(egraph, value)).collect::<Option<_>>()?;
+    Some(egraph.add_uncanonical(Term { children, ..term }))
 }
 
 fn of_constant(value: &Tensor) -> Facts {
@@ -228,7 +255,7 @@ fn range(op: &Op, operands: &[&Facts]) -> Range {
 }
 
 /// Are two constants the same, bit by bit? One NaN is as good as another.
-fn same(a: &Tensor, b: &Tensor) -> bool {
+pub(super) fn same(a: &Tensor, b: &Tensor) -> bool {
     a.ty() == b.ty() && a.strings() == b.strings() && a.scalars().zip(b.scalars()).all(|(x, y)| x == y || (x.as_f64().is_nan() && y.as_f64().is_nan()))
 }
 

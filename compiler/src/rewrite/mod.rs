@@ -14,10 +14,12 @@ mod facts;
 mod functions;
 mod language;
 mod pattern;
+pub mod proof;
 mod region;
 mod rule;
 mod rules;
 mod saturate;
+mod steps;
 pub(crate) mod tidy;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +31,7 @@ use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
 use frit_ir::{Builder, Error, Op};
 
 pub use functions::FUNCTIONS;
+pub use steps::Step;
 pub use rule::{Class, Rule, all as rules, tables};
 
 use crate::cost::Machine;
@@ -110,6 +113,19 @@ pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(G
     Ok((done, report))
 }
 
+/// What rules do to the values `inside` of a graph, step by step, by a proof that was checked; and the rules. Nothing is
+/// told of how other values come to be.
+///
+/// # Errors
+/// Invalid options; a bug where a proof does not hold.
+pub(crate) fn steps(graph: &Graph, options: &Options, machine: &Machine, mut inside: BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
+    let used = options.rules()?;
+    let rules = used.iter().map(|rule| Compiled::new(**rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
+    let proofs = proof::prove_regions(graph, Some(&mut inside), &rules, machine)?;
+    let steps = proofs.iter().flat_map(|proof| steps::steps(proof, &rules, &|value| inside.contains(&value), name)).collect();
+    Ok((steps, used))
+}
+
 /// What a node costs by itself, in nanoseconds. Nothing where it is computed once, now.
 pub fn price(graph: &Graph, node: &Node, machine: &Machine) -> f64 {
     let constant = !node.inputs.is_empty() && node.inputs.iter().all(|v| graph.constant(*v).is_some());
@@ -172,7 +188,7 @@ impl Rewriter<'_> {
 
     fn region(&mut self, progress: &mut Progress<'_>, nodes: &[NodeId], uses: &[Vec<NodeId>]) -> Result<(), Error> {
         let from = progress.from;
-        let Loaded { mut graph, mut history, classes, outside } = Loaded::new(from, nodes)?;
+        let Loaded { mut graph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()), from, nodes)?;
         let wanted = region::wanted(from, nodes, uses);
         let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
         let fail = || Error::bug("nothing could be taken out of the e-graph");
@@ -261,8 +277,8 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(from: &Graph, nodes: &[NodeId]) -> Result<Self, Error> {
-        let mut graph = facts::Graph::new(Knowledge::default());
+    /// Loads a region into an empty e-graph.
+    fn new(mut graph: facts::Graph, from: &Graph, nodes: &[NodeId]) -> Result<Self, Error> {
         let mut history = History::default();
         let mut classes: BTreeMap<ValueId, egg::Id> = BTreeMap::new();
         let mut outside: Vec<ValueId> = Vec::new();
@@ -304,7 +320,7 @@ impl Loaded {
 
 fn added(graph: &mut facts::Graph, head: Head, children: Vec<egg::Id>) -> Result<(egg::Id, language::Term), Error> {
     let term = graph.analysis.heads.term(head, children).ok_or_else(|| Error::bug("an op with a subgraph is in a region"))?;
-    Ok((graph.add(term.clone()), term))
+    Ok((graph.add_uncanonical(term.clone()), term))
 }
 
 impl Progress<'_> {

@@ -294,6 +294,61 @@ impl Pattern {
             }
         }
     }
+
+    /// The number of ops.
+    fn ops(&self) -> usize {
+        match self {
+            Pattern::Apply { operands, .. } => 1 + operands.iter().map(Pattern::ops).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
+    /// Binds further operands to terms that are like the first where there are such: conditions may look at these. Only
+    /// where the e-graph explains.
+    pub(super) fn bind_alike(&self, graph: &mut Graph, bindings: &mut Bindings) {
+        let Pattern::Apply { operands, .. } = self else { return };
+        let (Some(Pattern::Apply { op, .. }), Some(Pattern::Rest(k)), Some(first)) = (operands.first(), operands.last(), bindings.terms.get(1)) else { return };
+        let first = first.children.first().copied();
+        let Some(Bound::Classes(ids)) = &mut bindings.bound[*k] else { return };
+        for id in ids {
+            if let Some(term) = graph[*id].nodes.iter().find(|term| term.name == *op && term.children.first().copied() == first).cloned() {
+                *id = graph.add_uncanonical(term);
+            }
+        }
+    }
+
+    /// The very term that was matched, its variables being what was bound, in an e-graph that explains: proofs begin with it.
+    pub(super) fn instance(&self, graph: &mut Graph, id: Id, bindings: &Bindings) -> Id {
+        self.instance_at(graph, id, bindings, 0)
+    }
+
+    /// `first` is the number of the pattern's first op among the terms of the match.
+    fn instance_at(&self, graph: &mut Graph, id: Id, bindings: &Bindings, first: usize) -> Id {
+        let Pattern::Apply { operands, .. } = self else { return id };
+        let mut term = bindings.terms[first].clone();
+        let firsts: Vec<usize> = operands.iter().scan(first + 1, |next, operand| Some(std::mem::replace(next, *next + operand.ops()))).collect();
+        let is_at = |(pattern, first): (&Pattern, &usize), child: Id| match pattern {
+            Pattern::Any(k) | Pattern::Each(k) => bindings.bound[*k] == Some(Bound::Class(child)),
+            Pattern::Apply { .. } => graph.lookup(bindings.terms[*first].clone()) == Some(child),
+            Pattern::Rest(_) | Pattern::Item(..) | Pattern::Number { .. } => true,
+        };
+        let swapped = COMMUTATIVE.contains(&term.name) && !operands.iter().zip(&firsts).zip(&term.children).all(|(operand, child)| is_at(operand, *child));
+        if swapped {
+            term.children.reverse();
+        }
+        if let Some(Pattern::Rest(k)) = operands.last()
+            && let Some(Bound::Classes(ids)) = bindings.get(*k)
+        {
+            term.children.splice(operands.len() - 1.., ids.iter().copied());
+        }
+        for ((operand, first), child) in operands.iter().zip(firsts).zip(&mut term.children) {
+            *child = operand.instance_at(graph, *child, bindings, first);
+        }
+        if swapped {
+            term.children.reverse();
+        }
+        graph.add_uncanonical(term)
+    }
 }
 
 /// Adds a term whose operands fit.
@@ -304,11 +359,11 @@ pub(super) fn add(graph: &mut Graph, head: Head, children: Vec<Id>, made: &mut V
             return None;
         }
     }
-    let children = children.into_iter().map(|id| graph.find(id)).collect();
-    let term = graph.analysis.heads.term(head, children)?;
-    let before = graph.nodes().len();
-    let id = graph.add(term.clone());
-    if graph.nodes().len() > before {
+    let mut term = graph.analysis.heads.term(head, children)?;
+    let before = graph.total_size();
+    let id = graph.add_uncanonical(term.clone());
+    if graph.total_size() > before {
+        term.children.iter_mut().for_each(|id| *id = graph.find(*id));
         made.push(term);
     }
     Some(id)

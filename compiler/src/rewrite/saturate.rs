@@ -40,6 +40,19 @@ pub(super) struct History {
     pub grown: Vec<usize>,
     /// Was a bound reached?
     pub cut: bool,
+    /// What was made equal, in order, where the e-graph explains: the reasons there are numbers of these.
+    pub applications: Vec<Application>,
+}
+
+/// What a rule was applied to: the very terms.
+#[derive(Clone, Debug)]
+pub(super) struct Application {
+    /// The rule.
+    pub rule: usize,
+    /// The terms that its left side matched, several of a family.
+    pub lefts: Vec<Id>,
+    /// Which of them was made equal to something.
+    pub member: usize,
 }
 
 impl History {
@@ -157,41 +170,50 @@ fn grouped(rule: &Compiled, matches: Vec<(Id, Bindings)>) -> Vec<Vec<(Id, Bindin
 }
 
 /// Applies matches; was anything new?
-fn apply(graph: &mut Graph, rules: &[Compiled], found: Vec<Found>, limit: usize, history: &mut History) -> Result<bool, Error> {
+fn apply(graph: &mut Graph, rules: &[Compiled], mut found: Vec<Found>, limit: usize, history: &mut History) -> Result<bool, Error> {
     let mut changed = false;
-    for Found { rule: at, members } in found {
+    let mut lefts: Vec<Vec<Id>> = Vec::new();
+    let explained = graph.are_explanations_enabled();
+    for found in found.iter_mut().filter(|_| explained) {
+        let left = &rules[found.rule].left;
+        found.members.iter_mut().for_each(|(_, bindings)| left.bind_alike(graph, bindings));
+        lefts.push(found.members.iter().map(|(id, bindings)| left.instance(graph, *id, bindings)).collect());
+    }
+    for (number, Found { rule: at, members }) in found.into_iter().enumerate() {
         if graph.total_size() >= limit {
             history.cut = true;
             break;
         }
         let rule = &rules[at];
         graph.analysis.rule = rule.rule.name;
-        let mut bindings = members[0].1.clone();
-        for k in &rule.each {
-            let each = members.iter().map(|(_, bindings)| match &bindings.bound[*k] {
-                Some(Bound::Class(id)) => Some(*id),
-                _ => None,
-            });
-            bindings.bound[*k] = each.collect::<Option<Vec<Id>>>().map(Bound::Classes);
-        }
-        let terms: Vec<Term> = members.iter().flat_map(|(_, bindings)| bindings.terms.clone()).collect();
-        let after = history.after(&terms, at);
-        for (member, (root, _)) in members.iter().enumerate() {
+        let bindings = joined(rule, &members.iter().map(|(_, bindings)| bindings).collect::<Vec<_>>());
+        let all = history.after(&members.iter().flat_map(|(_, bindings)| bindings.terms.clone()).collect::<Vec<_>>(), at);
+        for (member, (root, own)) in members.iter().enumerate() {
             let mut made = Vec::new();
             let before = graph.total_size();
-            let built = match &rule.right {
-                Right::Expansion => expansion(graph, &bindings.terms[0], &mut made),
-                Right::Term(pattern) => pattern.build(graph, &bindings, *root, member, &mut made),
-            };
+            let built = build(graph, rule, &bindings, *root, member, &mut made);
             let grew = graph.total_size() - before;
+            // What stands on top of a member's right side is its own; what lies below is the family's.
+            let is_top = |term: &mut Term| members.len() > 1 && built.is_some_and(|id| graph.lookup(term) == Some(graph.find(id)));
+            if let Some(term) = made.pop_if(is_top) {
+                let own = history.after(&own.terms, at);
+                history.made.entry(term).or_insert(own);
+            }
             for term in made {
-                history.made.entry(term).or_insert_with(|| after.clone());
+                history.made.entry(term).or_insert_with(|| all.clone());
             }
             let Some(built) = built else { continue };
             if graph[built].data.types != graph[*root].data.types {
                 continue;
             }
-            if graph.union(*root, built) {
+            let new = match lefts.get(number) {
+                Some(lefts) => {
+                    history.applications.push(Application { rule: at, lefts: lefts.clone(), member });
+                    graph.union_trusted(lefts[member], built, (history.applications.len() - 1).to_string())
+                }
+                None => graph.union(*root, built),
+            };
+            if new {
                 history.hits[at] += 1;
                 history.grown[at] += grew;
                 changed = true;
@@ -207,6 +229,27 @@ fn apply(graph: &mut Graph, rules: &[Compiled], found: Vec<Found>, limit: usize,
     }
     history.canonicalise(graph);
     Ok(changed)
+}
+
+/// What is bound by all members of a family: what differs between them becomes a list.
+pub(super) fn joined(rule: &Compiled, members: &[&Bindings]) -> Bindings {
+    let mut bindings = members[0].clone();
+    for k in &rule.each {
+        let each = members.iter().map(|bindings| match &bindings.bound[*k] {
+            Some(Bound::Class(id)) => Some(*id),
+            _ => None,
+        });
+        bindings.bound[*k] = each.collect::<Option<Vec<Id>>>().map(Bound::Classes);
+    }
+    bindings
+}
+
+/// Builds a rule's right side for a match, or for one member of a family.
+pub(super) fn build(graph: &mut Graph, rule: &Compiled, bindings: &Bindings, root: Id, member: usize, made: &mut Vec<Term>) -> Option<Id> {
+    match &rule.right {
+        Right::Expansion => expansion(graph, &bindings.terms[0], made),
+        Right::Term(pattern) => pattern.build(graph, bindings, root, member, made),
+    }
 }
 
 /// Adds the expansion of a composite.
