@@ -105,7 +105,7 @@ impl Heads {
 const COMPARED: usize = 64;
 
 /// Two ops with one key are equal. Ops with subgraphs have none.
-pub(super) fn key(op: &Op) -> Option<String> {
+pub(crate) fn key(op: &Op) -> Option<String> {
     let mut key = op.name().to_owned();
     for (name, attr) in op.def().attrs() {
         key += &match attr {
