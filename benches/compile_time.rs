@@ -65,7 +65,7 @@ fn stages(graph: &Graph) -> Result<([f64; 4], Report), Vec<Error>> {
     let ms = || start.elapsed().as_secs_f64() * 1e3;
     let graph = specialise(graph, &options.binding)?;
     let specialised = ms();
-    let (graph, report) = rewrite(&graph, &options.rewrite, &options.machine).map_err(one)?;
+    let (graph, report) = options.priced(|prices| rewrite(&graph, &options.rewrite, prices)).map_err(one)?;
     let rewritten = ms();
     let schedule = schedule(&graph, &options.device()).map_err(one)?;
     let scheduled = ms();

@@ -13,8 +13,8 @@ use frit_ir::{Error, text};
 
 use crate::cost::Machine;
 use crate::lower::{self, target};
-use crate::rewrite::{self, Report, rewrite};
-use crate::schedule::{Device, Schedule, Trace, schedule};
+use crate::rewrite::{self, Prices, Report, rewrite};
+use crate::schedule::{self, Device, Schedule, Trace, schedule};
 use crate::specialise::{Binding, specialise};
 
 /// The forms that a model passes through, in order.
@@ -87,6 +87,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Does something by what programs cost.
+    pub fn priced<T>(&self, act: impl FnOnce(&Prices<'_>) -> T) -> T {
+        let device = self.device();
+        act(&Prices { machine: &self.machine, kernels: &|graph| schedule::price(graph, &device) })
+    }
+
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
         Device { target: &self.target, machine: &self.machine, supported: &lower::supported }
@@ -122,7 +128,7 @@ pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), V
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| rewrite(&graph, &options.rewrite, &options.machine)).map_err(|error| vec![error])?;
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| options.priced(|prices| rewrite(&graph, &options.rewrite, prices))).map_err(|error| vec![error])?;
     tracing::debug!(?report, "rewritten");
     Ok((graph, report))
 }

@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use frit_compiler::cost::Machine;
 use frit_compiler::import;
 use frit_compiler::pipeline::{self, rewritten};
 use frit_compiler::rewrite::check::{Applied, Compiled, Equal, Saturated, saturated};
 use frit_compiler::rewrite::proof::{self, Goal, Proof, Why};
-use frit_compiler::rewrite::{self, Class, Rule, rules};
+use frit_compiler::rewrite::{self, Class, Prices, Rule, rules};
 use frit_compiler::specialise::{Binding, specialise};
 use frit_ir::graph::{Origin, Origins};
 use frit_ir::ops::matmul::MatMul;
@@ -411,9 +410,14 @@ fn proof_holds(graph: &Graph, proof: &Proof, rules: &[Compiled], inputs: &[Tenso
     Ok(compared)
 }
 
+/// Does something by what programs cost where nothing else is said.
+fn priced<T>(act: impl FnOnce(&Prices<'_>) -> T) -> T {
+    pipeline::Options::default().priced(act)
+}
+
 /// Proves what rules find in a graph, checks the proof and evaluates what it says; how many steps could be compared is told too.
 fn proved(graph: &Graph, rules: &[Compiled], class: Class, goal: Goal) -> Result<(Proof, usize), String> {
-    let proof = proof::prove(graph, rules, &Machine::DEFAULT, goal).map_err(|error| error.to_string())?;
+    let proof = priced(|prices| proof::prove(graph, rules, prices, goal)).map_err(|error| error.to_string())?;
     proof::check(&proof, graph, rules)?;
     let mut compared = 0;
     for (k, domain) in DOMAINS.into_iter().enumerate() {
@@ -565,7 +569,7 @@ fn rewritten_blocks_equal_their_sources_by_proof() {
             if compared < proof.applications().count() {
                 return Err("too few steps could be compared".into());
             }
-            let (rewritten, _) = rewrite::rewrite(&graph, &options, &Machine::DEFAULT).map_err(|error| error.to_string())?;
+            let (rewritten, _) = priced(|prices| rewrite::rewrite(&graph, &options, prices)).map_err(|error| error.to_string())?;
             let inputs = inputs(&graph, class, Domain::Ordinary, 0)?;
             let given: Vec<&Tensor> = inputs.iter().collect();
             let outputs = frit_ir::eval::run(&rewritten, &given).map_err(|error| error.to_string())?;
@@ -593,7 +597,7 @@ fn rewritten_models_equal_their_sources_by_proof() {
     let models = data::folder().and_then(|folder| data::models(&folder)).unwrap_or_else(|why| panic!("{why}"));
     let prove = |model: &data::Model| {
         let graph = specialised(model)?;
-        let proofs = proof::prove_regions(&graph, None, &used, &Machine::DEFAULT).map_err(|error| error.to_string())?;
+        let proofs = priced(|prices| proof::prove_regions(&graph, None, &used, prices)).map_err(|error| error.to_string())?;
         Ok(proofs.iter().map(|proof| proof.applications().count()).sum::<usize>())
     };
     let results: Vec<Result<usize, String>> = in_parallel(&models, prove);
@@ -607,7 +611,7 @@ fn rewritten_models_equal_their_sources_by_proof() {
 fn proofs_that_were_tampered_with_are_refused() {
     let all: Vec<Compiled> = rules().map(compiled).collect();
     let graph = block(&home().join("exports/bert.tensorflow-13.onnx")).unwrap_or_else(|why| panic!("{why}"));
-    let good = proof::prove(&graph, &all, &Machine::DEFAULT, Goal::Extracted).expect("a proof");
+    let good = priced(|prices| proof::prove(&graph, &all, prices, Goal::Extracted)).expect("a proof");
     assert_eq!(proof::check(&good, &graph, &all), Ok(()));
     let mut seen = BTreeSet::new();
     let mut refused = |what: String, change: &dyn Fn(&mut Proof)| {
@@ -664,7 +668,7 @@ fn parts_of_a_merged_product_name_their_own_source() {
         let product = builder.apply(MatMul {}, &[x, w]).expect("a product");
         builder.output(name, product);
     }
-    let (rewritten, _) = rewrite::rewrite(&builder.finish(), &rewrite::Options::default(), &Machine::DEFAULT).expect("a graph");
+    let (rewritten, _) = priced(|prices| rewrite::rewrite(&builder.finish(), &rewrite::Options::default(), prices)).expect("a graph");
     let origins = |value: ValueId| rewritten.producer(value).map(|node| node.origins.iter().map(|origin| origin.name.as_str()).collect::<Vec<_>>()).unwrap_or_default();
     for (name, value) in rewritten.outputs() {
         assert_eq!(origins(*value), [name.as_str()]);
@@ -681,7 +685,7 @@ fn a_wrong_rule_is_found_by_its_step_in_a_proof() {
     let graph = block(&home().join("exports/bert.torch-script-13.onnx")).unwrap_or_else(|why| panic!("{why}"));
     // Rules that would take the wrong one's place are left out.
     let used: Vec<Compiled> = [compiled(&wrong)].into_iter().chain(rules().filter(|rule| !rule.right.starts_with("gelu")).map(compiled)).collect();
-    let proof = proof::prove(&graph, &used, &Machine::DEFAULT, Goal::Extracted).expect("a proof");
+    let proof = priced(|prices| proof::prove(&graph, &used, prices, Goal::Extracted)).expect("a proof");
     assert_eq!(proof::check(&proof, &graph, &used), Ok(()));
     assert!(proof.applications().count() > 5);
     let inputs = inputs(&graph, Class::Finite, Domain::Ordinary, 0).expect("inputs");

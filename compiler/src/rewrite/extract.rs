@@ -29,7 +29,8 @@ struct Best {
     total: f64,
 }
 
-/// Chooses terms for `roots` and all that they need; says what they cost altogether.
+/// Chooses a term for each class that has a program, so that `roots` and all that they need are cheapest; says what those
+/// cost altogether.
 ///
 /// Costs must be positive or zero, and not NaN. None where a root has no term of finite cost without a cycle.
 pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: &[Id], costs: &Costs) -> Option<(Choice, f64)> {
@@ -71,9 +72,25 @@ pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: 
             break;
         }
     }
-    let needed = reached(graph, roots, &choice)?;
-    choice.retain(|id, _| needed.contains(id));
     Some((choice, total))
+}
+
+/// Other programs that cost no more than `slack` more, each by the terms that it has instead, the cheapest first. Only changes
+/// that concern a term that `counts` are looked at.
+pub(super) fn alternatives<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: &[Id], costs: &Costs, choice: &Choice, slack: f64, counts: &dyn Fn(Id, usize) -> bool) -> Vec<Vec<(Id, usize)>> {
+    let chooser = Chooser { graph, costs };
+    let (Some(total), Some(needed)) = (chooser.price(roots, choice), reached(graph, roots, choice)) else { return Vec::new() };
+    let others = |id: &Id| (0..graph[*id].nodes.len()).filter(|k| *k != choice[id] && costs[id][*k].is_finite()).map(|k| vec![(*id, k)]).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    for moves in needed.iter().flat_map(others).chain(chooser.sharing(&needed)).filter(|moves| moves.iter().any(|(id, k)| counts(*id, *k) || counts(*id, choice[id]))) {
+        let mut other = choice.clone();
+        other.extend(moves.iter().copied());
+        if let Some(cost) = chooser.price(roots, &other).filter(|cost| *cost <= total + slack) {
+            found.push((cost, moves));
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().map(|(_, moves)| moves).collect()
 }
 
 struct Chooser<'g, L: Language, N: Analysis<L>> {
@@ -240,7 +257,6 @@ mod tests {
             assert_eq!(choice.is_some(), best.is_some(), "seed {seed}: extraction must find a program where there is one");
             let (Some((choice, total)), Some(best)) = (choice, best) else { continue };
             let needed = reached(&graph, &roots, &choice).expect("what was extracted needs itself");
-            assert!(needed.len() == choice.len() && needed.iter().all(|id| choice.contains_key(id)), "seed {seed}: terms are chosen for what is needed and nothing else");
             let sum: f64 = needed.iter().map(|id| costs[id][choice[id]]).sum();
             assert!((sum - total).abs() < 1e-9, "seed {seed}: {total} is not what the program costs, {sum}");
             assert!(total >= best - 1e-9, "seed {seed}: {total} is cheaper than the cheapest, {best}");

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use frit_ir::build::Folding;
 use frit_ir::graph::{Graph, Node, NodeId, Origins, ValueId};
 use frit_ir::ops::{if_::If, loop_::Loop, scan::Scan};
-use frit_ir::{Builder, Error, Op};
+use frit_ir::{Builder, Error, Op, Tensor};
 
 pub use functions::FUNCTIONS;
 pub use steps::Step;
@@ -46,6 +46,13 @@ use saturate::{History, Made};
 /// An e-graph holds no more than so many terms for each node of its region, and no fewer than `LEAST_TERMS`.
 const TERMS_PER_NODE: usize = 24;
 const LEAST_TERMS: usize = 400;
+
+/// Programs whose terms cost so many launches more than the cheapest's are priced by their kernels.
+const SLACK: f64 = 2.0;
+/// No more of a region's programs than this are.
+const MAX_PRICED: usize = 8;
+/// A program must be cheaper by this factor to be taken: the estimate is rough.
+const MARGIN: f64 = 0.98;
 
 /// How to rewrite.
 #[derive(Clone, Debug)]
@@ -101,15 +108,24 @@ pub struct Report {
     pub after: f64,
 }
 
-/// Rewrites a graph to what takes the least time on a machine.
+/// What programs cost.
+#[derive(Clone, Copy)]
+pub struct Prices<'a> {
+    /// What terms are priced for.
+    pub machine: &'a Machine,
+    /// The time of a program's kernels in nanoseconds.
+    pub kernels: &'a dyn Fn(&Graph) -> Result<f64, Error>,
+}
+
+/// Rewrites a graph to what takes the least time.
 ///
 /// # Errors
 /// Invalid options; a bug where a rule is wrong or a rewritten node no longer fits its operands.
-pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(Graph, Report), Error> {
+pub fn rewrite(graph: &Graph, options: &Options, prices: &Prices<'_>) -> Result<(Graph, Report), Error> {
     let rules = options.rules()?.into_iter().map(|rule| Compiled::new(*rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
     let mut report = Report::default();
     let mut hits: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
-    let done = Rewriter { rules: &rules, machine, report: &mut report, hits: &mut hits }.graph(graph)?;
+    let done = Rewriter { rules: &rules, prices, report: &mut report, hits: &mut hits }.graph(graph)?;
     report.rules = rules.iter().filter_map(|rule| hits.get(rule.rule.name).map(|(hits, grown)| (rule.rule.name, *hits, *grown))).collect();
     Ok((done, report))
 }
@@ -119,10 +135,10 @@ pub fn rewrite(graph: &Graph, options: &Options, machine: &Machine) -> Result<(G
 ///
 /// # Errors
 /// Invalid options; a bug where a proof does not hold.
-pub(crate) fn steps(graph: &Graph, options: &Options, machine: &Machine, mut inside: BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
+pub(crate) fn steps(graph: &Graph, options: &Options, prices: &Prices<'_>, mut inside: BTreeSet<ValueId>, name: &dyn Fn(ValueId) -> String) -> Result<(Vec<Step>, Vec<&'static Rule>), Error> {
     let used = options.rules()?;
     let rules = used.iter().map(|rule| Compiled::new(**rule)).collect::<Result<Vec<_>, _>>().map_err(Error::bug)?;
-    let proofs = proof::prove_regions(graph, Some(&mut inside), &rules, machine)?;
+    let proofs = proof::prove_regions(graph, Some(&mut inside), &rules, prices)?;
     let steps = proofs.iter().flat_map(|proof| steps::steps(proof, &rules, &|value| inside.contains(&value), name)).collect();
     Ok((steps, used))
 }
@@ -137,7 +153,7 @@ pub fn price(graph: &Graph, node: &Node, machine: &Machine) -> f64 {
 
 struct Rewriter<'a> {
     rules: &'a [Compiled],
-    machine: &'a Machine,
+    prices: &'a Prices<'a>,
     report: &'a mut Report,
     hits: &'a mut BTreeMap<&'static str, (usize, usize)>,
 }
@@ -193,10 +209,10 @@ impl Rewriter<'_> {
         let wanted = region::wanted(from, nodes, uses);
         let roots: Vec<egg::Id> = wanted.iter().map(|v| classes[v]).collect();
         let fail = || Error::bug("nothing could be taken out of the e-graph");
-        let (_, before) = extract::extract(&graph, &roots, &self.prices(&graph)).ok_or_else(fail)?;
+        let (_, before) = extract::extract(&graph, &roots, &self.costs(&graph)).ok_or_else(fail)?;
         let limit = LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE);
         saturate::saturate(&mut graph, self.rules, limit, &mut history)?;
-        let (choice, after) = extract::extract(&graph, &roots, &self.prices(&graph)).ok_or_else(fail)?;
+        let (choice, after) = self.cheapest(&graph, &roots)?;
         self.report.before += before;
         self.report.after += after;
         self.report.regions += 1;
@@ -231,14 +247,41 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// The cheapest program for the roots, and what its terms cost.
+    ///
+    /// Terms are priced one by one. Programs that hardly differ by that, but in what can begin or end a kernel, are priced by
+    /// the kernels that they come to.
+    fn cheapest(&self, graph: &facts::Graph, roots: &[egg::Id]) -> Result<(extract::Choice, f64), Error> {
+        let fail = || Error::bug("nothing could be taken out of the e-graph");
+        let costs = self.costs(graph);
+        let (mut choice, total) = extract::extract(graph, roots, &costs).ok_or_else(fail)?;
+        let begins_kernel = |id: egg::Id, k: usize| !graph[id].data.constant && kind(graph, &graph[id].nodes[k]) == Kind::Joins;
+        let slack = SLACK * self.prices.machine.launch;
+        let others = extract::alternatives(graph, roots, &costs, &choice, slack, &begins_kernel);
+        if others.is_empty() {
+            return Ok((choice, total));
+        }
+        let price = |choice: &extract::Choice| (self.prices.kernels)(&alone(graph, roots, choice)?);
+        let mut least = price(&choice)?;
+        for moves in others.into_iter().take(MAX_PRICED) {
+            let mut other = choice.clone();
+            other.extend(moves);
+            // A move can need what an earlier one has taken away.
+            if extract::reached(graph, roots, &other).is_none() {
+                continue;
+            }
+            let price = price(&other)?;
+            if price < MARGIN * least {
+                (choice, least) = (other, price);
+            }
+        }
+        Ok((choice, total))
+    }
+
     /// What each term of each class costs.
-    fn prices(&self, graph: &facts::Graph) -> extract::Costs {
-        let kind = |term: &language::Term| match graph.analysis.heads.get(term.head) {
-            Head::Op(op) => term.children.iter().map(|child| graph[*child].data.ty()).collect::<Option<Vec<_>>>().map_or(Kind::Other, |operands| cost::kind(op, &operands)),
-            Head::Leaf(_) | Head::Part(_) => Kind::Other,
-        };
+    fn costs(&self, graph: &facts::Graph) -> extract::Costs {
         // For each class whether an elementwise op can follow it at once.
-        let computed: BTreeMap<egg::Id, bool> = graph.classes().map(|class| (class.id, class.nodes.iter().any(|term| kind(term) != Kind::Other))).collect();
+        let computed: BTreeMap<egg::Id, bool> = graph.classes().map(|class| (class.id, class.nodes.iter().any(|term| kind(graph, term) != Kind::Other))).collect();
         let followed = |child: &egg::Id| computed[&graph.find(*child)];
         let price = |id: &egg::Id, term: &language::Term| {
             let facts = &graph[*id].data;
@@ -250,7 +293,7 @@ impl Rewriter<'_> {
                 Head::Op(op) => {
                     let operands: Option<Vec<_>> = term.children.iter().map(|child| graph[*child].data.ty()).collect();
                     let joined = term.children.iter().any(followed);
-                    operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, joined, self.machine))
+                    operands.map_or(f64::INFINITY, |operands| cost::op(op, &operands, &facts.types, joined, self.prices.machine))
                 }
             }
         };
@@ -265,6 +308,43 @@ impl Rewriter<'_> {
         origins.rules.extend(made.rules.iter().map(|rule| Arc::from(self.rules[*rule].rule.name)));
         origins
     }
+}
+
+/// What a term does with its operands' elements.
+fn kind(graph: &facts::Graph, term: &language::Term) -> Kind {
+    match graph.analysis.heads.get(term.head) {
+        Head::Op(op) => term.children.iter().map(|child| graph[*child].data.ty()).collect::<Option<Vec<_>>>().map_or(Kind::Other, |operands| cost::kind(op, &operands)),
+        Head::Leaf(_) | Head::Part(_) => Kind::Other,
+    }
+}
+
+/// A program taken out of an e-graph, by itself, to be priced: what is computed once, now, is there as zeros.
+fn alone(graph: &facts::Graph, roots: &[egg::Id], choice: &extract::Choice) -> Result<Graph, Error> {
+    let mut builder = Builder::new("region");
+    let mut built: BTreeMap<egg::Id, Vec<ValueId>> = BTreeMap::new();
+    for id in extract::reached(graph, roots, choice).ok_or_else(|| Error::bug("a program needs itself"))? {
+        let term = &graph[id].nodes[choice[&id]];
+        let facts = &graph[id].data;
+        let operands: Vec<&[ValueId]> = term.children.iter().map(|child| built[&graph.find(*child)].as_slice()).collect();
+        let ty = || facts.ty().ok_or_else(|| Error::bug("a value has several types"));
+        let results = match graph.analysis.heads.get(term.head) {
+            Head::Leaf(_) => vec![builder.input("", ty()?.clone())],
+            Head::Op(op) if facts.constant && !matches!(op, Op::Constant(_)) && facts.types.len() == 1 => {
+                let ty = ty()?;
+                vec![builder.constant(Tensor::zeros(ty.dtype, &ty.extents()?)?)]
+            }
+            Head::Part(k) => vec![operands[0][*k]],
+            Head::Op(op) => {
+                let operands: Vec<ValueId> = operands.iter().map(|results| results[0]).collect();
+                builder.apply_all(op.clone(), &operands).map_err(|error| builder.locate(error, op, &operands))?
+            }
+        };
+        built.insert(id, results);
+    }
+    for root in roots {
+        builder.output("", built[&graph.find(*root)][0]);
+    }
+    Ok(builder.finish())
 }
 
 /// A region as an e-graph, before any rule.

@@ -18,8 +18,6 @@ use frit_ir::ops::constant::Constant;
 use frit_ir::text::print_attr;
 use frit_ir::{Error, Op};
 
-use crate::cost::Machine;
-
 pub use super::check::Applied;
 
 use super::facts::{self, FOLDING, Knowledge};
@@ -28,7 +26,7 @@ use super::pattern::{Bindings, Site};
 use super::region::{self, Part};
 use super::rule::Compiled;
 use super::saturate::{self, Application};
-use super::{LEAST_TERMS, Loaded, Report, Rewriter, TERMS_PER_NODE, extract};
+use super::{LEAST_TERMS, Loaded, Prices, Report, Rewriter, TERMS_PER_NODE, extract};
 
 /// A term of a proof.
 #[derive(Clone, Debug)]
@@ -134,11 +132,11 @@ pub enum Goal {
 ///
 /// # Errors
 /// A bug where a rule makes classes equal that differ, or the graph holds control flow.
-pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
+pub fn prove(graph: &Graph, rules: &[Compiled], prices: &Prices<'_>, goal: Goal) -> Result<Proof, Error> {
     let nodes = nodes(graph);
     let made: BTreeSet<ValueId> = nodes.iter().flat_map(|id| &graph.node(*id).outputs).copied().collect();
     let wanted: Vec<ValueId> = graph.outputs().iter().map(|(_, value)| *value).filter(|value| made.contains(value)).collect();
-    proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, machine, goal)
+    proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, prices, goal)
 }
 
 /// Proves what becomes of a graph, region by region as it is rewritten; or of what is made of some of its values. `inside`
@@ -147,7 +145,7 @@ pub fn prove(graph: &Graph, rules: &[Compiled], machine: &Machine, goal: Goal) -
 ///
 /// # Errors
 /// As for [`prove`]; a bug where a proof does not stand [`check`]ing.
-pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, rules: &[Compiled], machine: &Machine) -> Result<Vec<Proof>, Error> {
+pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, rules: &[Compiled], prices: &Prices<'_>) -> Result<Vec<Proof>, Error> {
     let uses = graph.uses();
     let mut proofs = Vec::new();
     for part in region::parts(graph, &uses) {
@@ -155,7 +153,7 @@ pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, 
         let wanted = region::wanted(graph, &nodes, &uses);
         let made = |id: &NodeId| graph.node(*id).outputs.clone();
         let proof = match &mut inside {
-            None => proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, machine, Goal::Extracted)?,
+            None => proved(graph, &nodes, &wanted, &mut |_| wanted.clone(), rules, prices, Goal::Extracted)?,
             Some(inside) if nodes.iter().flat_map(made).any(|value| inside.contains(&value)) => {
                 let mut last = |is_there: &dyn Fn(ValueId) -> bool| {
                     let mut last = Vec::new();
@@ -169,7 +167,7 @@ pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, 
                     }
                     last
                 };
-                proved(graph, &nodes, &wanted, &mut last, rules, machine, Goal::Extracted)?
+                proved(graph, &nodes, &wanted, &mut last, rules, prices, Goal::Extracted)?
             }
             Some(_) => continue,
         };
@@ -183,7 +181,7 @@ pub fn prove_regions(graph: &Graph, mut inside: Option<&mut BTreeSet<ValueId>>, 
 type Choose<'a> = dyn FnMut(&dyn Fn(ValueId) -> bool) -> Vec<ValueId> + 'a;
 
 /// Proves what rules find in some nodes, of which `wanted` are to be made. `values` says for which values.
-fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut Choose<'_>, rules: &[Compiled], machine: &Machine, goal: Goal) -> Result<Proof, Error> {
+fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut Choose<'_>, rules: &[Compiled], prices: &Prices<'_>, goal: Goal) -> Result<Proof, Error> {
     let Loaded { graph: mut egraph, mut history, classes, outside } = Loaded::new(facts::Graph::new(Knowledge::default()).with_explanations_enabled(), graph, nodes)?;
     saturate::saturate(&mut egraph, rules, LEAST_TERMS.max(nodes.len() * TERMS_PER_NODE), &mut history)?;
     let pairs: Vec<(ValueId, Id)> = match goal {
@@ -193,10 +191,10 @@ fn proved(graph: &Graph, nodes: &[NodeId], wanted: &[ValueId], values: &mut Choo
             all.into_iter().map(|(value, term)| (value, egraph.add_uncanonical(term))).collect()
         }
         Goal::Extracted => {
-            let rewriter = Rewriter { rules, machine, report: &mut Report::default(), hits: &mut BTreeMap::new() };
+            let rewriter = Rewriter { rules, prices, report: &mut Report::default(), hits: &mut BTreeMap::new() };
             let roots: Vec<Id> = wanted.iter().map(|value| classes[value]).collect();
             let fail = || Error::bug("nothing could be taken out of the e-graph");
-            let (choice, _) = extract::extract(&egraph, &roots, &rewriter.prices(&egraph)).ok_or_else(fail)?;
+            let (choice, _) = rewriter.cheapest(&egraph, &roots)?;
             let mut taken: BTreeMap<Id, Id> = BTreeMap::new();
             for id in extract::reached(&egraph, &roots, &choice).ok_or_else(fail)? {
                 let mut term = egraph[id].nodes[choice[&id]].clone();

@@ -114,6 +114,15 @@ pub fn ungrouped(graph: &Graph, device: &Device<'_>) -> Result<Schedule, Error> 
     plan(graph, device, false)
 }
 
+/// Estimated nanoseconds of a graph's kernels, values having their usual forms.
+///
+/// # Errors
+/// As [`schedule`].
+pub fn price(graph: &Graph, device: &Device<'_>) -> Result<f64, Error> {
+    let graph = legalise::legalise(graph, device.supported)?;
+    Ok(group::price(&graph, fuse::fuse(&graph, device.supported, &fuse::Forms::new()).actions, device))
+}
+
 fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
     let graph = legalise::legalise(graph, device.supported)?;
     let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
