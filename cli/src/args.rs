@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Says which source nodes and rewrites each kernel comes from.
     Explain(Explain),
+    /// Measures once what this machine can do, and shows what programs are priced by.
+    Machine(Machine),
 }
 
 /// A model and what its open dimensions are.
@@ -50,6 +52,21 @@ pub(crate) struct Model {
     /// Uses only the first N rewrites.
     #[arg(long, value_name = "N", help_heading = "Rewriting")]
     pub rule_limit: Option<usize>,
+    /// What programs are priced by: `default`, the same table everywhere, so that a model always becomes the same artifact;
+    /// `measured`, what this machine was measured to do; or a file of such a table.
+    #[arg(long, value_name = "default|measured|FILE", default_value = "default", help_heading = "Rewriting")]
+    pub machine: String,
+}
+
+/// What programs are priced by.
+#[derive(clap::Args)]
+pub(crate) struct Machine {
+    /// Measures anew.
+    #[arg(long)]
+    pub again: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What rewrites may change.

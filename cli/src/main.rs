@@ -8,6 +8,7 @@ mod bench;
 mod draw;
 mod explain;
 mod inspect;
+mod machine;
 mod memory;
 mod model;
 mod npy;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(args),
         Command::Verify(args) => verify::verify(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Machine(args) => machine::machine(args),
     });
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use frit_ir::executable::Step;
 
 use crate::args::{Inputs, Model, Numerics};
 use crate::draw::Draw;
-use crate::{npy, tell};
+use crate::{machine, npy, tell};
 
 /// What a file turned out to be.
 pub(crate) enum Source {
@@ -39,7 +39,7 @@ fn one(error: Error) -> Vec<Error> {
 /// Reads a model, or sees that it is an artifact. Dimensions are bound as the arguments and the given arrays say.
 pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
     if frit::is_artifact(&model.model).map_err(one)? {
-        if model.numerics != Numerics::Default || !model.without_rule.is_empty() || model.rule_limit.is_some() {
+        if model.numerics != Numerics::Default || !model.without_rule.is_empty() || model.rule_limit.is_some() || model.machine != machine::DEFAULT {
             return Err(one(Error::invalid("an artifact can't be rewritten").help("that was done when it was compiled; compile the model again")));
         }
         if !model.dims.is_empty() {
@@ -47,7 +47,7 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
         }
         return Ok(Source::Artifact);
     }
-    let graph = tell::busy("importing", || frit::import(&model.model, &options(model, files, false).binding))?;
+    let graph = tell::busy("importing", || frit::import(&model.model, &binding(model, files)))?;
     Ok(Source::Graph(Box::new(graph)))
 }
 
@@ -61,10 +61,16 @@ fn rewriting(model: &Model) -> rewrite::Options {
     rewrite::Options { numerics: Some(numerics), without: model.without_rule.iter().cloned().collect(), limit: model.rule_limit, ..rewrite::Options::default() }
 }
 
-/// The options that the arguments and the given arrays imply.
-pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Options {
+/// What the arguments and the given arrays say of open dimensions.
+fn binding(model: &Model, files: &Files) -> Binding {
     let shapes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::shape(&file.data)?))).collect();
-    Options { binding: Binding { dims: model.dims.iter().cloned().collect(), shapes }, strict, rewrite: rewriting(model), ..Options::default() }
+    Binding { dims: model.dims.iter().cloned().collect(), shapes }
+}
+
+/// The options that the arguments and the given arrays imply.
+pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Result<Options, Vec<Error>> {
+    let machine = machine::named(&model.machine).map_err(one)?;
+    Ok(Options { binding: binding(model, files), machine, strict, rewrite: rewriting(model), ..Options::default() })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
@@ -84,7 +90,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, stri
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
             let inputs = given(&files, &ports).map_err(one)?;
-            let options = options(model, &files, strict);
+            let options = options(model, &files, strict)?;
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
             let compile = start.elapsed();

@@ -64,7 +64,7 @@ fn evaluate(args: &Run) -> Result<(Vec<String>, Vec<Tensor>, std::time::Duration
 fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -> Result<(frit::Graph, Vec<Tensor>), Vec<Error>> {
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
     let given = model::given(files, &ports).map_err(|error| vec![error])?;
-    let options = model::options(model, files, false);
+    let options = model::options(model, files, false)?;
     let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
     let inputs = match given {
         Some(inputs) => inputs,
@@ -128,7 +128,7 @@ pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
     };
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
     model::given(&files, &ports).map_err(|error| vec![error])?;
-    let options = Options { target: args.target.clone(), ..model::options(&args.model, &files, args.strict) };
+    let options = Options { target: args.target.clone(), ..model::options(&args.model, &files, args.strict)? };
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();

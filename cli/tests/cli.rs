@@ -275,6 +275,28 @@ fn kernels_are_explained() {
 }
 
 #[test]
+fn machines_are_measured_once() {
+    let folder = Folder::new("machine");
+    let kept = folder.0.join("kept");
+    let variables = [("FRIT_CACHE", "kept")];
+    let first = folder.frit_with("machine --json", &variables).json();
+    has_fields(&first, "measured default kept");
+    assert_eq!(folder.frit_with("machine --json", &variables).json(), first, "what was measured is kept");
+    assert_eq!(std::fs::read_dir(&kept).expect("a folder").count(), 1, "one table, and no part of one");
+    let rate = |name: &str| first["measured"][name].as_f64().expect("a number");
+    assert!(rate("contraction") > rate("elementwise") && rate("l1-bandwidth") > rate("memory-bandwidth"), "{first}");
+    let model = folder.digits();
+    folder.frit_with(&format!("run {model} --machine measured"), &variables).ends(0, &[]);
+    let file = first["kept"].as_str().expect("a path").to_owned();
+    folder.frit(&format!("run {model} --machine {file}")).ends(0, &[]);
+    folder.frit(&format!("run {model} --machine nowhere.txt")).ends(1, &["can't read 'nowhere.txt'", "frit machine"]);
+    std::fs::write(folder.0.join(&file), "launch -3\n").expect("writes");
+    folder.frit_with(&format!("run {model} --machine measured"), &variables).ends(1, &["'launch -3' is not a name and a number above 0", "frit machine --again"]);
+    folder.frit_with("machine --again", &variables).ends(0, &["contraction", "--machine measured"]);
+    folder.frit_with(&format!("run {model} --machine measured"), &variables).ends(0, &[]);
+}
+
+#[test]
 fn kernels_are_proved() {
     let folder = Folder::new("proved");
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/exports/bert.torch-script-13.onnx"), folder.0.join("bert.onnx")).expect("a copy");

@@ -3,8 +3,11 @@
 //! In: what is computed and moved, and a [`Machine`]. Out: nanoseconds. The one estimate of the compiler: rewriting prices
 //! terms by it, scheduling kernels. Must not know: ops, graphs, kernels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
+use frit_ir::Error;
 use frit_ir::expr::{Expr, ExprId, Exprs};
 use frit_ir::scalar::{Binary, Unary};
 
@@ -45,6 +48,13 @@ impl Machine {
         threads: 16,
     };
 
+    /// All numbers by their names.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let caches = self.caches.iter().enumerate().flat_map(|(k, cache)| [(BYTES[k], cache.bytes as f64), (BANDWIDTH[k], cache.bandwidth)]);
+        let rates = [("contraction", self.contraction), ("elementwise", self.elementwise), ("memory-bandwidth", self.memory), ("launch", self.launch), ("threads", f64::from(self.threads))];
+        rates.into_iter().chain(caches).collect()
+    }
+
     /// Bytes in a nanosecond where so many of them are used again and again: the rate of the cache that holds them.
     pub fn bandwidth(&self, working_set: f64) -> f64 {
         self.caches.iter().find(|cache| working_set <= cache.bytes as f64).map_or(self.memory, |cache| cache.bandwidth)
@@ -70,6 +80,41 @@ impl Machine {
         work.contraction / self.contraction + work.elementwise / self.elementwise
     }
 }
+
+/// One number a line, by name; [`Machine::from_str`] reads it.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.numbers().iter().try_for_each(|(name, number)| writeln!(f, "{name} {number}"))
+    }
+}
+
+impl FromStr for Machine {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut numbers: BTreeMap<&str, f64> = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let number = line.split_once(' ').and_then(|(name, number)| Some((name, number.trim().parse::<f64>().ok()?)));
+            let (name, number) = number.filter(|(_, number)| number.is_finite() && *number > 0.0).ok_or_else(|| Error::invalid(format!("'{line}' is not a name and a number above 0")).help(HELP))?;
+            numbers.insert(name, number);
+        }
+        let mut take = |name: &str| numbers.remove(name).ok_or_else(|| Error::invalid(format!("a machine lacks '{name}'")).help(HELP));
+        let mut cache = |k: usize| Ok::<_, Error>(Cache { bytes: take(BYTES[k])? as u64, bandwidth: take(BANDWIDTH[k])? });
+        let caches = [cache(0)?, cache(1)?, cache(2)?];
+        let machine = Machine { contraction: take("contraction")?, elementwise: take("elementwise")?, caches, memory: take("memory-bandwidth")?, launch: take("launch")?, threads: take("threads")? as u32 };
+        match numbers.keys().next() {
+            Some(name) => Err(Error::invalid(format!("a machine has no '{name}'")).help(HELP)),
+            None => Ok(machine),
+        }
+    }
+}
+
+/// What to do about a table that can't be read.
+const HELP: &str = "`frit machine` prints such a table";
+/// Names of the caches' sizes.
+const BYTES: [&str; 3] = ["l1-bytes", "l2-bytes", "l3-bytes"];
+/// Names of the caches' rates.
+const BANDWIDTH: [&str; 3] = ["l1-bandwidth", "l2-bandwidth", "l3-bandwidth"];
 
 /// How much is computed.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod machine;
 pub mod verify;
 
 use std::path::Path;
