@@ -15,7 +15,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I16X8, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{
-    AbiParam, Block, BlockArg, ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Signature, Type, UserFuncName, Value,
+    AbiParam, Block, BlockArg, ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Type, UserFuncName, Value,
 };
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -30,34 +30,40 @@ use target_lexicon::{Architecture, Triple};
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
 
-/// Does an innermost loop hold a tile of accumulators in registers? Cranelift's optimiser moves arithmetic as late as it can, away
-/// from its loads, so that a tile no longer fits the registers; the order that the vectoriser chose is then kept.
-fn holds_tile(program: &Program) -> Result<bool, Error> {
-    fn holds(program: &Program, body: &[Inst]) -> Result<bool, Error> {
-        let mut innermost = true;
-        let mut written = BTreeSet::new();
-        for inst in body {
-            match inst {
-                Inst::Loop { body, .. } => {
-                    innermost = false;
-                    if holds(program, body)? {
-                        return Ok(true);
-                    }
-                }
-                Inst::Move { dst, .. } => {
-                    written.insert(dst.0);
-                }
-                _ => {}
+/// A loop that changes at least so many vectors in registers holds a tile of accumulators.
+const TILE: u32 = 6;
+
+/// The registers that a loop's body changes, if it is an innermost one that holds a tile of accumulators.
+fn tile(program: &Program, body: &[Inst]) -> Result<BTreeSet<u32>, Error> {
+    let mut written = BTreeSet::new();
+    for inst in body {
+        match inst {
+            Inst::Loop { .. } => return Ok(BTreeSet::new()),
+            Inst::Move { dst, .. } => {
+                written.insert(dst.0);
             }
+            _ => {}
         }
-        let mut parts = 0;
-        for ty in written.iter().filter_map(|reg| program.regs.get(*reg as usize)) {
-            let shape = shape(*ty)?;
-            parts += if shape.lanes > 1 { shape.parts } else { 0 };
-        }
-        Ok(innermost && parts >= 6)
     }
-    holds(program, &program.body)
+    let mut parts = 0;
+    for ty in written.iter().filter_map(|reg| program.regs.get(*reg as usize)) {
+        let shape = shape(*ty)?;
+        parts += if shape.lanes > 1 { shape.parts } else { 0 };
+    }
+    Ok(if parts >= TILE { written } else { BTreeSet::new() })
+}
+
+/// Does a loop hold a tile? Cranelift's optimiser moves arithmetic as late as it can, away from its loads, so that a tile no
+/// longer fits the registers; the order that the vectoriser chose is then kept.
+fn holds_tile(program: &Program, body: &[Inst]) -> Result<bool, Error> {
+    for inst in body {
+        if let Inst::Loop { body, .. } = inst
+            && (!tile(program, body)?.is_empty() || holds_tile(program, body)?)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Cranelift's view of a target.
@@ -103,7 +109,7 @@ pub fn supported(exprs: &Exprs) -> Result<(), Error> {
 /// Unsupported for dtypes narrower than a byte and 8-bit floats, and operations that have no machine form (the
 /// transcendental ones, which are expanded before); a bug where the program is malformed.
 pub fn emit(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
-    let isa = isa(target, holds_tile(program)?)?;
+    let isa = isa(target, holds_tile(program, &program.body)?)?;
     let mut context = Context::for_function(build(program, target, isa.as_ref())?);
     let compiled = context
         .compile(isa.as_ref(), &mut ControlPlane::default())
@@ -757,7 +763,20 @@ impl Emitter<'_> {
         let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
         self.b.ins().brif(more, head, &[], done, &[]);
         self.b.switch_to_block(done);
+        // What follows may need all registers. The tile goes through the stack here, or the allocator would have it there in the
+        // loop already.
+        for reg in tile(self.program, body)? {
+            let parts = self.get(Reg(reg))?.into_iter().map(|part| self.through_stack(part)).collect();
+            self.set(Reg(reg), parts)?;
+        }
         Ok(())
+    }
+
+    fn through_stack(&mut self, value: Value) -> Value {
+        let ty = self.b.func.dfg.value_type(value);
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, ty.bytes(), ty.bytes().trailing_zeros() as u8));
+        self.b.ins().stack_store(I64, value, slot, 0);
+        self.b.ins().stack_load(I64, ty, slot, 0)
     }
 
     fn unary(&mut self, dst: Reg, op: Unary, a: Reg) -> Result<(), Error> {
