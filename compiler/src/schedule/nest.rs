@@ -704,6 +704,21 @@ fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
     best.1
 }
 
+/// How many steps of a sum are done at a time: those of the last axes (a window's), as long as they are few, or a divisor of the
+/// last axis.
+fn unrolled_steps(reduce: &[i64]) -> i64 {
+    const MOST: i64 = 9;
+    let mut steps = 1;
+    for extent in reduce.iter().rev() {
+        if steps * extent > MOST {
+            break;
+        }
+        steps *= extent;
+    }
+    let last = reduce.iter().rev().copied().find(|extent| *extent > 1).unwrap_or(1);
+    if steps > 1 { steps } else { [4, 3, 2, 5, 7].into_iter().find(|divisor| last % divisor == 0).unwrap_or(1) }
+}
+
 /// A sum of products. Parallel: batch axes and panels of the vector operand. Each stages its panel (unless it was
 /// packed at compile time) and runs register tiles over all rows.
 fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target, roles: &Contraction) -> Option<Piece> {
@@ -745,9 +760,13 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let row_at = work.exprs.var(row);
     let at_m = work.exprs.add(start, row_at);
     assign(work, &mut axes, &all, &roles.m, at_m);
-    // The sum runs over one variable where rows are broadcast, over the nest's own where panels are staged.
-    let k = work.var(depth);
-    let k_at = work.exprs.var(k);
+    // The sum runs over one variable where rows are broadcast, some steps at a time, over the nest's own where panels are staged.
+    let steps = unrolled_steps(&fused.reduce);
+    let (several, k) = (work.var(depth / steps), work.var(steps));
+    let (several_at, k_in) = (work.exprs.var(several), work.exprs.var(k));
+    let steps_at = work.exprs.int(steps);
+    let begin = work.exprs.mul(several_at, steps_at);
+    let k_at = work.exprs.add(begin, k_in);
     let mut row_axes = axes.clone();
     assign(work, &mut row_axes, &all, &reduced, k_at);
     let row_axes = region.place(work, &row_axes);
@@ -820,8 +839,8 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     });
     let step = rows_loop(work, &mut |work, at_row, lane| {
         let scalar = replace(work, scalar, row_at, at_row);
-        let (depth_index, wide) = (work.exprs.var(k), work.exprs.int(width));
-        let scaled = work.exprs.mul(depth_index, wide);
+        let wide = work.exprs.int(width);
+        let scaled = work.exprs.mul(k_at, wide);
         let inner = work.exprs.add(scaled, lane);
         let index = work.exprs.add(first, inner);
         let vector = work.exprs.load(panel_place, dtype, vec![index]);
@@ -842,7 +861,8 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
         let index = work.store_index(member, &own);
         Stmt::Store { place, index, value, guard: None }
     });
-    let sum = Stmt::For { var: k, extent: depth, kind: LoopKind::Serial, body: vec![step] };
+    let some = Stmt::For { var: k, extent: steps, kind: LoopKind::Unrolled, body: vec![step] };
+    let sum = Stmt::For { var: several, extent: depth / steps, kind: LoopKind::Serial, body: vec![some] };
     body.push(Stmt::For { var: block, extent: row_blocks, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
     let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
     Some(Piece { parallel, body, flops })
