@@ -43,6 +43,16 @@ const HINTS: &[Hint] = &[
         types: &[("x", DType::F32, &[1, 2, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1])],
     },
     Hint {
+        rule: "grouped-conv",
+        left: "concat[axis=1](conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=2](slice[starts=[0, 0, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w), conv@c(slice[starts=[0, 4, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w2), conv@c(slice[starts=[0, 8, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w3))",
+        types: &[("x", DType::F32, &[1, 12, 5, 4]), ("w", DType::F32, &[4, 2, 3, 2]), ("w2", DType::F32, &[4, 2, 3, 2]), ("w3", DType::F32, &[4, 2, 3, 2])],
+    },
+    Hint {
+        rule: "grouped-conv-bias",
+        left: "concat[axis=1](add(conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=1](slice[starts=[0, 0, 0, 0], extents=[1, 2, 5, 4], steps=[1, 1, 1, 1]](?x), ?w), ?b), add(conv@c(slice[starts=[0, 2, 0, 0], extents=[1, 2, 5, 4], steps=[1, 1, 1, 1]](?x), ?w2), ?b2))",
+        types: &[("x", DType::F32, &[1, 4, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("w2", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1]), ("b2", DType::F32, &[1, 3, 1, 1])],
+    },
+    Hint {
         rule: "quantize-dequantize",
         left: "quantize[to=u8](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)",
         types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
@@ -497,7 +507,10 @@ fn facts_hold_for_every_op() {
 }
 
 /// What is said of values that are not equal.
-const UNEQUAL: &[&str] = &["instead of", "rule 'wrong' makes equal what differs in value"];
+const UNEQUAL: &[&str] = &["instead of", "rule 'wrong' makes equal what differs in value", DIFFERENT];
+
+/// What is said of a right side of another type.
+const DIFFERENT: &str = "rule 'wrong' makes equal what differs in type";
 
 /// Rules that are wrong, and what may be said of them.
 const WRONG: &[(Class, &str, &str, &str, &[&str])] = &[
@@ -515,7 +528,8 @@ const WRONG: &[(Class, &str, &str, &str, &[&str])] = &[
     (Class::Exact, "transpose[perm=?p](transpose[perm=?q](?x))", "transpose[perm=compose(?q, ?p)](?x)", "", UNEQUAL),
     (Class::Exact, "matmul(?x, ?w*)", "slice[starts=zeros(?@), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))", "same(rank(?w), 2)", UNEQUAL),
     (Class::Exact, "slice(?x)", "?x", "same_type(?x, ?@)", UNEQUAL),
-    (Class::Exact, "is_nan(?x)", "?x", "", &["too few to mean anything"]),
+    (Class::Exact, "is_nan(?x)", "?x", "", &[DIFFERENT]),
+    (Class::Exact, "add(?x, -0)", "?x", "", &[DIFFERENT]),
     (Class::Exact, "sub(?a, ?b)", "sub(?a, ?b)", "", &["too few to mean anything"]),
     (Class::Exact, "neg(?x)", "?x", "float(?x), !float(?x)", &["too few to mean anything"]),
     (Class::Exact, "abs(?x)", "abs(mul(neg(?x), 1))", "", &["alone it does not come to an end"]),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use egg::Id;
-use frit_ir::ops::Attr;
+use frit_ir::ops::{Attr, slice::Slice};
 use frit_ir::scalar::{Scalar, round_float};
 use frit_ir::{DType, Op, Tensor};
 
@@ -300,22 +300,23 @@ fn part_of(site: &Site<'_>, x: &[Bound]) -> Option<(usize, usize, i64)> {
     None
 }
 
-/// Do values begin with a slice of `x` and go on with the slices that follow it along an axis, each whole along the others?
-fn contiguous(site: &Site<'_>, x: &[Bound]) -> Option<bool> {
-    let (source, Bound::Classes(rest)) = (class(&x[0])?, &x[4]) else { return None };
-    let whole = extents(site, &x[0])?;
-    let axis = usize::try_from(int(&x[1])?).ok()?;
-    let mut next = ints(&x[2])?;
-    next[axis] += ints(&x[3])?[axis];
-    for part in rest {
-        let taken = site.graph[*part].nodes.iter().filter(|term| term.name == "slice" && site.graph.find(term.children[0]) == source).find_map(|term| match site.graph.analysis.heads.get(term.head) {
-            Head::Op(Op::Slice(slice)) if slice.starts == next && slice.steps.iter().all(|n| *n == 1) => Some(slice.extents[axis]),
-            _ => None,
-        });
-        let Some(taken) = taken else { return Some(false) };
-        next[axis] += taken;
-    }
-    Some(next[axis] <= whole[axis])
+/// The slices without steps that a class is, and what they are taken of.
+fn slices<'a>(site: &'a Site<'_>, id: Id) -> impl Iterator<Item = (Id, &'a Slice)> {
+    site.graph[id].nodes.iter().filter_map(|term| match site.graph.analysis.heads.get(term.head) {
+        Head::Op(Op::Slice(slice)) if slice.steps.iter().all(|n| *n == 1) => Some((site.graph.find(term.children[0]), slice)),
+        _ => None,
+    })
+}
+
+/// Are values the slices of `source` that follow one another along an axis from `next` on?
+fn follow(site: &Site<'_>, source: Id, axis: usize, mut next: Vec<i64>, parts: &[Id]) -> bool {
+    parts.iter().all(|part| {
+        let taken = slices(site, *part).find(|(of, slice)| *of == source && slice.starts == next).map(|(_, slice)| slice.extents[axis]);
+        taken.is_some_and(|taken| {
+            next[axis] += taken;
+            true
+        })
+    })
 }
 
 /// Indices that rise or fall evenly: the first and the step.
@@ -530,7 +531,26 @@ pub const FUNCTIONS: &[Function] = &[
         starts[axis] -= begin;
         list(starts)
     } },
-    Function { name: "contiguous", about: "values (the last argument) are the slices of the first that follow one (starts, extents) along an axis", call: |site, x| truth(contiguous(site, x)?) },
+    Function { name: "contiguous", about: "values (the last argument) are the slices of the first that follow one (starts, extents) along an axis", call: |site, x| {
+        let (source, Bound::Classes(rest)) = (class(&x[0])?, &x[4]) else { return None };
+        let axis = usize::try_from(int(&x[1])?).ok()?;
+        let mut next = ints(&x[2])?;
+        next[axis] += ints(&x[3])?[axis];
+        truth(follow(site, source, axis, next, rest))
+    } },
+    Function { name: "pieces", about: "values are slices of one value that follow each other along an axis (the second argument)", call: |site, x| {
+        let Bound::Classes(parts) = &x[0] else { return None };
+        let axis = usize::try_from(int(&x[1])?).ok()?;
+        let first = *parts.first()?;
+        truth(axis < site.facts(first).extents()?.len() && slices(site, first).any(|(source, slice)| follow(site, source, axis, slice.starts.clone(), parts)))
+    } },
+    Function { name: "count", about: "how many values there are", call: |_, x| match &x[0] { Bound::Classes(ids) => Some(Attr::Int(ids.len() as i64)), _ => None } },
+    Function { name: "alike", about: "values have one dtype and shape", call: |site, x| {
+        let Bound::Classes(ids) = &x[0] else { return None };
+        let mut types = ids.iter().map(|id| site.facts(*id).ty());
+        let first = types.next()??;
+        truth(types.all(|ty| ty == Some(first)))
+    } },
     Function { name: "run_starts", about: "for a value, an axis and constant indices that rise or fall evenly: the starts of the slice that they take", call: |site, x| {
         let (axis, first, _, _) = run(site, x)?;
         list((0..extents(site, &x[0])?.len()).map(|k| if k == axis { first } else { 0 }))

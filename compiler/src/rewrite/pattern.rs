@@ -4,7 +4,7 @@
 //! pattern with its variables bound. Must not know: single rules.
 //!
 //! ```text
-//! pattern   := '?'name | '?'name'..' | '?'name'['expression']' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')'
+//! pattern   := '?'name | '?'name'..' | '?'name'['expression']' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')' ['..']
 //! attribute := name '=' expression
 //! expression:= '?'name | '#' | number | name | '"text"' | '[' expression, .. ']' | function '(' expression, .. ')'
 //! ```
@@ -13,8 +13,9 @@
 //! (on the right side the attributes are then taken from it, but for those that are given). `?@` is the value that
 //! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` also
 //! one that is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
-//! differs between members, and `#` the number of the member that is built. Operands of commutative ops match in
-//! either order.
+//! differs between members, and `#` the number of the member that is built. `op(..)..` is the last of the operands and stands for
+//! all that remain, two at least, each of that form: they are the members then, and `?x*` what differs between them. A condition
+//! on `?x` must hold for each member; `?x*` in it is the list of all. Operands of commutative ops match in either order.
 
 use std::collections::BTreeMap;
 
@@ -95,6 +96,8 @@ pub enum Pattern {
     Item(usize, Expression),
     /// What differs between the members of a family: on the left one value, on the right all of them, in order.
     Each(usize),
+    /// The remaining operands, each of one form: they are the members, and these the variables that differ between them.
+    All(Box<Pattern>, Vec<usize>),
     /// A constant.
     Number {
         /// What each element is.
@@ -120,6 +123,8 @@ pub enum Pattern {
 pub enum Expression {
     /// What a variable stands for.
     Variable(usize),
+    /// What a variable stands for in each member.
+    Members(usize),
     /// The number of the family's member that is built.
     Member,
     /// An attribute as it is written.
@@ -130,9 +135,17 @@ pub enum Expression {
     Call(&'static Function, Vec<Expression>),
 }
 
-/// A condition: all of `calls` hold (or, where negated, don't).
+/// A condition: all that is required holds.
 #[derive(Clone, Debug)]
-pub(super) struct Condition(Vec<(bool, Expression)>);
+pub(super) struct Condition(Vec<Requirement>);
+
+#[derive(Clone, Debug)]
+struct Requirement {
+    call: Expression,
+    negated: bool,
+    /// The variables in it that stand for one member at a time.
+    each: Vec<usize>,
+}
 
 /// Where terms are matched and built.
 pub(super) struct Site<'a> {
@@ -156,7 +169,7 @@ impl Site<'_> {
     pub(super) fn value(&self, expression: &Expression) -> Option<Bound> {
         Some(match expression {
             Expression::Variable(0) => Bound::Class(self.root),
-            Expression::Variable(k) => self.bindings.get(*k)?.clone(),
+            Expression::Variable(k) | Expression::Members(k) => self.bindings.get(*k)?.clone(),
             Expression::Member => Bound::Attr(Attr::Int(self.member as i64)),
             Expression::Literal(attr) => Bound::Attr(attr.clone()),
             Expression::List(items) => Bound::Attr(Attr::List(items.iter().map(|item| self.attr(item)).collect::<Option<_>>()?)),
@@ -176,7 +189,20 @@ impl Site<'_> {
 
     /// Does a condition hold?
     pub(super) fn holds(&self, condition: &Condition) -> bool {
-        condition.0.iter().all(|(negated, call)| self.attr(call) == Some(Attr::Bool(!negated)))
+        condition.0.iter().all(|Requirement { call, negated, each }| {
+            let holds = |site: &Site<'_>| site.attr(call) == Some(Attr::Bool(!negated));
+            let members = each.iter().filter_map(|k| if let Some(Bound::Classes(ids)) = self.bindings.get(*k) { Some(ids.len()) } else { None }).max();
+            let Some(members) = members else { return holds(self) };
+            (0..members).all(|member| {
+                let mut bindings = self.bindings.clone();
+                for k in each {
+                    if let Some(Bound::Classes(ids)) = self.bindings.get(*k) {
+                        bindings.bound[*k] = ids.get(member).map(|id| Bound::Class(*id));
+                    }
+                }
+                holds(&Site { bindings: &bindings, member, ..*self })
+            })
+        })
     }
 }
 
@@ -187,19 +213,19 @@ const COMMUTATIVE: &[&str] = &["add", "mul", "max", "min", "and", "or", "xor", "
 const MAX_MATCHES: usize = 64;
 
 impl Pattern {
-    /// All ways in which a class matches.
-    pub(super) fn matches(&self, graph: &Graph, id: Id, names: usize) -> Vec<Bindings> {
+    /// All ways in which a class matches. `cut` is told where there are more than are looked for.
+    pub(super) fn matches(&self, graph: &Graph, id: Id, names: usize, cut: &mut bool) -> Vec<Bindings> {
         let mut all = vec![Bindings { bound: vec![None; names], terms: Vec::new() }];
-        self.extend(graph, id, &mut all);
+        self.extend(graph, id, &mut all, cut);
         all
     }
 
     /// Replaces each binding by those that also match this pattern at a class.
-    fn extend(&self, graph: &Graph, id: Id, all: &mut Vec<Bindings>) {
+    fn extend(&self, graph: &Graph, id: Id, all: &mut Vec<Bindings>, cut: &mut bool) {
         let id = graph.find(id);
         match self {
             Pattern::Any(k) | Pattern::Each(k) => all.retain_mut(|bindings| bind(&mut bindings.bound[*k], Bound::Class(id))),
-            Pattern::Rest(_) | Pattern::Item(..) => all.clear(),
+            Pattern::Rest(_) | Pattern::Item(..) | Pattern::All(..) => all.clear(),
             Pattern::Number { value, near } => {
                 let facts = &graph[id].data;
                 let Some(dtype) = facts.ty().map(|ty| ty.dtype) else { return all.clear() };
@@ -218,16 +244,21 @@ impl Pattern {
                     let swapped = COMMUTATIVE.contains(op) && term.children.len() == 2 && term.children[0] != term.children[1];
                     if swapped {
                         let mut others = these.clone();
-                        match_operands(graph, operands, &[term.children[1], term.children[0]], &mut others);
-                        match_operands(graph, operands, &term.children, &mut these);
+                        match_operands(graph, operands, &[term.children[1], term.children[0]], &mut others, cut);
+                        match_operands(graph, operands, &term.children, &mut these, cut);
                         these.extend(others);
                     } else {
-                        match_operands(graph, operands, &term.children, &mut these);
+                        match_operands(graph, operands, &term.children, &mut these, cut);
                     }
                     for bindings in these {
-                        if found.len() < MAX_MATCHES && !found.contains(&bindings) {
-                            found.push(bindings);
+                        if found.contains(&bindings) {
+                            continue;
                         }
+                        if found.len() == MAX_MATCHES {
+                            *cut = true;
+                            break;
+                        }
+                        found.push(bindings);
                     }
                 }
                 *all = found;
@@ -255,7 +286,7 @@ impl Pattern {
                 (Bound::Classes(ids), Attr::Int(at)) => ids.get(usize::try_from(at).ok()?).copied(),
                 _ => None,
             },
-            Pattern::Rest(_) | Pattern::Each(_) => None,
+            Pattern::Rest(_) | Pattern::Each(_) | Pattern::All(..) => None,
             Pattern::Number { value, .. } => {
                 let dtype = graph[root].data.ty()?.dtype;
                 let tensor = Tensor::scalar(dtype, cast(Scalar::Float(*value), dtype));
@@ -399,16 +430,13 @@ fn match_attributes(graph: &Graph, head: HeadId, whole: Option<usize>, attrs: &[
                 let literals: Option<Vec<Attr>> = items.iter().map(|item| if let Expression::Literal(attr) = item { Some(attr.clone()) } else { None }).collect();
                 literals.is_some_and(|items| functions::same(&Attr::List(items), attr))
             }
-            Expression::Member | Expression::Call(..) => false,
+            Expression::Members(_) | Expression::Member | Expression::Call(..) => false,
         }
     })
 }
 
-fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mut Vec<Bindings>) {
-    let rest = match patterns.last() {
-        Some(Pattern::Rest(k)) => Some(*k),
-        _ => None,
-    };
+fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mut Vec<Bindings>, cut: &mut bool) {
+    let rest = patterns.last().filter(|last| matches!(last, Pattern::Rest(_) | Pattern::All(..)));
     let fixed = patterns.len() - usize::from(rest.is_some());
     if children.len() < fixed || (rest.is_none() && children.len() > fixed) {
         return all.clear();
@@ -417,12 +445,49 @@ fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mu
         if all.is_empty() {
             return;
         }
-        pattern.extend(graph, *child, all);
+        pattern.extend(graph, *child, all, cut);
     }
-    if let Some(k) = rest {
-        let others = Bound::Classes(children[fixed..].iter().map(|id| graph.find(*id)).collect());
-        all.retain_mut(|bindings| bind(&mut bindings.bound[k], others.clone()));
+    match rest {
+        Some(Pattern::Rest(k)) => {
+            let others = Bound::Classes(children[fixed..].iter().map(|id| graph.find(*id)).collect());
+            all.retain_mut(|bindings| bind(&mut bindings.bound[*k], others.clone()));
+        }
+        Some(Pattern::All(pattern, each)) => match_members(graph, pattern, each, &children[fixed..], all, cut),
+        _ => {}
     }
+}
+
+/// Replaces each binding by those under which all of several classes match one pattern.
+fn match_members(graph: &Graph, pattern: &Pattern, each: &[usize], children: &[Id], all: &mut Vec<Bindings>, cut: &mut bool) {
+    if children.len() < 2 {
+        return all.clear();
+    }
+    let mut members: Vec<(Bindings, Vec<Vec<Id>>)> = all.drain(..).map(|bindings| (bindings, vec![Vec::new(); each.len()])).collect();
+    for child in children {
+        let mut next = Vec::new();
+        for (bindings, lists) in members {
+            let mut these = vec![bindings];
+            pattern.extend(graph, *child, &mut these, cut);
+            for mut bindings in these {
+                let mut lists = lists.clone();
+                for (k, list) in each.iter().zip(&mut lists) {
+                    if let Some(Bound::Class(id)) = bindings.bound[*k].take() {
+                        list.push(id);
+                    }
+                }
+                if next.len() == MAX_MATCHES {
+                    *cut = true;
+                    break;
+                }
+                next.push((bindings, lists));
+            }
+        }
+        members = next;
+    }
+    all.extend(members.into_iter().map(|(mut bindings, lists)| {
+        each.iter().zip(lists).for_each(|(k, list)| bindings.bound[*k] = Some(Bound::Classes(list)));
+        bindings
+    }));
 }
 
 fn equals(splat: Scalar, value: f64, near: bool, dtype: DType) -> bool {
@@ -438,12 +503,14 @@ fn equals(splat: Scalar, value: f64, near: bool, dtype: DType) -> bool {
 pub(super) struct Reader {
     /// The variables so far; number 0 is the matched value.
     pub names: Names,
+    /// Those that differ between the operands of one op.
+    each: Vec<usize>,
 }
 
 impl Reader {
     /// A reader for one rule.
     pub(super) fn new() -> Self {
-        Self { names: Names(vec!["@".to_owned()]) }
+        Self { names: Names(vec!["@".to_owned()]), each: Vec::new() }
     }
 
     /// Reads a pattern.
@@ -466,7 +533,10 @@ impl Reader {
         let mut calls = Vec::new();
         while !cursor.is_at_end() {
             let negated = cursor.take('!');
-            calls.push((negated, self.expression(&mut cursor)?));
+            let call = self.expression(&mut cursor)?;
+            let mut each = Vec::new();
+            alone(&call, &self.each, &mut each);
+            calls.push(Requirement { call, negated, each });
             if !cursor.take(',') {
                 break;
             }
@@ -518,7 +588,14 @@ impl Reader {
                 break;
             }
         }
-        Ok(Pattern::Apply { op, whole, attrs, operands })
+        let pattern = Pattern::Apply { op, whole, attrs, operands };
+        if !cursor.take_word("..") {
+            return Ok(pattern);
+        }
+        let mut each = Vec::new();
+        differing(&pattern, &mut each);
+        self.each.extend(&each);
+        Ok(Pattern::All(Box::new(pattern), each))
     }
 
     fn variable(&mut self, cursor: &mut Cursor<'_>) -> Result<usize, String> {
@@ -537,9 +614,8 @@ impl Reader {
             return Ok(Expression::Member);
         }
         if cursor.take('?') {
-            let variable = Expression::Variable(self.variable(cursor)?);
-            cursor.take('*');
-            return Ok(variable);
+            let variable = self.variable(cursor)?;
+            return Ok(if cursor.take('*') { Expression::Members(variable) } else { Expression::Variable(variable) });
         }
         if cursor.take('@') {
             return Ok(Expression::Variable(self.names.number(&format!("@{}", cursor.word()))));
@@ -581,6 +657,24 @@ impl Reader {
             }
         }
         Ok(items)
+    }
+}
+
+/// The variables of a pattern that differ between members.
+pub(super) fn differing(pattern: &Pattern, each: &mut Vec<usize>) {
+    match pattern {
+        Pattern::Each(k) if !each.contains(k) => each.push(*k),
+        Pattern::Apply { operands, .. } => operands.iter().for_each(|operand| differing(operand, each)),
+        _ => {}
+    }
+}
+
+/// Those of some variables that an expression takes one member at a time of.
+fn alone(expression: &Expression, members: &[usize], each: &mut Vec<usize>) {
+    match expression {
+        Expression::Variable(k) if members.contains(k) && !each.contains(k) => each.push(*k),
+        Expression::List(items) | Expression::Call(_, items) => items.iter().for_each(|item| alone(item, members, each)),
+        _ => {}
     }
 }
 

@@ -136,7 +136,7 @@ fn search(graph: &Graph, rules: &[Compiled], families: bool, history: &mut Histo
         classes.sort_unstable();
         let mut matches = Vec::new();
         for id in classes {
-            for bindings in rule.left.matches(graph, id, rule.names.len()) {
+            for bindings in rule.left.matches(graph, id, rule.names.len(), &mut history.cut) {
                 let site = Site { graph, bindings: &bindings, root: id, member: 0 };
                 if matches.len() == MAX_APPLICATIONS {
                     history.cut = true;
@@ -203,9 +203,6 @@ fn apply(graph: &mut Graph, rules: &[Compiled], mut found: Vec<Found>, limit: us
                 history.made.entry(term).or_insert_with(|| all.clone());
             }
             let Some(built) = built else { continue };
-            if graph[built].data.types != graph[*root].data.types {
-                continue;
-            }
             let new = match lefts.get(number) {
                 Some(lefts) => {
                     history.applications.push(Application { rule: at, lefts: lefts.clone(), member });

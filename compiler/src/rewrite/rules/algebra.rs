@@ -35,17 +35,17 @@ rules! {
         "Products that wrap may be taken in any order. Index arithmetic is written so.";
     reassociating "mul-constants": "mul(mul(?x, ?a), ?b)" => "mul(?x, mul(?a, ?b))", if "float(?x), constant(?a), constant(?b), contained(?a, ?b), moderate(?a), moderate(?b), !constant(?x), apart(1)",
         "Constants are multiplied once, when compiling.";
-    reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "float(?x), !constant(?x)",
+    reassociating "pow-two": "pow(?x, 2)" => "mul(?x, ?x)", if "same_type(?x, ?@), float(?x), !constant(?x)",
         "Both are the square, rounded; a power takes a logarithm and an exponential.";
-    reassociating "pow-three": "pow(?x, 3)" => "mul(mul(?x, ?x), ?x)", if "float(?x), !constant(?x)",
+    reassociating "pow-three": "pow(?x, 3)" => "mul(mul(?x, ?x), ?x)", if "same_type(?x, ?@), float(?x), !constant(?x)",
         "Two roundings instead of those of a logarithm and an exponential. Approximations of GELU hold it.";
     exact "pow-one": "pow(?x, 1)" => "?x", if "float(?x), same_type(?x, ?@)",
         "The first power is the number. Generalised means and norms with their default exponent hold it.";
-    reassociating "pow-half": "pow(?x, 0.5)" => "sqrt(?x)", if "float(?x), !negative(?x)",
+    reassociating "pow-half": "pow(?x, 0.5)" => "sqrt(?x)", if "same_type(?x, ?@), float(?x), !negative(?x)",
         "They differ for -0 and -inf only: nothing is below zero. Norms are written so.";
-    finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "float(?x), !constant(?x)",
+    finite "pow-minus-half": "pow(?x, -0.5)" => "reciprocal(sqrt(?x))", if "same_type(?x, ?@), float(?x), !constant(?x)",
         "Two roundings instead of those of a logarithm and an exponential; they differ for -0 and -inf. Normalisations are written so.";
-    reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "float(?x)",
+    reassociating "pow-minus-one": "pow(?x, -1)" => "reciprocal(?x)", if "same_type(?x, ?@), float(?x)",
         "Both are the reciprocal, rounded. Normalisations are written so.";
     reassociating "square-sqrt": "mul(sqrt(?x), sqrt(?x))" => "?x", if "float(?x), !negative(?x)",
         "They undo each other, but for roundings. Powers of magnitudes are written so.";

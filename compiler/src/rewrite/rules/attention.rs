@@ -5,9 +5,9 @@ use super::{Class, Rule};
 rules! {
     exact "transpose-in-reshapes": "reshape(transpose[perm=?p](reshape[extents=?r](?x)))" => "reshape[extents=extents(?@)](transpose[perm=axes_through(?x, ?r, ?p, ?@)](?x))", if "known(axes_through(?x, ?r, ?p, ?@))",
         "Axes that were joined or put in only for the transpose.";
-    exact "transpose-scaled": "transpose[perm=?p](mul(?x, ?s))" => "mul(transpose[perm=?p](?x), ?s)", if "constant(?s), scalar(?s)",
+    exact "transpose-scaled": "transpose[perm=?p](mul(?x, ?s))" => "mul(transpose[perm=?p](?x), ?s)", if "fits(?s, ?x), constant(?s), scalar(?s)",
         "Queries are scaled before or after their heads are put apart.";
-    exact "reshape-scaled": "reshape(mul(?x, ?s))" => "mul(reshape[extents=extents(?@)](?x), ?s)", if "constant(?s), scalar(?s)",
+    exact "reshape-scaled": "reshape(mul(?x, ?s))" => "mul(reshape[extents=extents(?@)](?x), ?s)", if "fits(?s, ?@), constant(?s), scalar(?s)",
         "Queries are scaled before or after their heads are put apart.";
     exact "matmul-in-reshapes": "reshape(matmul(?a, ?b))" => "matmul(reshape[extents=[extent(?@, 0), extent(?@, 1), extent(?a, 1), extent(?a, 2)]](?a), reshape[extents=[extent(?@, 0), extent(?@, 1), extent(?b, 1), extent(?b, 2)]](?b))",
         if "same(rank(?a), 3), same(rank(?b), 3), same(rank(?@), 4), same(extent(?a, 0), extent(?b, 0)), same(extent(?@, 2), extent(?a, 1)), same(extent(?@, 3), extent(?b, 2))",

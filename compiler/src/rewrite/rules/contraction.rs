@@ -35,6 +35,11 @@ rules! {
     exact "matmul-slice": "matmul(slice[starts=?s, extents=?e, steps=?t](?x), ?w)" => "slice[starts=?s, extents=extents(?@), steps=?t](matmul(?x, ?w))",
         if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1)",
         "Rows of a product only need the same rows of its operand. Unrolled layers become one product so.";
+    exact "grouped-conv": "concat[axis=1](conv@c[groups=?g](?x*, ?w*)..)" => "conv@c[groups=times(?g, count(?w*))](concat[axis=1](?x*), concat[axis=0](?w*))", if "constant(?w), alike(?w*), pieces(?x*, 1)",
+        "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
+    exact "grouped-conv-bias": "concat[axis=1](add(conv@c[groups=?g](?x*, ?w*), ?b*)..)" => "add(conv@c[groups=times(?g, count(?w*))](concat[axis=1](?x*), concat[axis=0](?w*)), concat[axis=1](?b*))",
+        if "constant(?w), constant(?b), alike(?w*), pieces(?x*, 1), same(spread(?b, ?w, 1), extents(?b)), same(extent(?w, 0), extent(?b, 1))",
+        "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
     exact "merge-linear": "add(matmul(?x, ?w*), ?b*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](add(matmul(?x, concat[axis=1](?w*)), concat[axis=0](?b*)))",
         if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0)), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";
