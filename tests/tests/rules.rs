@@ -104,12 +104,12 @@ const HINTS: &[Hint] = &[
     },
     Hint {
         rule: "attention-causal",
-        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false](?q, ?k, ?v, log(cast[to=f32](less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))))",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[]](?q, ?k, ?v, log(cast[to=f32](less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))))",
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
     },
     Hint {
         rule: "attention-causal-large",
-        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false](?q, ?k, ?v, mul(cast[to=f32](less(iota[dtype=i64, extents=[3, 1], axis=0](), iota[dtype=i64, extents=[1, 3], axis=1]())), -10000)))",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[]](?q, ?k, ?v, mul(cast[to=f32](less(iota[dtype=i64, extents=[3, 1], axis=0](), iota[dtype=i64, extents=[1, 3], axis=1]())), -10000)))",
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
     },
     Hint {

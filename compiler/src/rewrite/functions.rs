@@ -159,6 +159,38 @@ fn tensor(site: &Site<'_>, bound: &Bound) -> Option<Tensor> {
     site.facts(id).value.clone().or_else(written)
 }
 
+/// So many ops are looked through for a value whose halves are the same.
+const HALVES_DEPTH: usize = 8;
+
+/// Are the two halves of a value along its last axis the same, because they were joined so or are those of a constant?
+fn halves(site: &Site<'_>, id: Id, depth: usize) -> bool {
+    let facts = site.facts(id);
+    let Some(own) = facts.extents() else { return false };
+    let Some(width) = own.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0 && n % 2 == 0) else { return false };
+    if let Some(value) = tensor(site, &Bound::Class(id)) {
+        let bytes = value.bytes();
+        let row = width * value.dtype().size();
+        return value.dtype() != DType::Str && bytes.chunks(row).all(|row| row[..row.len() / 2] == row[row.len() / 2..]);
+    }
+    let last = own.len() - 1;
+    depth > 0
+        && site.graph[id].nodes.iter().any(|term| {
+            let Head::Op(op) = site.graph.analysis.heads.get(term.head) else { return false };
+            let of = |child: &Id| halves(site, site.graph.find(*child), depth - 1);
+            // Along the last axis such a value has one element.
+            let flat = |child: &Id| site.facts(site.graph.find(*child)).extents().is_some_and(|own| own.last().is_none_or(|n| *n == 1));
+            let kept = |child: &Id| site.facts(site.graph.find(*child)).extents().is_some_and(|from| from.last() == own.last());
+            match (op, term.children.as_slice()) {
+                (Op::Concat(join), [a, b]) => join.axis == last && a == b,
+                (Op::Cos(_) | Op::Sin(_) | Op::Cast(_) | Op::Neg(_), [x]) => of(x),
+                (Op::Reshape(_) | Op::Broadcast(_), [x]) => kept(x) && of(x),
+                (Op::Mul(_) | Op::Add(_), [a, b]) => [(a, b), (b, a)].iter().any(|(a, b)| kept(a) && of(a) && (flat(b) || kept(b) && of(b))),
+                (Op::Gather(pick), [table, _]) => kept(table) && site.facts(site.graph.find(*table)).extents().is_some_and(|from| pick.axis + 1 < from.len()) && of(table),
+                _ => false,
+            }
+        })
+}
+
 /// The axes that `transpose[perm](reshape(x))` has in the end, as axes of `x`, where it is a transpose of `x` but for
 /// axes of extent 1, which come first. `to` is what it is reshaped to at last.
 fn axes_through(x: &[i64], reshaped: &[i64], perm: &[i64], to: &[i64]) -> Option<Vec<usize>> {
@@ -424,17 +456,37 @@ pub const FUNCTIONS: &[Function] = &[
             truth(numbers.iter().enumerate().all(|(k, n)| *n == if k == 1 { to[1] } else { 1 }))
         },
     },
+    Function { name: "halves", about: "the two halves of a value along its last axis are the same", call: |site, x| truth(halves(site, class(&x[0])?, HALVES_DEPTH)) },
     Function {
-        name: "halves",
-        about: "the two halves of a constant along its last axis are the same",
+        name: "angles",
+        about: "extents of a rotary embedding's angles, for one table of them that is twice as wide, and for what they turn, heads before time",
         call: |site, x| {
-            let value = tensor(site, &x[0])?;
-            let width = usize::try_from(*value.extents().last()?).ok()?;
-            let bytes = value.bytes();
-            let row = width * value.dtype().size();
-            truth(width > 0 && width % 2 == 0 && bytes.chunks(row).all(|row| row[..row.len() / 2] == row[row.len() / 2..]))
+            let (mut table, to) = (extents(site, &x[0])?, extents(site, &x[1])?);
+            table.splice(0..0, vec![1; to.len().checked_sub(table.len())?]);
+            let ([batch, heads, time, wide], [all, _, long, size]) = (&table[..], &to[..]) else { return None };
+            let fits = (*batch == 1 || batch == all) && *heads == 1 && time == long && wide == size && wide % 2 == 0;
+            if fits { list([*batch, *time, *wide / 2]) } else { None }
         },
     },
+    Function { name: "with_last", about: "a list with another last item", call: |_, x| {
+        let (mut items, last) = (ints(&x[0])?, int(&x[1])?);
+        *items.last_mut()? = last;
+        list(items)
+    } },
+    Function { name: "filling", about: "the one finite number, as a scalar, that a constant is where another of the same shape is 0; elsewhere they are 0 and 1", call: |site, x| {
+        let (a, b) = (tensor(site, &x[0])?, tensor(site, &x[1])?);
+        let mut numbers = a.scalars().zip(b.scalars()).filter(|(_, b)| b.as_f64() == 0.0).map(|(a, _)| a);
+        let one = numbers.next().filter(|one| one.as_f64().is_finite())?;
+        let chosen = a.scalars().zip(b.scalars()).all(|(a, b)| if b.as_f64() == 0.0 { a == one } else { b.as_f64() == 1.0 && a.as_f64() == 0.0 });
+        (a.extents() == b.extents() && chosen).then(|| Attr::Tensor(Tensor::scalar(a.dtype(), one)))
+    } },
+    Function { name: "triangle", about: "a constant is true up to the diagonal of its last two axes, which are of one extent, and false behind it", call: |site, x| {
+        let value = tensor(site, &x[0])?;
+        let [outer @ .., rows, columns] = value.extents() else { return truth(false) };
+        let size = *columns as usize;
+        let seen = |(at, x): (usize, Scalar)| x == Scalar::Bool(at % size <= at / size);
+        truth(rows == columns && value.dtype() == DType::Bool && outer.iter().all(|n| *n == 1) && value.scalars().enumerate().all(seen))
+    } },
     Function {
         name: "causal",
         about: "a constant is 0 up to the diagonal of its last two axes, which are of one extent, and behind it at most the second argument",

@@ -11,6 +11,8 @@ rules! {
         "A product with a quotient of 1 is a quotient. Exporters have no SiLU.";
     reassociating "swish-scaled": "mul(?x, sigmoid(mul(?x, ?a)))" => "swish[alpha=number(?a)](?x)", if "same_type(?x, ?@), constant(?a), scalar(?a), known(number(?a))",
         "As swish; with 1.702 it stands for GELU in some models.";
+    exact "swiglu": "mul(swish[alpha=?a](?x), ?y)" => "swiglu[alpha=?a](?x, ?y)", if "same_type(?x, ?y), !constant(?y)",
+        "That is its definition. Gated layers of language models are written so.";
     exact "softplus-threshold": "select(less(20, ?x), ?x, softplus(?x))" => "softplus(?x)", if "same_type(?x, ?@), up_to_f32(?x)",
         "What is added to x beyond 20 is less than half of its last place.";
     finite "softplus": "log(add(1, exp(?x)))" => "softplus(?x)", if "same_type(?x, ?@)",

@@ -63,6 +63,8 @@ rules! {
         "The condition is known. Masks that turn out to hide nothing are so.";
     exact "select-false": "select(0, ?a, ?b)" => "?b", if "same_type(?b, ?@)",
         "The condition is known. Masks that turn out to hide nothing are so.";
+    exact "not-not": "not(not(?x))" => "?x",
+        "A truth that is negated twice is the old one. Masks are written so.";
     exact "cast-cast": "cast[to=?d](cast[to=?m](?x))" => "cast[to=?d](?x)", if "lossless(?x, ?m, ?d)",
         "The dtype between holds every number exactly.";
 }
