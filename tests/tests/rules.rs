@@ -53,6 +53,16 @@ const HINTS: &[Hint] = &[
         types: &[("x", DType::F32, &[1, 4, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("w2", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1]), ("b2", DType::F32, &[1, 3, 1, 1])],
     },
     Hint {
+        rule: "sum-conv-bias",
+        left: "add(add(conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=1](?x, ?w), ?a), add(conv@c(?x, ?v), ?b))",
+        types: &[("x", DType::F32, &[1, 2, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("v", DType::F32, &[3, 2, 3, 2]), ("a", DType::F32, &[3, 1, 1]), ("b", DType::F32, &[3, 1, 1])],
+    },
+    Hint {
+        rule: "transpose-stack",
+        left: "transpose[perm=[1, 0, 2]](concat[axis=0](reshape[extents=[1, 3, 2]](?x*)..))",
+        types: &[("x", DType::F32, &[3, 2])],
+    },
+    Hint {
         rule: "quantize-dequantize",
         left: "quantize[to=u8](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)",
         types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
@@ -101,6 +111,31 @@ const HINTS: &[Hint] = &[
         rule: "attention-masked",
         left: "matmul(softmax[axis=3](add(mul(matmul(?q, ?k), ?s), ?m)), ?v)",
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("s", DType::F32, &[]), ("m", DType::F32, &[3, 5])],
+    },
+    Hint {
+        rule: "attention-hidden",
+        left: "matmul(softmax[axis=3](select(?m, mul(matmul(?q, ?k), ?s), ?c)), ?v)",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("s", DType::F32, &[]), ("c", DType::F32, &[]), ("m", DType::Bool, &[3, 5])],
+    },
+    Hint {
+        rule: "attention-hidden-unscaled",
+        left: "matmul(softmax[axis=3](select(?m, matmul(?q, ?k), ?c)), ?v)",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("c", DType::F32, &[]), ("m", DType::Bool, &[2, 1, 1, 5])],
+    },
+    Hint {
+        rule: "attention-causal-hidden",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[-10.0]](?q, ?k, ?v, less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
+    },
+    Hint {
+        rule: "select-by-factors",
+        left: "add(mul(cast[to=f32](?m), ?x), mul(cast[to=f32](not(?m)), ?y))",
+        types: &[("m", DType::Bool, &[3, 5]), ("x", DType::F32, &[2, 3, 5]), ("y", DType::F32, &[])],
+    },
+    Hint {
+        rule: "select-by-factors-known",
+        left: "add(mul(?x, cast[to=f32](?a)), mul(cast[to=f32](not(?a)), -100))",
+        types: &[("a", DType::Bool, &[3, 5]), ("x", DType::F32, &[2, 3, 5])],
     },
     Hint {
         rule: "attention-causal",

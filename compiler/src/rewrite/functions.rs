@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use egg::Id;
 use frit_ir::ops::{Attr, slice::Slice};
-use frit_ir::scalar::{Scalar, round_float};
+use frit_ir::scalar::{Scalar, cast, round_float};
 use frit_ir::{DType, Op, Tensor};
 
 use super::facts::Facts;
@@ -157,6 +157,40 @@ fn tensor(site: &Site<'_>, bound: &Bound) -> Option<Tensor> {
         })
     };
     site.facts(id).value.clone().or_else(written)
+}
+
+/// The axes of `from` that hold the elements of some axes of `to`, to which it is reshaped.
+fn unmerged(from: &[i64], to: &[i64], axes: &[i64]) -> Option<Vec<i64>> {
+    if from.contains(&0) {
+        return None;
+    }
+    let mut found = Vec::new();
+    let (mut k, mut at) = (0, 0);
+    // Runs of axes on both sides that hold as many elements.
+    while k < from.len() || at < to.len() {
+        let (first, second) = (k, at);
+        let (mut a, mut b) = (1, 1);
+        loop {
+            if a <= b && k < from.len() && (a < b || k == first) {
+                a *= from[k];
+                k += 1;
+            } else if at < to.len() && (b < a || at == second) {
+                b *= to[at];
+                at += 1;
+            } else {
+                break;
+            }
+        }
+        let mut reduced = (second..at).filter(|at| to[*at] > 1).map(|at| axes.contains(&(at as i64)));
+        let all = reduced.next().unwrap_or(false);
+        if a != b || reduced.any(|other| other != all) {
+            return None;
+        }
+        if all {
+            found.extend((first..k).map(|k| k as i64));
+        }
+    }
+    Some(found)
 }
 
 /// So many ops are looked through for a value whose halves are the same.
@@ -480,6 +514,30 @@ pub const FUNCTIONS: &[Function] = &[
         let chosen = a.scalars().zip(b.scalars()).all(|(a, b)| if b.as_f64() == 0.0 { a == one } else { b.as_f64() == 1.0 && a.as_f64() == 0.0 });
         (a.extents() == b.extents() && chosen).then(|| Attr::Tensor(Tensor::scalar(a.dtype(), one)))
     } },
+    Function { name: "unmerged", about: "the axes of a value whose elements some axes (the third argument) of these extents hold, to which it is reshaped", call: |site, x| {
+        list(unmerged(&extents(site, &x[0])?, &ints(&x[1])?, &ints(&x[2])?)?)
+    } },
+    Function { name: "with_ones", about: "a list with 1 at some places", call: |_, x| {
+        let (mut items, places) = (ints(&x[0])?, ints(&x[1])?);
+        for place in places {
+            *items.get_mut(usize::try_from(place).ok()?)? = 1;
+        }
+        list(items)
+    } },
+    Function { name: "repeated", about: "a value that is broadcast to these extents has one element along some axes of them (the third argument), which are not empty", call: |site, x| {
+        let (own, to, axes) = (extents(site, &x[0])?, ints(&x[1])?, ints(&x[2])?);
+        let lead = to.len().checked_sub(own.len())?;
+        let one = |k: usize| to.get(k).is_some_and(|n| *n > 0) && k.checked_sub(lead).is_none_or(|k| own[k] == 1);
+        truth(axes.iter().all(|k| usize::try_from(*k).is_ok_and(one)))
+    } },
+    Function { name: "total", about: "the extent of a value and others along an axis, as a scalar of their dtype", call: |site, x| {
+        let Bound::Classes(rest) = &x[1] else { return None };
+        let axis = usize::try_from(int(&x[2])?).ok()?;
+        let ids = std::iter::once(class(&x[0])?).chain(rest.iter().copied());
+        let sum: i64 = ids.map(|id| site.facts(id).extents()?.get(axis).copied()).sum::<Option<i64>>()?;
+        let dtype = facts(site, &x[0])?.ty()?.dtype;
+        Some(Attr::Tensor(Tensor::scalar(dtype, cast(Scalar::Int(i128::from(sum)), dtype))))
+    } },
     Function { name: "triangle", about: "a constant is true up to the diagonal of its last two axes, which are of one extent, and false behind it", call: |site, x| {
         let value = tensor(site, &x[0])?;
         let [outer @ .., rows, columns] = value.extents() else { return truth(false) };
@@ -547,10 +605,9 @@ pub const FUNCTIONS: &[Function] = &[
         let perm = ints(&x[0])?;
         list((0..perm.len() as i64).map(|k| perm.iter().position(|p| *p == k).map(|at| at as i64)).collect::<Option<Vec<_>>>()?)
     } },
-    Function { name: "keeps_order", about: "an order of a value's axes that only moves axes of extent 1 past others", call: |site, x| {
-        let (own, perm) = (extents(site, &x[0])?, ints(&x[1])?);
-        let moved: Vec<i64> = perm.into_iter().filter(|k| usize::try_from(*k).ok().and_then(|k| own.get(k)) != Some(&1)).collect();
-        truth(moved.is_sorted())
+    Function { name: "ordered", about: "an order of axes (the second argument) of a value of these extents that only moves axes of extent 1 past others", call: |_, x| {
+        let (own, perm) = (ints(&x[0])?, ints(&x[1])?);
+        truth(perm.iter().filter(|k| usize::try_from(**k).ok().and_then(|k| own.get(k)) != Some(&1)).is_sorted())
     } },
     Function { name: "last", about: "the last item of a list", call: |_, x| Some(Attr::Int(*ints(&x[0])?.last()?)) },
     Function { name: "single", about: "the listed axes of a value have extent 1", call: |site, x| {

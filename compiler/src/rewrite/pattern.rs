@@ -14,7 +14,8 @@
 //! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` also
 //! one that is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
 //! differs between members, and `#` the number of the member that is built. `op(..)..` is the last of the operands and stands for
-//! all that remain, two at least, each of that form: they are the members then, and `?x*` what differs between them. A condition
+//! all that remain, two at least, each of that form: they are the members then, and `?x*` what differs between them; on the right
+//! side one such operand is built for each member. A condition
 //! on `?x` must hold for each member; `?x*` in it is the list of all. Operands of commutative ops match in either order.
 
 use std::collections::BTreeMap;
@@ -266,6 +267,20 @@ impl Pattern {
         }
     }
 
+    /// Builds a term for each member.
+    fn build_members(&self, each: &[usize], graph: &mut Graph, bindings: &Bindings, root: Id, made: &mut Vec<Term>) -> Option<Vec<Id>> {
+        let Bound::Classes(first) = bindings.get(*each.first()?)? else { return None };
+        let member = |member: usize| {
+            let mut bindings = bindings.clone();
+            for k in each {
+                let Some(Bound::Classes(ids)) = &bindings.bound[*k] else { return None };
+                bindings.bound[*k] = Some(Bound::Class(*ids.get(member)?));
+            }
+            self.build(graph, &bindings, root, member, made)
+        };
+        (0..first.len()).map(member).collect()
+    }
+
     /// The op at the top.
     pub(super) fn op(&self) -> Option<&'static str> {
         match self {
@@ -278,7 +293,7 @@ impl Pattern {
     pub(super) fn build(&self, graph: &mut Graph, bindings: &Bindings, root: Id, member: usize, made: &mut Vec<Term>) -> Option<Id> {
         match self {
             Pattern::Any(0) => Some(root),
-            Pattern::Any(k) => match bindings.get(*k)? {
+            Pattern::Any(k) | Pattern::Each(k) => match bindings.get(*k)? {
                 Bound::Class(id) => Some(*id),
                 _ => None,
             },
@@ -286,7 +301,7 @@ impl Pattern {
                 (Bound::Classes(ids), Attr::Int(at)) => ids.get(usize::try_from(at).ok()?).copied(),
                 _ => None,
             },
-            Pattern::Rest(_) | Pattern::Each(_) | Pattern::All(..) => None,
+            Pattern::Rest(_) | Pattern::All(..) => None,
             Pattern::Number { value, .. } => {
                 let dtype = graph[root].data.ty()?.dtype;
                 let tensor = Tensor::scalar(dtype, cast(Scalar::Float(*value), dtype));
@@ -301,6 +316,7 @@ impl Pattern {
                             Bound::Class(id) => children.push(*id),
                             _ => return None,
                         },
+                        Pattern::All(pattern, each) => children.extend(pattern.build_members(each, graph, bindings, root, made)?),
                         other => children.push(other.build(graph, bindings, root, member, made)?),
                     }
                 }

@@ -41,15 +41,15 @@ rules! {
     exact "add-step": "add(reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x)), ?b)" => "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](add(?x, ?b)))",
         if "constant(?b), same(rank(?b), 1), same(extent(?b, 0), last(?f)), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e))",
         "What is added to each step of a sequence is added to all at once.";
-    reassociating "sum-conv": "add(conv@c(?x, ?w), conv@c(?x, ?v))" => "conv@c(?x, add(?w, ?v))", if "constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
+    finite "sum-conv": "add(conv@c(?x, ?w), conv@c(?x, ?v))" => "conv@c(?x, add(?w, ?v))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
         "Branches that are summed are one convolution with summed weights. Networks that are trained with branches hold them.";
-    reassociating "sum-conv-bias": "add(add(conv@c(?x, ?w), ?a), add(conv@c(?x, ?v), ?b))" => "add(conv@c(?x, add(?w, ?v)), add(?a, ?b))", if "constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), constant(?b), bounded(?a), bounded(?b), same_type(?a, ?b)",
+    finite "sum-conv-bias": "add(add(conv@c(?x, ?w), ?a), add(conv@c(?x, ?v), ?b))" => "add(conv@c(?x, add(?w, ?v)), add(?a, ?b))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), constant(?b), bounded(?a), bounded(?b), same_type(?a, ?b)",
         "Branches that are summed are one convolution with summed weights and biases. Networks that are trained with branches hold them.";
-    reassociating "sum-matmul": "add(matmul(?x, ?w), matmul(?x, ?v))" => "matmul(?x, add(?w, ?v))", if "constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
+    finite "sum-matmul": "add(matmul(?x, ?w), matmul(?x, ?v))" => "matmul(?x, add(?w, ?v))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
         "Products of one operand that are summed are one product with summed weights. Adapters that are not merged hold them.";
-    reassociating "sum-matmul-bias": "add(add(matmul(?x, ?w), ?a), matmul(?x, ?v))" => "add(matmul(?x, add(?w, ?v)), ?a)", if "constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), bounded(?a), fits(?a, ?@)",
+    finite "sum-matmul-bias": "add(add(matmul(?x, ?w), ?a), matmul(?x, ?v))" => "add(matmul(?x, add(?w, ?v)), ?a)", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), bounded(?a), fits(?a, ?@)",
         "Products of one operand that are summed are one product with summed weights. Adapters that are not merged hold them.";
-    reassociating "matmul-matmul": "matmul(matmul(?x, ?a), ?b)" => "matmul(?x, matmul(?a, ?b))", if "constant(?a), constant(?b), same(rank(?a), 2), same(rank(?b), 2), bounded(?a), bounded(?b), !constant(?x)",
+    finite "matmul-matmul": "matmul(matmul(?x, ?a), ?b)" => "matmul(?x, matmul(?a, ?b))", if "constant(?a), constant(?b), same(rank(?a), 2), same(rank(?b), 2), bounded(?a), bounded(?b), !constant(?x)",
         "Weights are multiplied once, when compiling, where that is less work. Adapters of low rank become part of a layer so.";
     exact "grouped-conv": "concat[axis=1](conv@c[groups=?g](?x*, ?w*)..)" => "conv@c[groups=times(?g, count(?w*))](concat[axis=1](?x*), concat[axis=0](?w*))", if "constant(?w), alike(?w*), pieces(?x*, 1)",
         "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";

@@ -36,9 +36,13 @@ rules! {
         "That is its definition, with the factor 1.";
     exact "rms-norm-factor": "mul(rms_norm@n(?x, 1), ?g)" => "rms_norm@n(?x, ?g)", if "fits(?g, ?x)",
         "The factor is what comes last.";
+    exact "rms-norm-narrow": "cast[to=?d](rms_norm@n[stash=?s](cast[to=?s](?x), 1))" => "rms_norm@n(?x, 1)", if "float(?x), same_type(?x, ?@)",
+        "It widens its operand itself. Language models in half precision are written so.";
     reassociating "layer-norm": "rms_norm[axis=?k, epsilon=?e, stash=?s](sub(?x, aggregate[statistic=mean, axes=?a, keep=true](?x)), 1)" => "part[of=0](layer_norm[axis=?k, epsilon=?e, stash=?s](?x, 1))",
         if "same(trailing(?a, ?x), ?k), same(dtype(?x), ?s)",
         "What is left of the mean square without the mean is the variance.";
+    exact "layer-norm-narrow": "cast[to=?d](part[of=0](layer_norm@n[stash=?s](cast[to=?s](?x), 1)))" => "part[of=0](layer_norm@n(?x, 1))", if "float(?x), same_type(?x, ?@)",
+        "It widens its operand itself. Language models in half precision are written so.";
     exact "layer-norm-factor": "mul(part[of=0](layer_norm@n(?x, 1)), ?g)" => "part[of=0](layer_norm@n(?x, ?g))", if "fits(?g, ?x)",
         "The factor is what comes before the shift.";
     exact "layer-norm-shift": "add(part[of=0](layer_norm@n(?x, ?g)), ?b)" => "part[of=0](layer_norm@n(?x, ?g, ?b))", if "constant(?b), fits(?b, ?x), fits(?g, ?x)",
