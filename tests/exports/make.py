@@ -31,7 +31,7 @@ def weights(block):
     """The weights of a block, by name; matrices as [in, out], filters as [out, in, height, width]."""
     draw = Draw(len(block))
     found = {}
-    if block in ("written", "algebra", "quantised"):
+    if block in ("written", "algebra", "quantised", "reduces"):
         return found
     if block in ("lstm", "gru"):
         gates = 4 if block == "lstm" else 3
@@ -93,6 +93,12 @@ def inputs(block):
         return [draw(1, WIDTH, 5, 5)]
     if block == "decoder":
         return [draw(1, 4, 3, 3)]
+    if block == "reduces":
+        return [draw(3, 2, 4, 6)]
+    if block == "quantised":
+        return [draw(2, 4, 8, 8)]
+    if block == "algebra":
+        return [np.abs(draw(12, BATCH, TIME, WIDTH)) + 0.1, np.arange(BATCH * TIME).reshape(BATCH, TIME)]
     return [draw(1, 3, 6, 6, scale=2.0)]
 
 
@@ -118,7 +124,7 @@ def torch_blocks():
             super().__init__()
             for name, value in weights(block).items():
                 # PyTorch has matrices as [out, in].
-                self.register_parameter(name + "_" * hasattr(self, name), torch.nn.Parameter(torch.from_numpy(value.T.copy() if value.ndim == 2 else value)))
+                self.register_parameter(name + "_" * hasattr(self, name), torch.nn.Parameter(torch.from_numpy(value.T.copy() if value.ndim == 2 else value), requires_grad=False))
 
         def linear(self, x, name, bias=True):
             return F.linear(x, getattr(self, name), getattr(self, name + "_bias") if bias else None)
@@ -217,7 +223,7 @@ def torch_blocks():
             x = x + self.linear((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(3, TIME, WIDTH), "o")
             x = self.layer_norm(x, "norm1")
             q, k, v = (self.split(x, name) for name in "qkv")
-            scores = q @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS)
+            scores = q @ k.transpose(-1, -2)
             scores = torch.where(self.seen, scores, torch.finfo(scores.dtype).min)
             return x + self.linear((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(3, TIME, WIDTH), "o")
 
@@ -253,7 +259,7 @@ def torch_blocks():
         def forward(self, x):
             y = self.rms_norm(x, "norm1")
             x = x + F.linear(y, self.q.half())
-            y = F.layer_norm(x.float(), (WIDTH,), self.norm2, self.norm2_bias, 1e-5).to(x.dtype)
+            y = F.layer_norm(x.float(), (WIDTH,), eps=1e-5).to(x.dtype) * self.norm2.half() + self.norm2_bias.half()
             return x + F.linear(y, self.k.half())
 
     class Lstm(Block):
@@ -287,8 +293,67 @@ def torch_blocks():
 
         def forward(self, x):
             x = F.relu(self.conv(x, "first") + self.conv(x, "second") + self.conv(x, "third"))
+            x = F.relu(F.conv2d(x, self.first, padding=1) + F.conv2d(x, self.second, padding=1))
             x = x.flatten(2).transpose(1, 2)
-            return F.linear(x, self.linear_) + F.linear(F.linear(x, self.down), self.up) * 0.5
+            x = F.relu(F.linear(x, self.linear_, self.first_bias) + F.linear(F.linear(x, self.down), self.up) * 0.5)
+            return F.linear(x, self.linear_) + F.linear(F.linear(x, self.down), self.up)
+
+    class Reduces(Block):
+        def forward(self, x):
+            a, b, c = x.unbind(0)
+            stacked = torch.stack((a * 2, torch.tanh(b), c.exp()))
+            places = a.flatten(1).mean(-1, keepdim=True).unsqueeze(-1)
+            repeated = b.unsqueeze(1).expand(-1, 5, -1, -1)
+            return stacked.mean(0) + stacked.sum(0) + stacked.amax(0) + places + repeated.mean(1) + repeated.amax(1)
+
+    class Decoder(Block):
+        def norm(self, x, name):
+            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
+
+        def forward(self, x):
+            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, self.up_bias, stride=2), "norm1"))
+            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, stride=2), "norm2"))
+            # The uneven margin of strided convolutions in networks that come from TensorFlow.
+            x = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.down, self.down_bias, stride=2)
+            x = x.flatten(2).transpose(1, 2)
+            return self.gamma * self.linear(x, "head")
+
+    class Quantised(Block):
+        """Values as training with simulated quantisation leaves them."""
+
+        def forward(self, x):
+            def quantised(x, scale=0.05, zero=0):
+                return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
+
+            a = F.relu(quantised(x))
+            a = F.max_pool2d(quantised(a), 2)
+            b = quantised(a[:, :2]) + 0.25
+            joined = torch.cat((quantised(a), quantised(b, 0.05)), 1)
+            return quantised(joined)[:, 1:5] * 2
+
+    class Algebra(Block):
+        """What people write, and what is left where a part is switched off."""
+
+        def forward(self, x, places):
+            a = x.unbind(0)
+            scale, offset, power = 1.0, 0.0, 1.0
+            low, high = torch.tensor(0.25), torch.tensor(0.75)
+            keep = torch.ones(BATCH, 1, 1, dtype=torch.bool)
+            picked = ((places + 0) + 1 + 1) * 3 * 5
+            return torch.stack((
+                -(-a[0]) / scale - offset,
+                a[1].pow(power) + torch.sign(a[1]) * a[1].abs().pow(0.5),
+                a[2].pow(-0.5),
+                a[3].pow(-1.0),
+                F.relu(F.relu(a[4] - 0.5)),
+                torch.min(torch.max(a[5], low), high),
+                torch.clamp(F.relu(a[6] - 0.5), max=6.0) + F.relu6(F.relu(a[4])),
+                torch.clamp(torch.clamp(a[7], 0.25, 2.0), 0.5, 4.0),
+                torch.where(keep, a[8], a[7]) + torch.where(~keep, a[7], a[8]),
+                (a[9] * a[0][:1].expand(BATCH, -1, -1) + a[0][:1, :1].expand(BATCH, 1, -1).expand(BATCH, TIME, -1)).double().float(),
+                torch.cat((a[10],), 1) + a[10][:1].sum(0, keepdim=True),
+                a[11] + F.adaptive_avg_pool2d(a[11][:, :1, :1].unsqueeze(-1), 1).squeeze(-1) + picked.float().unsqueeze(-1),
+            ))
 
     class Activations(Block):
         def forward(self, x):
@@ -328,7 +393,7 @@ def torch_blocks():
                 off * torch.rsqrt((off * off).mean((1, 2), keepdim=True) + 1e-5),
             ))
 
-    return {name.lower(): made(name.lower()).eval() for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Written, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches)}.items()}
+    return {name.lower(): made(name.lower()).eval() for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Written, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces, Decoder, Quantised, Algebra)}.items()}
 
 
 def torch_main():
@@ -502,7 +567,7 @@ def tensorflow_blocks():
             y = tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), v), (0, 2, 1, 3)), (3, TIME, WIDTH))
             x = self.layer_norm(x + self.linear(y, "o"), "norm1")
             q, k, v = (self.split(x, name) for name in "qkv")
-            scores = tf.matmul(q, k, transpose_b=True) / math.sqrt(WIDTH // HEADS)
+            scores = tf.matmul(q, k, transpose_b=True)
             seen = tf.cast(tf.linalg.band_part(tf.ones((TIME, TIME)), -1, 0), tf.bool)
             scores = tf.where(seen, scores, scores.dtype.min)
             y = tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), v), (0, 2, 1, 3)), (3, TIME, WIDTH))
@@ -530,7 +595,10 @@ def tensorflow_blocks():
             wide = wide * tf.math.rsqrt(tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True) + 1e-6)
             y = tf.cast(wide, tf.float16) * self.weights["norm1"].astype(np.float16)
             x = x + tf.matmul(y, self.weights["q"].astype(np.float16))
-            y = tf.cast(self.layer_norm(tf.cast(x, tf.float32), "norm2"), tf.float16)
+            wide = tf.cast(x, tf.float32)
+            mean, variance = tf.nn.moments(wide, [-1], keepdims=True)
+            y = tf.cast((wide - mean) * tf.math.rsqrt(variance + 1e-5), tf.float16)
+            y = y * self.weights["norm2"].astype(np.float16) + self.weights["norm2_bias"].astype(np.float16)
             return x + tf.matmul(y, self.weights["k"].astype(np.float16))
 
     class Lstm(Block):
@@ -572,8 +640,20 @@ def tensorflow_blocks():
         def __call__(self, x):
             x = activation_inputs(x)
             x = tf.nn.relu(self.conv(x, "first") + self.conv(x, "second") + self.conv(x, "third"))
-            x = tf.reshape(x, (1, 25, WIDTH))
-            return self.linear(x, "linear", False) + self.linear(self.linear(x, "down", False), "up", False) * 0.5
+            first, second = (tf.nn.conv2d(x, self.weights[name].transpose(2, 3, 1, 0), 1, "SAME") for name in ("first", "second"))
+            x = tf.reshape(tf.nn.relu(first + second), (1, 25, WIDTH))
+            adapter = self.linear(self.linear(x, "down", False), "up", False) * 0.5
+            x = tf.nn.relu(tf.nn.bias_add(self.linear(x, "linear", False), self.weights["first_bias"]) + adapter)
+            return self.linear(x, "linear", False) + self.linear(self.linear(x, "down", False), "up", False)
+
+    class Reduces(Block):
+        def __call__(self, x):
+            a, b, c = tf.unstack(x)
+            stacked = tf.stack((a * 2, tf.tanh(b), tf.exp(c)))
+            places = tf.reshape(tf.reduce_mean(tf.reshape(a, (2, 24)), 1), (2, 1, 1))
+            repeated = tf.broadcast_to(b[:, None], (2, 5, 4, 6))
+            sums = tf.reduce_mean(stacked, 0) + tf.reduce_sum(stacked, 0) + tf.reduce_max(stacked, 0)
+            return sums + places + tf.reduce_mean(repeated, 1) + tf.reduce_max(repeated, 1)
 
     class Activations(Block):
         def __call__(self, x):
@@ -593,7 +673,7 @@ def tensorflow_blocks():
             x = self.conv(tf.nn.silu(x), "second")
             return tf.transpose(self.norm(x, -1, "norm2"), (0, 3, 1, 2))
 
-    return {name.lower(): made(name.lower()) for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches)}.items()}
+    return {name.lower(): made(name.lower()) for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces)}.items()}
 
 
 def tensorflow_main():

@@ -20,7 +20,7 @@ use frit_tests::npz;
 const WANTED: &[(&str, &[(&str, usize)])] = &[
     ("activations", &[("conv", 3), ("hard_sigmoid", 1), ("hard_swish", 1), ("mish", 1), ("softplus", 1), ("swish", 1)]),
     ("bert", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
-    ("branches", &[("conv", 1)]),
+    ("branches", &[("conv", 2)]),
     ("gpt", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
     ("grouped", &[("conv", 2)]),
     ("gru", &[("sigmoid", 10)]),
@@ -36,7 +36,7 @@ const WANTED: &[(&str, &[(&str, usize)])] = &[
 
 /// The same where no value is NaN or infinite, for blocks in which more is found then.
 const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
-    ("branches", &[("conv", 1)]),
+    ("branches", &[("conv", 2)]),
     ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swiglu", 1)]),
     ("masked", &[("attention", 2), ("layer_norm", 1)]),
     ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 3), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),

@@ -627,6 +627,10 @@ pub const FUNCTIONS: &[Function] = &[
         to[slot] = from[cut];
         list(to)
     } },
+    Function { name: "stays", about: "for a value, a slice of it (starts, extents, steps) and the extents that the slice is reshaped to: the axis that is cut is still one", call: |site, x| {
+        let [from, starts, taken, steps] = slice_of(site, x)?;
+        truth(slot(&from, &starts, &taken, &steps, &ints(&x[4])?).is_some())
+    } },
     Function { name: "flat", about: "a value has the same elements all along the axes of another (the second argument) that a slice of that (starts, extents, steps) takes part of", call: |site, x| {
         let own = extents(site, &x[0])?;
         let [from, starts, taken, steps] = slice_of(site, &x[1..])?;
@@ -674,11 +678,12 @@ pub const FUNCTIONS: &[Function] = &[
     } },
     Function { name: "around", about: "the first two items of a list are 0", call: |_, x| truth(ints(&x[0])?.iter().take(2).all(|n| *n == 0)) },
     Function { name: "behind", about: "a list without its first two items", call: |_, x| list(ints(&x[0])?.into_iter().skip(2)) },
-    Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else", call: |site, x| {
+    Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else, but by composites of which the whole is a part", call: |site, x| {
         let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
-        let id = site.graph.find(site.graph.lookup(term.clone())?);
-        let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).filter(|user| *user != id).collect();
-        truth(users.len() == 1)
+        let users = |id: Id| site.graph[id].parents().map(|user| site.graph.find(user)).filter(move |user| *user != id);
+        let above: BTreeSet<Id> = users(site.graph.find(site.root)).collect();
+        let own: BTreeSet<Id> = users(site.graph.find(site.graph.lookup(term.clone())?)).filter(|user| !above.contains(user)).collect();
+        truth(own.len() == 1)
     } },
     Function { name: "apart", about: "what the pattern's op of this number matched is another value than the whole", call: |site, x| {
         let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;

@@ -10,11 +10,9 @@ rules! {
     exact "div-one": "div(?x, 1)" => "?x", if "same_type(?x, ?@)",
         "1 is neutral, also for NaN and signed zeros.";
     exact "add-negative-zero": "add(?x, -0)" => "?x", if "same_type(?x, ?@)",
-        "-0 is neutral, also for signed zeros, and 0 is for integers. Merged and folded biases become it.";
+        "-0 is neutral, also for signed zeros, and 0 is for integers. Differences with 0, as with symmetric zero points, become it.";
     reassociating "add-zero": "add(?x, 0)" => "?x", if "same_type(?x, ?@), float(?x)",
         "0 is neutral but for -0, which it makes 0.";
-    exact "sub-zero": "sub(?x, 0)" => "?x", if "same_type(?x, ?@)",
-        "0 is neutral, also for signed zeros. Symmetric zero points become it.";
     exact "sub-constant": "sub(?x, ?c)" => "add(?x, neg(?c))", if "constant(?c), !constant(?x)",
         "A difference is the sum with the negated number, also where integers wrap. Rules then need to know of sums only.";
     exact "add-neg": "add(?x, neg(?y))" => "sub(?x, ?y)",
@@ -55,6 +53,8 @@ rules! {
         "It is the definition.";
     exact "min-max": "min(max(?x, ?a), ?b)" => "clip(?x, ?a, ?b)", if "constant(?a), constant(?b)",
         "It is the definition. Older exporters write clamps so.";
+    exact "min-relu": "min(relu(?x), ?b)" => "clip(?x, 0, ?b)", if "constant(?b), fits(?b, ?x)",
+        "It is the definition. Clamps after a ReLU are written so.";
     exact "clip-relu": "clip(relu(?x), ?a, ?b)" => "clip(?x, max(?a, 0), ?b)", if "constant(?a)",
         "Maxima may be taken in any order. Activations of six are written so.";
     exact "clip-clip": "clip(clip(?x, ?a, ?b), ?c, ?d)" => "clip(?x, max(?a, ?c), min(max(?b, ?c), ?d))", if "constant(?a), constant(?b), constant(?c), constant(?d)",

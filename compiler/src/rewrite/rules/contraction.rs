@@ -36,10 +36,10 @@ rules! {
         if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1)",
         "Rows of a product only need the same rows of its operand. Unrolled layers become one product so.";
     exact "matmul-step": "matmul(reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x)), ?w)" => "reshape[extents=extents(?@)](slice[starts=?s, extents=with_last(?e, extent(?w, 1)), steps=?t](matmul(?x, ?w)))",
-        if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e))",
+        if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e)), !stays(?x, ?s, ?e, ?t, ?f)",
         "The product of one step of a sequence is a part of that of all. Unrolled loops become one product so.";
     exact "add-step": "add(reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x)), ?b)" => "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](add(?x, ?b)))",
-        if "constant(?b), same(rank(?b), 1), same(extent(?b, 0), last(?f)), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e))",
+        if "constant(?b), same(rank(?b), 1), same(extent(?b, 0), last(?f)), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e)), !stays(?x, ?s, ?e, ?t, ?f)",
         "What is added to each step of a sequence is added to all at once.";
     finite "sum-conv": "add(conv@c(?x, ?w), conv@c(?x, ?v))" => "conv@c(?x, add(?w, ?v))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
         "Branches that are summed are one convolution with summed weights. Networks that are trained with branches hold them.";

@@ -31,12 +31,11 @@ rules! {
         "What lies in one of the joined values is taken from that one.";
     exact "slice-transpose": "slice[starts=?s, extents=?e, steps=?t](transpose[perm=?p](?x))" => "transpose[perm=?p](slice[starts=compose(inverse(?p), ?s), extents=compose(inverse(?p), ?e), steps=compose(inverse(?p), ?t)](?x))",
         "A part may be taken before its axes are put in another order.";
-    exact "slice-reshape": "slice[starts=?s, extents=?e, steps=?t](reshape[extents=?r](?x))" => "reshape[extents=?e](slice[starts=with_last(zeros(?x), last(?s)), extents=with_last(extents(?x), last(?e)), steps=with_last(ones(?x), last(?t))](?x))",
+    exact "slice-cos": "slice[starts=?s, extents=?e, steps=?t](reshape[extents=?r](cos(?x)))" => "reshape[extents=?e](cos(slice[starts=with_last(zeros(?x), last(?s)), extents=with_last(extents(?x), last(?e)), steps=with_last(ones(?x), last(?t))](?x)))",
         if "same(last(?r), last(extents(?x))), same(with_last(?e, last(?r)), ?r), all(with_last(?t, 1), 1)",
-        "Rows may be cut before they are put in another order. Halves of rotary embeddings' angles are.";
-    exact "slice-cos": "slice@s(cos(?x))" => "cos(slice@s(?x))",
         "Only what is used is computed. Rotary embeddings' angles are made twice.";
-    exact "slice-sin": "slice@s(sin(?x))" => "sin(slice@s(?x))",
+    exact "slice-sin": "slice[starts=?s, extents=?e, steps=?t](reshape[extents=?r](sin(?x)))" => "reshape[extents=?e](sin(slice[starts=with_last(zeros(?x), last(?s)), extents=with_last(extents(?x), last(?e)), steps=with_last(ones(?x), last(?t))](?x)))",
+        if "same(last(?r), last(extents(?x))), same(with_last(?e, last(?r)), ?r), all(with_last(?t, 1), 1)",
         "Only what is used is computed. Rotary embeddings' angles are made twice.";
     exact "reshape-slice": "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x))" => "slice[starts=cut(?x, ?s, ?e, ?t, ?f, 0, ?s), extents=?f, steps=cut(?x, ?s, ?e, ?t, ?f, 1, ?t)](reshape[extents=uncut(?x, ?s, ?e, ?t, ?f)](?x))",
         "A part along one axis may be taken after the shape changes, if the axis is still one. Parts that are treated alike can then be treated at once.";
