@@ -20,7 +20,7 @@ use frit_tests::npz;
 const WANTED: &[(&str, &[(&str, usize)])] = &[
     ("activations", &[("conv", 3), ("hard_sigmoid", 1), ("hard_swish", 1), ("mish", 1), ("softplus", 1), ("swish", 1)]),
     ("bert", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
-    ("branches", &[("conv", 2)]),
+    ("branches", &[("conv", 3)]),
     ("gpt", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
     ("grouped", &[("conv", 2)]),
     ("gru", &[("sigmoid", 10)]),
