@@ -189,6 +189,7 @@ impl Drawing<'_> {
     /// Forgets what differs between members, but for its types.
     fn next_member(&mut self, each: &[usize]) {
         for k in each {
+            self.attrs.remove(k);
             if let Some(value) = self.values.remove(k) {
                 self.before.insert(*k, self.builder.ty(value).clone());
             }
@@ -201,13 +202,14 @@ impl Drawing<'_> {
             Expression::Variable(k) => self.attrs.get(k).cloned(),
             Expression::Literal(attr) => Some(attr.clone()),
             Expression::List(items) => Some(Attr::List(items.iter().map(|item| self.given(item)).collect::<Option<_>>()?)),
-            Expression::Members(_) | Expression::Member | Expression::Call(..) => None,
+            Expression::Members(k) => self.attrs.get(k).cloned(),
+            Expression::Member | Expression::Call(..) => None,
         }
     }
 
     fn bind(&mut self, attrs: &[(String, Expression)], known: &Attrs) {
         for (name, expression) in attrs {
-            if let (Expression::Variable(k), Some(attr)) = (expression, known.get(name)) {
+            if let (Expression::Variable(k) | Expression::Members(k), Some(attr)) = (expression, known.get(name)) {
                 self.attrs.entry(*k).or_insert_with(|| attr.clone());
             }
         }

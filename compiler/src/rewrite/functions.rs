@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use egg::Id;
-use frit_ir::ops::{Attr, slice::Slice};
+use frit_ir::ops::Attr;
 use frit_ir::scalar::{Scalar, cast, round_float};
 use frit_ir::{DType, Op, Tensor};
 
@@ -69,6 +69,13 @@ fn int(bound: &Bound) -> Option<i64> {
 fn ints(bound: &Bound) -> Option<Vec<i64>> {
     match bound {
         Bound::Attr(Attr::List(items)) => items.iter().map(|item| if let Attr::Int(n) = item { Some(*n) } else { None }).collect(),
+        _ => None,
+    }
+}
+
+fn lists(bound: &Bound) -> Option<Vec<Vec<i64>>> {
+    match bound {
+        Bound::Attr(Attr::List(items)) => items.iter().map(|item| ints(&Bound::Attr(item.clone()))).collect(),
         _ => None,
     }
 }
@@ -217,7 +224,7 @@ fn halves(site: &Site<'_>, id: Id, depth: usize) -> bool {
             match (op, term.children.as_slice()) {
                 (Op::Concat(join), [a, b]) => join.axis == last && a == b,
                 (Op::Cos(_) | Op::Sin(_) | Op::Cast(_) | Op::Neg(_), [x]) => of(x),
-                (Op::Reshape(_) | Op::Broadcast(_), [x]) => kept(x) && of(x),
+                (Op::Reshape(_) | Op::Broadcast(_) | Op::Slice(_), [x]) => kept(x) && of(x),
                 (Op::Mul(_) | Op::Add(_), [a, b]) => [(a, b), (b, a)].iter().any(|(a, b)| kept(a) && of(a) && (flat(b) || kept(b) && of(b))),
                 (Op::Gather(pick), [table, _]) => kept(table) && site.facts(site.graph.find(*table)).extents().is_some_and(|from| pick.axis + 1 < from.len()) && of(table),
                 _ => false,
@@ -366,25 +373,6 @@ fn part_of(site: &Site<'_>, x: &[Bound]) -> Option<(usize, usize, i64)> {
     None
 }
 
-/// The slices without steps that a class is, and what they are taken of.
-fn slices<'a>(site: &'a Site<'_>, id: Id) -> impl Iterator<Item = (Id, &'a Slice)> {
-    site.graph[id].nodes.iter().filter_map(|term| match site.graph.analysis.heads.get(term.head) {
-        Head::Op(Op::Slice(slice)) if slice.steps.iter().all(|n| *n == 1) => Some((site.graph.find(term.children[0]), slice)),
-        _ => None,
-    })
-}
-
-/// Are values the slices of `source` that follow one another along an axis from `next` on?
-fn follow(site: &Site<'_>, source: Id, axis: usize, mut next: Vec<i64>, parts: &[Id]) -> bool {
-    parts.iter().all(|part| {
-        let taken = slices(site, *part).find(|(of, slice)| *of == source && slice.starts == next).map(|(_, slice)| slice.extents[axis]);
-        taken.is_some_and(|taken| {
-            next[axis] += taken;
-            true
-        })
-    })
-}
-
 /// Indices that rise or fall evenly: the first and the step.
 fn run(site: &Site<'_>, x: &[Bound]) -> Option<(usize, i64, i64, i64)> {
     let axis = usize::try_from(int(&x[1])?).ok()?;
@@ -502,6 +490,11 @@ pub const FUNCTIONS: &[Function] = &[
             if fits { list([*batch, *time, *wide / 2]) } else { None }
         },
     },
+    Function { name: "with_item", about: "a list with another item (the third argument) at a place", call: |_, x| {
+        let (mut items, at, item) = (ints(&x[0])?, usize::try_from(int(&x[1])?).ok()?, int(&x[2])?);
+        *items.get_mut(at)? = item;
+        list(items)
+    } },
     Function { name: "with_last", about: "a list with another last item", call: |_, x| {
         let (mut items, last) = (ints(&x[0])?, int(&x[1])?);
         *items.last_mut()? = last;
@@ -644,19 +637,17 @@ pub const FUNCTIONS: &[Function] = &[
         starts[axis] -= begin;
         list(starts)
     } },
-    Function { name: "contiguous", about: "values (the last argument) are the slices of the first that follow one (starts, extents) along an axis", call: |site, x| {
-        let (source, Bound::Classes(rest)) = (class(&x[0])?, &x[4]) else { return None };
-        let axis = usize::try_from(int(&x[1])?).ok()?;
-        let mut next = ints(&x[2])?;
-        next[axis] += ints(&x[3])?[axis];
-        truth(follow(site, source, axis, next, rest))
+    Function { name: "contiguous", about: "slices (several lists of starts, several of extents) follow one another along an axis (the third argument), each whole and alike along the others", call: |_, x| {
+        let (starts, taken, axis) = (lists(&x[0])?, lists(&x[1])?, usize::try_from(int(&x[2])?).ok()?);
+        let mut next = starts.first()?.clone();
+        let mut follows = |(own, taken): (&Vec<i64>, &Vec<i64>)| {
+            let holds = *own == next;
+            next[axis] += taken[axis];
+            holds
+        };
+        truth(axis < starts.first()?.len() && starts.iter().zip(&taken).all(&mut follows))
     } },
-    Function { name: "pieces", about: "values are slices of one value that follow each other along an axis (the second argument)", call: |site, x| {
-        let Bound::Classes(parts) = &x[0] else { return None };
-        let axis = usize::try_from(int(&x[1])?).ok()?;
-        let first = *parts.first()?;
-        truth(axis < site.facts(first).extents()?.len() && slices(site, first).any(|(source, slice)| follow(site, source, axis, slice.starts.clone(), parts)))
-    } },
+    Function { name: "first", about: "the first item of a list", call: |_, x| match &x[0] { Bound::Attr(Attr::List(items)) => items.first().cloned(), _ => None } },
     Function { name: "count", about: "how many values there are", call: |_, x| match &x[0] { Bound::Classes(ids) => Some(Attr::Int(ids.len() as i64)), _ => None } },
     Function { name: "alike", about: "values have one dtype and shape", call: |site, x| {
         let Bound::Classes(ids) = &x[0] else { return None };

@@ -42,6 +42,36 @@ pub(super) enum Bound {
     Op(HeadId),
 }
 
+impl Bound {
+    /// What a variable stands for that stands for these in its members: all classes, or all attributes.
+    fn members(each: Vec<Bound>) -> Bound {
+        let class = |bound: &Bound| if let Bound::Class(id) = bound { Some(*id) } else { None };
+        let attr = |bound: Bound| if let Bound::Attr(attr) = bound { Some(attr) } else { None };
+        match each.iter().map(class).collect() {
+            Some(ids) => Bound::Classes(ids),
+            None => Bound::Attr(Attr::List(each.into_iter().filter_map(attr).collect())),
+        }
+    }
+
+    /// What it stands for in one of its members.
+    fn member(&self, at: usize) -> Option<Bound> {
+        match self {
+            Bound::Classes(ids) => ids.get(at).map(|id| Bound::Class(*id)),
+            Bound::Attr(Attr::List(attrs)) => attrs.get(at).cloned().map(Bound::Attr),
+            _ => None,
+        }
+    }
+
+    /// How many members it has.
+    fn count(&self) -> usize {
+        match self {
+            Bound::Classes(ids) => ids.len(),
+            Bound::Attr(Attr::List(attrs)) => attrs.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A match: what each variable stands for, by its number, and the terms that the pattern's ops were found in.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Bindings {
@@ -54,6 +84,18 @@ pub(super) struct Bindings {
 impl Bindings {
     fn get(&self, variable: usize) -> Option<&Bound> {
         self.bound.get(variable)?.as_ref()
+    }
+
+    /// How many members there are that differ in some variables.
+    fn members(&self, each: &[usize]) -> usize {
+        each.first().and_then(|k| self.get(*k)).map_or(0, Bound::count)
+    }
+
+    /// The same for one member.
+    fn member(&self, each: &[usize], at: usize) -> Bindings {
+        let mut own = self.clone();
+        each.iter().for_each(|k| own.bound[*k] = self.get(*k).and_then(|bound| bound.member(at)));
+        own
     }
 }
 
@@ -192,17 +234,10 @@ impl Site<'_> {
     pub(super) fn holds(&self, condition: &Condition) -> bool {
         condition.0.iter().all(|Requirement { call, negated, each }| {
             let holds = |site: &Site<'_>| site.attr(call) == Some(Attr::Bool(!negated));
-            let members = each.iter().filter_map(|k| if let Some(Bound::Classes(ids)) = self.bindings.get(*k) { Some(ids.len()) } else { None }).max();
-            let Some(members) = members else { return holds(self) };
-            (0..members).all(|member| {
-                let mut bindings = self.bindings.clone();
-                for k in each {
-                    if let Some(Bound::Classes(ids)) = self.bindings.get(*k) {
-                        bindings.bound[*k] = ids.get(member).map(|id| Bound::Class(*id));
-                    }
-                }
-                holds(&Site { bindings: &bindings, member, ..*self })
-            })
+            match self.bindings.members(each) {
+                0 => holds(self),
+                members => (0..members).all(|member| holds(&Site { bindings: &self.bindings.member(each, member), member, ..*self })),
+            }
         })
     }
 }
@@ -269,16 +304,7 @@ impl Pattern {
 
     /// Builds a term for each member.
     fn build_members(&self, each: &[usize], graph: &mut Graph, bindings: &Bindings, root: Id, made: &mut Vec<Term>) -> Option<Vec<Id>> {
-        let Bound::Classes(first) = bindings.get(*each.first()?)? else { return None };
-        let member = |member: usize| {
-            let mut bindings = bindings.clone();
-            for k in each {
-                let Some(Bound::Classes(ids)) = &bindings.bound[*k] else { return None };
-                bindings.bound[*k] = Some(Bound::Class(*ids.get(member)?));
-            }
-            self.build(graph, &bindings, root, member, made)
-        };
-        (0..first.len()).map(member).collect()
+        (0..bindings.members(each)).map(|member| self.build(graph, &bindings.member(each, member), root, member, made)).collect()
     }
 
     /// The op at the top.
@@ -342,26 +368,10 @@ impl Pattern {
         }
     }
 
-    /// The number of ops.
-    fn ops(&self) -> usize {
-        match self {
-            Pattern::Apply { operands, .. } => 1 + operands.iter().map(Pattern::ops).sum::<usize>(),
-            _ => 0,
-        }
-    }
-
-    /// Binds further operands to terms that are like the first where there are such: conditions may look at these. Only
-    /// where the e-graph explains.
-    pub(super) fn bind_alike(&self, graph: &mut Graph, bindings: &mut Bindings) {
-        let Pattern::Apply { operands, .. } = self else { return };
-        let (Some(Pattern::Apply { op, .. }), Some(Pattern::Rest(k)), Some(first)) = (operands.first(), operands.last(), bindings.terms.get(1)) else { return };
-        let first = first.children.first().copied();
-        let Some(Bound::Classes(ids)) = &mut bindings.bound[*k] else { return };
-        for id in ids {
-            if let Some(term) = graph[*id].nodes.iter().find(|term| term.name == *op && term.children.first().copied() == first).cloned() {
-                *id = graph.add_uncanonical(term);
-            }
-        }
+    /// How many terms of a match it takes, `first` being the number of its own.
+    fn ops(&self, terms: &[Term], first: usize) -> usize {
+        let Pattern::Apply { operands, .. } = self else { return 0 };
+        each_operand(operands, terms[first].children.len()).fold(1, |ops, (operand, _)| ops + operand.ops(terms, first + ops))
     }
 
     /// The very term that was matched, its variables being what was bound, in an e-graph that explains: proofs begin with it.
@@ -373,11 +383,12 @@ impl Pattern {
     fn instance_at(&self, graph: &mut Graph, id: Id, bindings: &Bindings, first: usize) -> Id {
         let Pattern::Apply { operands, .. } = self else { return id };
         let mut term = bindings.terms[first].clone();
-        let firsts: Vec<usize> = operands.iter().scan(first + 1, |next, operand| Some(std::mem::replace(next, *next + operand.ops()))).collect();
+        let count = term.children.len();
+        let firsts: Vec<usize> = each_operand(operands, count).scan(first + 1, |next, (operand, _)| Some(std::mem::replace(next, *next + operand.ops(&bindings.terms, *next)))).collect();
         let is_at = |(pattern, first): (&Pattern, &usize), child: Id| match pattern {
             Pattern::Any(k) | Pattern::Each(k) => bindings.bound[*k] == Some(Bound::Class(child)),
             Pattern::Apply { .. } => graph.lookup(bindings.terms[*first].clone()) == Some(child),
-            Pattern::Rest(_) | Pattern::Item(..) | Pattern::Number { .. } => true,
+            Pattern::Rest(_) | Pattern::Item(..) | Pattern::All(..) | Pattern::Number { .. } => true,
         };
         let swapped = COMMUTATIVE.contains(&term.name) && !operands.iter().zip(&firsts).zip(&term.children).all(|(operand, child)| is_at(operand, *child));
         if swapped {
@@ -388,14 +399,26 @@ impl Pattern {
         {
             term.children.splice(operands.len() - 1.., ids.iter().copied());
         }
-        for ((operand, first), child) in operands.iter().zip(firsts).zip(&mut term.children) {
-            *child = operand.instance_at(graph, *child, bindings, first);
+        for (((operand, member), first), child) in each_operand(operands, count).zip(firsts).zip(&mut term.children) {
+            *child = match member {
+                Some((each, at)) => operand.instance_at(graph, *child, &bindings.member(each, at), first),
+                None => operand.instance_at(graph, *child, bindings, first),
+            };
         }
         if swapped {
             term.children.reverse();
         }
         graph.add_uncanonical(term)
     }
+}
+
+/// The patterns of so many operands: where the last is about all that remain, it stands for each, with what differs
+/// between them and the number of the member.
+fn each_operand(patterns: &[Pattern], count: usize) -> impl Iterator<Item = (&Pattern, Option<(&[usize], usize)>)> {
+    patterns.iter().enumerate().flat_map(move |(at, pattern)| match pattern {
+        Pattern::All(inner, each) => (0..count - at).map(|member| (&**inner, Some((each.as_slice(), member)))).collect::<Vec<_>>(),
+        other => vec![(other, None)],
+    })
 }
 
 /// Adds a term whose operands fit.
@@ -440,13 +463,13 @@ fn match_attributes(graph: &Graph, head: HeadId, whole: Option<usize>, attrs: &[
     attrs.iter().all(|(name, expression)| {
         let Some((_, attr)) = known.iter().find(|(known, _)| known == name) else { return false };
         match expression {
-            Expression::Variable(k) => bind(&mut bindings.bound[*k], Bound::Attr(attr.clone())),
+            Expression::Variable(k) | Expression::Members(k) => bind(&mut bindings.bound[*k], Bound::Attr(attr.clone())),
             Expression::Literal(literal) => functions::same(literal, attr),
             Expression::List(items) => {
                 let literals: Option<Vec<Attr>> = items.iter().map(|item| if let Expression::Literal(attr) = item { Some(attr.clone()) } else { None }).collect();
                 literals.is_some_and(|items| functions::same(&Attr::List(items), attr))
             }
-            Expression::Members(_) | Expression::Member | Expression::Call(..) => false,
+            Expression::Member | Expression::Call(..) => false,
         }
     })
 }
@@ -478,7 +501,7 @@ fn match_members(graph: &Graph, pattern: &Pattern, each: &[usize], children: &[I
     if children.len() < 2 {
         return all.clear();
     }
-    let mut members: Vec<(Bindings, Vec<Vec<Id>>)> = all.drain(..).map(|bindings| (bindings, vec![Vec::new(); each.len()])).collect();
+    let mut members: Vec<(Bindings, Vec<Vec<Bound>>)> = all.drain(..).map(|bindings| (bindings, vec![Vec::new(); each.len()])).collect();
     for child in children {
         let mut next = Vec::new();
         for (bindings, lists) in members {
@@ -487,9 +510,7 @@ fn match_members(graph: &Graph, pattern: &Pattern, each: &[usize], children: &[I
             for mut bindings in these {
                 let mut lists = lists.clone();
                 for (k, list) in each.iter().zip(&mut lists) {
-                    if let Some(Bound::Class(id)) = bindings.bound[*k].take() {
-                        list.push(id);
-                    }
+                    list.extend(bindings.bound[*k].take());
                 }
                 if next.len() == MAX_MATCHES {
                     *cut = true;
@@ -501,7 +522,7 @@ fn match_members(graph: &Graph, pattern: &Pattern, each: &[usize], children: &[I
         members = next;
     }
     all.extend(members.into_iter().map(|(mut bindings, lists)| {
-        each.iter().zip(lists).for_each(|(k, list)| bindings.bound[*k] = Some(Bound::Classes(list)));
+        each.iter().zip(lists).for_each(|(k, list)| bindings.bound[*k] = Some(Bound::members(list)));
         bindings
     }));
 }
@@ -680,7 +701,10 @@ impl Reader {
 pub(super) fn differing(pattern: &Pattern, each: &mut Vec<usize>) {
     match pattern {
         Pattern::Each(k) if !each.contains(k) => each.push(*k),
-        Pattern::Apply { operands, .. } => operands.iter().for_each(|operand| differing(operand, each)),
+        Pattern::Apply { attrs, operands, .. } => {
+            each.extend(attrs.iter().filter_map(|(_, expression)| if let Expression::Members(k) = expression { Some(*k) } else { None }));
+            operands.iter().for_each(|operand| differing(operand, each));
+        }
         _ => {}
     }
 }

@@ -51,10 +51,11 @@ rules! {
         "Products of one operand that are summed are one product with summed weights. Adapters that are not merged hold them.";
     finite "matmul-matmul": "matmul(matmul(?x, ?a), ?b)" => "matmul(?x, matmul(?a, ?b))", if "constant(?a), constant(?b), same(rank(?a), 2), same(rank(?b), 2), bounded(?a), bounded(?b), !constant(?x)",
         "Weights are multiplied once, when compiling, where that is less work. Adapters of low rank become part of a layer so.";
-    exact "grouped-conv": "concat[axis=1](conv@c[groups=?g](?x*, ?w*)..)" => "conv@c[groups=times(?g, count(?w*))](concat[axis=1](?x*), concat[axis=0](?w*))", if "constant(?w), alike(?w*), pieces(?x*, 1)",
+    exact "grouped-conv": "concat[axis=1](conv@c[groups=?g](slice[starts=?s*, extents=?e*, steps=?t](?x), ?w*)..)" => "conv@c[groups=times(?g, count(?w*))](slice[starts=first(?s*), extents=with_item(first(?e*), 1, times(item(first(?e*), 1), count(?w*))), steps=?t](?x), concat[axis=0](?w*))",
+        if "constant(?w), alike(?w*), all(?t, 1), contiguous(?s*, ?e*, 1)",
         "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
-    exact "grouped-conv-bias": "concat[axis=1](add(conv@c[groups=?g](?x*, ?w*), ?b*)..)" => "add(conv@c[groups=times(?g, count(?w*))](concat[axis=1](?x*), concat[axis=0](?w*)), concat[axis=1](?b*))",
-        if "constant(?w), constant(?b), alike(?w*), pieces(?x*, 1), same(spread(?b, ?w, 1), extents(?b)), same(extent(?w, 0), extent(?b, 1))",
+    exact "grouped-conv-bias": "concat[axis=1](add(conv@c[groups=?g](slice[starts=?s*, extents=?e*, steps=?t](?x), ?w*), ?b*)..)" => "add(conv@c[groups=times(?g, count(?w*))](slice[starts=first(?s*), extents=with_item(first(?e*), 1, times(item(first(?e*), 1), count(?w*))), steps=?t](?x), concat[axis=0](?w*)), concat[axis=1](?b*))",
+        if "constant(?w), constant(?b), alike(?w*), all(?t, 1), contiguous(?s*, ?e*, 1), same(spread(?b, ?w, 1), extents(?b)), same(extent(?w, 0), extent(?b, 1))",
         "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
     exact "merge-linear": "add(matmul(?x, ?w*), ?b*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](add(matmul(?x, concat[axis=1](?w*)), concat[axis=0](?b*)))",
         if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0)), !joined(?w)",

@@ -43,7 +43,7 @@ rules! {
         "What all parts have in common is done to the whole, once.";
     exact "relu-slice": "relu(slice@s(?x))" => "slice@s(relu(?x))",
         "What all parts have in common is done to the whole, once.";
-    exact "concat-slices": "concat[axis=?a](slice[starts=?s, extents=?e, steps=?t](?x), ?p..)" => "slice[starts=?s, extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?x, ?a, ?s, ?e, ?p)",
+    exact "concat-slices": "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)" => "slice[starts=first(?s*), extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?s*, ?e*, ?a)",
         "Parts that follow each other are one part.";
     exact "transpose-stack": "transpose[perm=?p](concat[axis=?a](reshape[extents=?e](?x*)..))" => "concat[axis=item(inverse(?p), ?a)](reshape[extents=compose(?p, ?e)](?x*)..)", if "ordered(?e, ?p)",
         "Values may be stacked along another axis. Unrolled loops whose time comes first give their steps so.";
