@@ -85,7 +85,7 @@ pub(super) fn alternatives<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, ro
     let (Some(total), Some(needed)) = (chooser.price(roots, choice), reached(graph, roots, choice)) else { return Vec::new() };
     let others = |id: &Id| (0..graph[*id].nodes.len()).filter(|k| *k != choice[id] && costs[id][*k].is_finite()).map(|k| vec![(*id, k)]).collect::<Vec<_>>();
     let mut found = Vec::new();
-    for moves in needed.iter().flat_map(others).chain(chooser.sharing(&needed)).filter(|moves| moves.iter().any(|(id, k)| counts(*id, *k) || counts(*id, choice[id]))) {
+    for moves in needed.iter().flat_map(others).chain(chooser.sharing(&needed, choice)).filter(|moves| moves.iter().any(|(id, k)| counts(*id, *k) || counts(*id, choice[id]))) {
         let mut other = choice.clone();
         other.extend(moves.iter().copied());
         if let Some(cost) = chooser.price(roots, &other).filter(|cost| *cost <= total + slack) {
