@@ -585,6 +585,21 @@ fn wrong_rules_are_caught() {
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Sums match in either order, so that a tree of them matches in many ways: that some are not looked at is told.
+#[test]
+fn more_ways_to_match_than_are_looked_at_are_a_bound() {
+    for (left, inputs, cut) in [("add(add(?a, ?b), add(?c, ?d))", 4, false), ("add(add(add(?a, ?b), add(?c, ?d)), add(add(?e, ?f), add(?g, ?h)))", 8, true)] {
+        let mut builder = Builder::new("sums");
+        let mut terms: Vec<ValueId> = (0..inputs).map(|k| builder.input(k.to_string(), TensorType::known(DType::F32, &[3]))).collect();
+        while terms.len() > 1 {
+            terms = terms.chunks(2).map(|pair| builder.apply(frit_ir::ops::add::Add {}, pair).unwrap()).collect();
+        }
+        builder.output("y", terms[0]);
+        let rule = compiled(&Rule { name: "same", class: Class::Exact, left, right: "?@", when: "", why: "" });
+        assert_eq!(saturated(&builder.finish(), &[rule]).unwrap().cut, cut, "{left}");
+    }
+}
+
 #[test]
 fn rules_that_are_misspelt_are_refused() {
     for (left, right, when, expected) in [
