@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::column::Value;
 use crate::dtype::DType;
-use crate::scalar::{Binary, Scalar, Unary, cast};
+use crate::scalar::{Binary, Scalar, Unary, cast, lossless};
 
 /// An expression in an [`Exprs`] arena.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -173,9 +173,13 @@ impl Exprs {
         }
     }
 
-    /// A unary operation.
+    /// A unary operation. A sign or a truth that changes twice is the old one.
     pub fn unary(&mut self, op: Unary, a: ExprId) -> ExprId {
         let dtype = self.dtype(a);
+        match self.get(a) {
+            Expr::Unary(before, x) if *before == op && matches!(op, Unary::Neg | Unary::Not) => return *x,
+            _ => {}
+        }
         if let Some(value) = self.as_const(a) {
             return self.constant(op.apply(value, dtype), op.result(dtype));
         }
@@ -193,8 +197,18 @@ impl Exprs {
         if let (Some(x), Some(y)) = (ca, cb) {
             return self.constant(op.apply(x, y, dtype), op.result(dtype));
         }
-        // Only integer and logical identities: x + 0 is not x for -0.0, x * 0 not 0 for NaN.
-        if !dtype.is_float() {
+        if dtype.is_float() {
+            // What is neutral to the bit: x + 0 is not x for -0.0, x * 0 not 0 for NaN.
+            let is = |c: Option<Scalar>, number: f64| matches!(c, Some(Scalar::Float(x)) if x.to_bits() == number.to_bits());
+            match op {
+                Binary::Add if is(cb, -0.0) => return a,
+                Binary::Add if is(ca, -0.0) => return b,
+                Binary::Sub if is(cb, 0.0) => return a,
+                Binary::Mul | Binary::Div if is(cb, 1.0) => return a,
+                Binary::Mul if is(ca, 1.0) => return b,
+                _ => {}
+            }
+        } else {
             let zero = Some(Scalar::zero(dtype));
             let one = Some(Scalar::one(dtype));
             match op {
@@ -286,10 +300,15 @@ impl Exprs {
         }
     }
 
-    /// Conversion to a dtype.
+    /// Conversion to a dtype, without a detour through one that holds all numbers.
     pub fn cast(&mut self, dtype: DType, a: ExprId) -> ExprId {
         if self.dtype(a) == dtype {
             return a;
+        }
+        if let Expr::Cast(x) = *self.get(a)
+            && lossless(self.dtype(x), self.dtype(a), dtype)
+        {
+            return self.cast(dtype, x);
         }
         if let Some(value) = self.as_const(a) {
             return self.constant(value, dtype);
@@ -403,4 +422,68 @@ pub fn bitcast(value: Scalar, from: DType, to: DType) -> Scalar {
     let mut bytes = [0u8; 8];
     crate::tensor::write(&mut bytes[..from.size()], 0, from, value);
     crate::tensor::read(&bytes[..to.size()], 0, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOATS: [DType; 4] = [DType::F64, DType::F32, DType::F16, DType::BF16];
+    const NUMBERS: [f64; 9] = [0.0, -0.0, 1.0, -1.0, 0.375, -65504.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    const ARITHMETIC: [Binary; 4] = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div];
+
+    fn same(a: Scalar, b: Scalar) -> bool {
+        match (a, b) {
+            (Scalar::Float(a), Scalar::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+            (a, b) => a == b,
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_changes_no_bit() {
+        let mut left_out = 0;
+        for dtype in FLOATS {
+            for (op, number) in ARITHMETIC.into_iter().flat_map(|op| NUMBERS.map(|number| (op, number))) {
+                let mut e = Exprs::new();
+                let x = e.load(Source(0), dtype, vec![]);
+                let c = e.float(number, dtype);
+                for (result, swapped) in [(e.binary(op, x, c), false), (e.binary(op, c, x), true)] {
+                    let neutral = |value: f64| {
+                        let value = cast(Scalar::Float(value), dtype);
+                        let c = cast(Scalar::Float(number), dtype);
+                        same(if swapped { op.apply(c, value, dtype) } else { op.apply(value, c, dtype) }, value)
+                    };
+                    assert_eq!(result == x, NUMBERS.into_iter().all(neutral), "{} of {dtype} and {number}", op.name());
+                    left_out += usize::from(result == x);
+                }
+            }
+        }
+        // x + -0, -0 + x, x - 0, x * 1, 1 * x, x / 1.
+        assert_eq!(left_out, 6 * FLOATS.len());
+    }
+
+    #[test]
+    fn casts_that_lose_nothing_on_the_way_are_left_out() {
+        let mut e = Exprs::new();
+        let x = e.load(Source(0), DType::F16, vec![]);
+        let wide = e.cast(DType::F32, x);
+        assert_eq!(e.cast(DType::F16, wide), x);
+        let widest = e.cast(DType::F64, wide);
+        assert_eq!(e.get(widest), &Expr::Cast(x));
+        let y = e.load(Source(1), DType::F32, vec![]);
+        let narrow = e.cast(DType::F16, y);
+        let back = e.cast(DType::F32, narrow);
+        assert_eq!(e.get(back), &Expr::Cast(narrow));
+    }
+
+    #[test]
+    fn signs_and_truths_that_change_twice_are_left_out() {
+        let mut e = Exprs::new();
+        for (op, dtype) in [(Unary::Neg, DType::F32), (Unary::Neg, DType::I32), (Unary::Not, DType::Bool)] {
+            let x = e.load(Source(0), dtype, vec![]);
+            let once = e.unary(op, x);
+            assert_ne!(once, x);
+            assert_eq!(e.unary(op, once), x);
+        }
+    }
 }

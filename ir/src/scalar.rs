@@ -439,3 +439,27 @@ fn int_pow(base: i128, exponent: i128, dtype: DType) -> i128 {
     }
     wrap(result, dtype)
 }
+
+/// Is a cast through `between` to `to` the same as one to `to` at once?
+pub fn lossless(from: DType, between: DType, to: DType) -> bool {
+    let holds = match (from.int_range(), between.int_range()) {
+        _ if from == between => true,
+        (Some((a, b)), Some((c, d))) => c <= a && b <= d,
+        // Integers up to this are exact.
+        (Some((a, b)), None) => {
+            let exact = match between {
+                DType::F64 => 1i128 << 53,
+                DType::F32 => 1 << 24,
+                DType::F16 => 1 << 11,
+                DType::BF16 => 1 << 8,
+                _ => 0,
+            };
+            -exact <= a && b <= exact
+        }
+        (None, None) => matches!((from, between), (DType::F32 | DType::F16 | DType::BF16, DType::F64) | (DType::F16 | DType::BF16, DType::F32)),
+        (None, Some(_)) => false,
+    };
+    // An integer that does not fit wraps, and as a float it is cut off.
+    let cut = from.is_int() && between.is_float() && to.is_int() && !lossless(from, to, to);
+    from != DType::Str && between != DType::Str && holds && !cut
+}

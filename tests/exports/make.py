@@ -1,9 +1,9 @@
 """Makes the exports beside it: small blocks of networks, as the exporters of PyTorch and TensorFlow write them.
 
-    python tests/exports/make.py torch      # needs torch, onnx, onnxscript
-    python tests/exports/make.py tensorflow # needs tensorflow-cpu, tf2onnx
+    python tests/exports/make.py torch [BLOCK..]      # needs torch, onnx, onnxscript
+    python tests/exports/make.py tensorflow [BLOCK..] # needs tensorflow-cpu, tf2onnx
 
-For each block BLOCK and way WAY of exporting it: BLOCK.WAY.onnx, and BLOCK.FRAMEWORK.npz with drawn inputs (0, 1, ..) and
+For each block BLOCK (all without arguments) and way WAY of exporting it: BLOCK.WAY.onnx, and BLOCK.FRAMEWORK.npz with drawn inputs (0, 1, ..) and
 the framework's own outputs for them (out0, ..). Weights and inputs are the same for all ways.
 """
 
@@ -31,9 +31,27 @@ def weights(block):
     """The weights of a block, by name; matrices as [in, out], filters as [out, in, height, width]."""
     draw = Draw(len(block))
     found = {}
-    if block == "written":
+    if block in ("written", "algebra", "quantised", "reduces"):
         return found
-    if block in ("bert", "gpt", "sdpa", "llama"):
+    if block in ("lstm", "gru"):
+        gates = 4 if block == "lstm" else 3
+        found["input"], found["recurrent"] = draw(WIDTH, gates * WIDTH, scale=0.4), draw(WIDTH, gates * WIDTH, scale=0.4)
+        found["input_bias"], found["recurrent_bias"] = draw(gates * WIDTH, scale=0.2), draw(gates * WIDTH, scale=0.2)
+    elif block == "grouped":
+        found["first"], found["first_bias"] = draw(16, 2, 3, 3, scale=0.4), draw(16, scale=0.2)
+        found["second"] = draw(16, 1, 3, 3, scale=0.4)
+    elif block == "branches":
+        for name in ("first", "second", "third"):
+            found[name], found[name + "_bias"] = draw(WIDTH, WIDTH, 3, 3, scale=0.3), draw(WIDTH, scale=0.2)
+        found["linear"], found["down"], found["up"] = draw(WIDTH, WIDTH, scale=0.4), draw(WIDTH, 2, scale=0.4), draw(2, WIDTH, scale=0.4)
+    elif block == "decoder":
+        found["up"], found["up_bias"] = draw(4, 4, 2, 2, scale=0.4), draw(4, scale=0.2)
+        found["down"], found["down_bias"] = draw(4, 4, 3, 3, scale=0.4), draw(4, scale=0.2)
+        found["head"], found["head_bias"], found["gamma"] = draw(4, 8, scale=0.4), draw(8, scale=0.2), draw(8, scale=0.3)
+        for name in ("norm1", "norm2"):
+            found[name], found[name + "_bias"] = draw(4, scale=0.3, shift=1.0), draw(4, scale=0.3)
+            found[name + "_mean"], found[name + "_variance"] = draw(4, scale=0.3), np.abs(draw(4, scale=0.3)) + 0.5
+    elif block in ("bert", "gpt", "sdpa", "llama", "swiglu", "masked", "rotary", "half"):
         for name in ("q", "k", "v", "o"):
             found[name] = draw(WIDTH, WIDTH, scale=0.4)
             found[name + "_bias"] = draw(WIDTH, scale=0.2)
@@ -59,8 +77,28 @@ def inputs(block):
         return [draw(BATCH, TIME, WIDTH), mask]
     if block == "written":
         return [draw(14, BATCH, TIME, WIDTH)]
-    if block in ("gpt", "sdpa", "llama"):
+    if block == "masked":
+        # The second sequence is shorter, and of the third nothing counts.
+        lengths = np.array([TIME, 3, 0])
+        return [draw(3, TIME, WIDTH), np.arange(TIME) < lengths[:, None, None, None]]
+    if block == "rotary":
+        return [draw(BATCH, TIME, WIDTH), np.array([[0, 1, 2, 3, 4], [0, 0, 7, 8, 9]])]
+    if block in ("gpt", "sdpa", "llama", "swiglu", "lstm", "gru"):
         return [draw(BATCH, TIME, WIDTH)]
+    if block == "half":
+        return [draw(BATCH, TIME, WIDTH).astype(np.float16)]
+    if block == "grouped":
+        return [draw(1, WIDTH, 6, 6)]
+    if block == "branches":
+        return [draw(1, WIDTH, 5, 5)]
+    if block == "decoder":
+        return [draw(1, 4, 3, 3)]
+    if block == "reduces":
+        return [draw(3, 2, 4, 6)]
+    if block == "quantised":
+        return [draw(2, 4, 8, 8)]
+    if block == "algebra":
+        return [np.abs(draw(12, BATCH, TIME, WIDTH)) + 0.1, np.arange(BATCH * TIME).reshape(BATCH, TIME)]
     return [draw(1, 3, 6, 6, scale=2.0)]
 
 
@@ -86,7 +124,7 @@ def torch_blocks():
             super().__init__()
             for name, value in weights(block).items():
                 # PyTorch has matrices as [out, in].
-                self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(value.T.copy() if value.ndim == 2 else value)))
+                self.register_parameter(name + "_" * hasattr(self, name), torch.nn.Parameter(torch.from_numpy(value.T.copy() if value.ndim == 2 else value), requires_grad=False))
 
         def linear(self, x, name, bias=True):
             return F.linear(x, getattr(self, name), getattr(self, name + "_bias") if bias else None)
@@ -160,6 +198,163 @@ def torch_blocks():
             y = F.silu(self.linear(y, "gate", False)) * self.linear(y, "up", False)
             return x + self.linear(y, "down", False)
 
+    class Swiglu(Block):
+        """Both halves out of one product."""
+
+        def forward(self, x):
+            y = F.linear(x, torch.cat((self.gate, self.up), 0))
+            gate, up = y.chunk(2, -1)
+            return self.linear(F.silu(gate) * up, "down", False)
+
+    class Masked(Block):
+        """Scores that are replaced: by a number, as in the first transformers; by the least one, as in GPT-2."""
+
+        def __init__(self, block):
+            super().__init__(block)
+            self.register_buffer("seen", torch.tril(torch.ones(TIME, TIME, dtype=torch.bool)))
+
+        def split(self, x, name):
+            return self.linear(x, name).view(3, TIME, HEADS, WIDTH // HEADS).transpose(1, 2)
+
+        def forward(self, x, mask):
+            q, k, v = (self.split(x, name) for name in "qkv")
+            scores = q @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS)
+            scores = scores.masked_fill(mask == 0, -1e9)
+            x = x + self.linear((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(3, TIME, WIDTH), "o")
+            x = self.layer_norm(x, "norm1")
+            q, k, v = (self.split(x, name) for name in "qkv")
+            scores = q @ k.transpose(-1, -2)
+            scores = torch.where(self.seen, scores, torch.finfo(scores.dtype).min)
+            return x + self.linear((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(3, TIME, WIDTH), "o")
+
+    class Rotary(Block):
+        """Angles of positions that are inputs."""
+
+        def __init__(self, block):
+            super().__init__(block)
+            size = WIDTH // HEADS
+            self.register_buffer("frequencies", 10000.0 ** (-torch.arange(0, size, 2) / size))
+
+        def forward(self, x, positions):
+            angles = (self.frequencies[None, :, None].expand(BATCH, -1, 1) @ positions[:, None, :].float()).transpose(1, 2)
+            angles = torch.cat((angles, angles), -1)
+            cos, sin = angles.cos().unsqueeze(1), angles.sin().unsqueeze(1)
+
+            def rotated(x):
+                half = x.shape[-1] // 2
+                return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
+
+            q, k = (rotated(self.heads(x, name, False)) for name in "qk")
+            y = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(WIDTH // HEADS), -1) @ self.heads(x, "v", False)
+            return x + self.linear(self.joined(y), "o", False)
+
+    class Half(Block):
+        """Normalisations in single precision of values in half precision."""
+
+        def rms_norm(self, x, name):
+            wide = x.to(torch.float32)
+            wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
+            return getattr(self, name).half() * wide.to(x.dtype)
+
+        def forward(self, x):
+            y = self.rms_norm(x, "norm1")
+            x = x + F.linear(y, self.q.half())
+            y = F.layer_norm(x.float(), (WIDTH,), eps=1e-5).to(x.dtype) * self.norm2.half() + self.norm2_bias.half()
+            return x + F.linear(y, self.k.half())
+
+    class Lstm(Block):
+        def forward(self, x):
+            h, c = torch.zeros(BATCH, WIDTH), torch.zeros(BATCH, WIDTH)
+            outputs = []
+            for t in range(TIME):
+                h, c = torch.lstm_cell(x[:, t], (h, c), self.input, self.recurrent, self.input_bias, self.recurrent_bias)
+                outputs.append(h)
+            return torch.stack(outputs, 1)
+
+    class Gru(Block):
+        def forward(self, x):
+            h = torch.zeros(BATCH, WIDTH)
+            outputs = []
+            for t in range(TIME):
+                h = torch.gru_cell(x[:, t], h, self.input, self.recurrent, self.input_bias, self.recurrent_bias)
+                outputs.append(h)
+            return torch.stack(outputs, 1)
+
+    class Grouped(Block):
+        """Groups of channels that are convolved apart and joined, of some channels and of one."""
+
+        def forward(self, x):
+            parts = zip(x.chunk(4, 1), self.first.chunk(4, 0), self.first_bias.chunk(4, 0))
+            x = F.relu(torch.cat([F.conv2d(part, w, b, padding=1) for part, w, b in parts], 1))
+            return torch.cat([F.conv2d(part, w, padding=1) for part, w in zip(x.split(1, 1), self.second.split(1, 0))], 1)
+
+    class Branches(Block):
+        """Branches that are summed: convolutions before they are made one, a product with an adapter of low rank."""
+
+        def forward(self, x):
+            x = F.relu(self.conv(x, "first") + self.conv(x, "second") + self.conv(x, "third"))
+            x = F.relu(F.conv2d(x, self.first, padding=1) + F.conv2d(x, self.second, padding=1))
+            x = x.flatten(2).transpose(1, 2)
+            x = F.relu(F.linear(x, self.linear_, self.first_bias) + F.linear(F.linear(x, self.down), self.up) * 0.5)
+            return F.linear(x, self.linear_) + F.linear(F.linear(x, self.down), self.up)
+
+    class Reduces(Block):
+        def forward(self, x):
+            a, b, c = x.unbind(0)
+            stacked = torch.stack((a * 2, torch.tanh(b), c.exp()))
+            places = a.flatten(1).mean(-1, keepdim=True).unsqueeze(-1)
+            repeated = b.unsqueeze(1).expand(-1, 5, -1, -1)
+            return stacked.mean(0) + stacked.sum(0) + stacked.amax(0) + places + repeated.mean(1) + repeated.amax(1)
+
+    class Decoder(Block):
+        def norm(self, x, name):
+            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
+
+        def forward(self, x):
+            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, self.up_bias, stride=2), "norm1"))
+            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, stride=2), "norm2"))
+            # The uneven margin of strided convolutions in networks that come from TensorFlow.
+            x = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.down, self.down_bias, stride=2)
+            x = x.flatten(2).transpose(1, 2)
+            return self.gamma * self.linear(x, "head")
+
+    class Quantised(Block):
+        """Values as training with simulated quantisation leaves them."""
+
+        def forward(self, x):
+            def quantised(x, scale=0.05, zero=0):
+                return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
+
+            a = F.relu(quantised(x))
+            a = F.max_pool2d(quantised(a), 2)
+            b = quantised(a[:, :2]) + 0.25
+            joined = torch.cat((quantised(a), quantised(b, 0.05)), 1)
+            return quantised(joined)[:, 1:5] * 2
+
+    class Algebra(Block):
+        """What people write, and what is left where a part is switched off."""
+
+        def forward(self, x, places):
+            a = x.unbind(0)
+            scale, offset, power = 1.0, 0.0, 1.0
+            low, high = torch.tensor(0.25), torch.tensor(0.75)
+            keep = torch.ones(BATCH, 1, 1, dtype=torch.bool)
+            picked = ((places + 0) + 1 + 1) * 3 * 5
+            return torch.stack((
+                -(-a[0]) / scale - offset,
+                a[1].pow(power) + torch.sign(a[1]) * a[1].abs().pow(0.5),
+                a[2].pow(-0.5),
+                a[3].pow(-1.0),
+                F.relu(F.relu(a[4] - 0.5)),
+                torch.min(torch.max(a[5], low), high),
+                torch.clamp(F.relu(a[6] - 0.5), max=6.0) + F.relu6(F.relu(a[4])),
+                torch.clamp(torch.clamp(a[7], 0.25, 2.0), 0.5, 4.0),
+                torch.where(keep, a[8], a[7]) + torch.where(~keep, a[7], a[8]),
+                (a[9] * a[0][:1].expand(BATCH, -1, -1) + a[0][:1, :1].expand(BATCH, 1, -1).expand(BATCH, TIME, -1)).double().float(),
+                torch.cat((a[10],), 1) + a[10][:1].sum(0, keepdim=True),
+                a[11] + F.adaptive_avg_pool2d(a[11][:, :1, :1].unsqueeze(-1), 1).squeeze(-1) + picked.float().unsqueeze(-1),
+            ))
+
     class Activations(Block):
         def forward(self, x):
             x = F.silu(self.conv(x, "first"))
@@ -198,13 +393,13 @@ def torch_blocks():
                 off * torch.rsqrt((off * off).mean((1, 2), keepdim=True) + 1e-5),
             ))
 
-    return {name.lower(): made(name.lower()).eval() for name, made in dict(Bert=Bert, Gpt=Gpt, Sdpa=Sdpa, Llama=Llama, Activations=Activations, Norms=Norms, Written=Written).items()}
+    return {name.lower(): made(name.lower()).eval() for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Written, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces, Decoder, Quantised, Algebra)}.items()}
 
 
 def torch_main():
     import torch
 
-    for block, module in torch_blocks().items():
+    for block, module in wanted(torch_blocks()):
         given = [torch.from_numpy(x) for x in inputs(block)]
         with torch.no_grad():
             result = module(*given).numpy()
@@ -216,6 +411,10 @@ def torch_main():
                 program = torch.onnx.export(module, tuple(given), opset_version=opset, dynamo=True, verbose=False)
                 program.save(path, external_data=False)
             attempt(block, f"torch-dynamo-{opset}", dynamo)
+
+
+def wanted(blocks):
+    return [(block, made) for block, made in blocks.items() if block in sys.argv[2:] or not sys.argv[2:]]
 
 
 def save(block, framework, *results):
@@ -350,6 +549,112 @@ def tensorflow_blocks():
             y = tf.nn.silu(self.linear(y, "gate", False)) * self.linear(y, "up", False)
             return x + self.linear(y, "down", False)
 
+    class Swiglu(Block):
+        def __call__(self, x):
+            y = tf.matmul(x, np.concatenate((self.weights["gate"], self.weights["up"]), 1))
+            gate, up = tf.split(y, 2, axis=-1)
+            return self.linear(tf.nn.silu(gate) * up, "down", False)
+
+    class Masked(Block):
+        def split(self, x, name):
+            y = tf.reshape(self.linear(x, name), (3, TIME, HEADS, WIDTH // HEADS))
+            return tf.transpose(y, (0, 2, 1, 3))
+
+        def __call__(self, x, mask):
+            q, k, v = (self.split(x, name) for name in "qkv")
+            scores = tf.matmul(q, k, transpose_b=True) / math.sqrt(WIDTH // HEADS)
+            scores = tf.where(mask, scores, -1e9)
+            y = tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), v), (0, 2, 1, 3)), (3, TIME, WIDTH))
+            x = self.layer_norm(x + self.linear(y, "o"), "norm1")
+            q, k, v = (self.split(x, name) for name in "qkv")
+            scores = tf.matmul(q, k, transpose_b=True)
+            seen = tf.cast(tf.linalg.band_part(tf.ones((TIME, TIME)), -1, 0), tf.bool)
+            scores = tf.where(seen, scores, scores.dtype.min)
+            y = tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), v), (0, 2, 1, 3)), (3, TIME, WIDTH))
+            return x + self.linear(y, "o")
+
+    class Rotary(Block):
+        """Rows of tables, picked by positions that are inputs."""
+
+        def __call__(self, x, positions):
+            size = WIDTH // HEADS
+            angles = np.outer(np.arange(16), 10000.0 ** (-np.arange(0, size, 2) / size)).astype(np.float32)
+            cos, sin = (tf.gather(np.concatenate((f(angles),) * 2, -1), positions)[:, None] for f in (np.cos, np.sin))
+
+            def rotated(x):
+                a, b = tf.split(x, 2, axis=-1)
+                return x * cos + tf.concat((-b, a), axis=-1) * sin
+
+            q, k = (rotated(self.heads(x, name, False)) for name in "qk")
+            y = tf.matmul(tf.nn.softmax(tf.matmul(q, k, transpose_b=True) / math.sqrt(size)), self.heads(x, "v", False))
+            return x + self.linear(self.joined(y), "o", False)
+
+    class Half(Block):
+        def __call__(self, x):
+            wide = tf.cast(x, tf.float32)
+            wide = wide * tf.math.rsqrt(tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True) + 1e-6)
+            y = tf.cast(wide, tf.float16) * self.weights["norm1"].astype(np.float16)
+            x = x + tf.matmul(y, self.weights["q"].astype(np.float16))
+            wide = tf.cast(x, tf.float32)
+            mean, variance = tf.nn.moments(wide, [-1], keepdims=True)
+            y = tf.cast((wide - mean) * tf.math.rsqrt(variance + 1e-5), tf.float16)
+            y = y * self.weights["norm2"].astype(np.float16) + self.weights["norm2_bias"].astype(np.float16)
+            return x + tf.matmul(y, self.weights["k"].astype(np.float16))
+
+    class Lstm(Block):
+        def __call__(self, x):
+            if not self.layers:
+                made = keras.layers.LSTM(WIDTH, return_sequences=True, unroll=True)
+                made.build(x.shape)
+                made.set_weights([self.weights["input"], self.weights["recurrent"], self.weights["input_bias"] + self.weights["recurrent_bias"]])
+                self.layers["lstm"] = made
+            return self.layers["lstm"](x)
+
+    class Gru(Block):
+        def __call__(self, x):
+            if not self.layers:
+                made = keras.layers.GRU(WIDTH, return_sequences=True, unroll=True)
+                made.build(x.shape)
+
+                def swapped(x):
+                    # PyTorch's gates are r, z, n and Keras's z, r, h.
+                    r, z, n = np.split(x, 3, -1)
+                    return np.concatenate((z, r, n), -1)
+
+                found = {name: swapped(value) for name, value in self.weights.items()}
+                made.set_weights([found["input"], found["recurrent"], np.stack((found["input_bias"], found["recurrent_bias"]))])
+                self.layers["gru"] = made
+            return self.layers["gru"](x)
+
+    class Grouped(Block):
+        def __call__(self, x):
+            filters = self.weights["first"].transpose(2, 3, 1, 0)
+            parts = zip(tf.split(activation_inputs(x), 4, 3), np.split(filters, 4, 3), np.split(self.weights["first_bias"], 4))
+            x = tf.nn.relu(tf.concat([tf.nn.bias_add(tf.nn.conv2d(part, w, 1, "SAME"), b) for part, w, b in parts], 3))
+            # As the first MobileNets: one channel after the other.
+            filters = self.weights["second"].transpose(2, 3, 1, 0)
+            x = tf.concat([tf.nn.conv2d(part, w, 1, "SAME") for part, w in zip(tf.split(x, 16, 3), np.split(filters, 16, 3))], 3)
+            return tf.transpose(x, (0, 3, 1, 2))
+
+    class Branches(Block):
+        def __call__(self, x):
+            x = activation_inputs(x)
+            x = tf.nn.relu(self.conv(x, "first") + self.conv(x, "second") + self.conv(x, "third"))
+            first, second = (tf.nn.conv2d(x, self.weights[name].transpose(2, 3, 1, 0), 1, "SAME") for name in ("first", "second"))
+            x = tf.reshape(tf.nn.relu(first + second), (1, 25, WIDTH))
+            adapter = self.linear(self.linear(x, "down", False), "up", False) * 0.5
+            x = tf.nn.relu(tf.nn.bias_add(self.linear(x, "linear", False), self.weights["first_bias"]) + adapter)
+            return self.linear(x, "linear", False) + self.linear(self.linear(x, "down", False), "up", False)
+
+    class Reduces(Block):
+        def __call__(self, x):
+            a, b, c = tf.unstack(x)
+            stacked = tf.stack((a * 2, tf.tanh(b), tf.exp(c)))
+            places = tf.reshape(tf.reduce_mean(tf.reshape(a, (2, 24)), 1), (2, 1, 1))
+            repeated = tf.broadcast_to(b[:, None], (2, 5, 4, 6))
+            sums = tf.reduce_mean(stacked, 0) + tf.reduce_sum(stacked, 0) + tf.reduce_max(stacked, 0)
+            return sums + places + tf.reduce_mean(repeated, 1) + tf.reduce_max(repeated, 1)
+
     class Activations(Block):
         def __call__(self, x):
             x = activation_inputs(x)
@@ -368,16 +673,16 @@ def tensorflow_blocks():
             x = self.conv(tf.nn.silu(x), "second")
             return tf.transpose(self.norm(x, -1, "norm2"), (0, 3, 1, 2))
 
-    return {name.lower(): made(name.lower()) for name, made in dict(Bert=Bert, Gpt=Gpt, Sdpa=Sdpa, Llama=Llama, Activations=Activations, Norms=Norms).items()}
+    return {name.lower(): made(name.lower()) for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces)}.items()}
 
 
 def tensorflow_main():
     import tensorflow as tf
     import tf2onnx
 
-    for block, call in tensorflow_blocks().items():
+    for block, call in wanted(tensorflow_blocks()):
         given = [tf.constant(x) for x in inputs(block)]
-        signature = [tf.TensorSpec(x.shape, tf.float32, name=f"x{at}") for at, x in enumerate(given)]
+        signature = [tf.TensorSpec(x.shape, x.dtype, name=f"x{at}") for at, x in enumerate(given)]
         save(block, "tensorflow", call(*given).numpy())
         function = tf.function(call.__call__, input_signature=signature, autograph=False)
         for opset in (13, 18):

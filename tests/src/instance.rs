@@ -115,11 +115,7 @@ pub fn instance(rule: &Compiled, hints: &[Hint], samples: &Samples, seed: u64) -
     }
     let members = if rule.each.is_empty() { 1 } else { 2 + drawing.random.below(2) };
     for member in 0..members {
-        for k in &rule.each {
-            if let Some(value) = drawing.values.remove(k) {
-                drawing.before.insert(*k, drawing.builder.ty(value).clone());
-            }
-        }
+        drawing.next_member(&rule.each);
         for (k, value) in drawing.pattern(&rule.left)?.into_iter().enumerate() {
             drawing.builder.output(format!("y{member}_{k}"), value);
         }
@@ -151,9 +147,9 @@ impl Drawing<'_> {
         pick(&mut self.random, &[(0, 2), (1, 14), (2, 26), (3, 26), (4, 16), (5, 8), (7, 8)])
     }
 
-    /// Does the rule's condition say this of a variable?
+    /// Does the rule's condition say this of a variable? In hints `?w2` is a further member's `?w`.
     fn is_said(&self, function: &str, variable: usize) -> bool {
-        let call = format!("{function}(?{})", self.rule.names.name(variable));
+        let call = format!("{function}(?{})", self.rule.names.name(variable).trim_end_matches(|c: char| c.is_ascii_digit()));
         self.said.contains(&call)
     }
 
@@ -180,19 +176,40 @@ impl Drawing<'_> {
         }
     }
 
+    /// Draws members, which differ in some variables.
+    fn members(&mut self, pattern: &Pattern, each: &[usize]) -> Option<Vec<ValueId>> {
+        let mut members = Vec::new();
+        for _ in 0..2 + self.random.below(2) {
+            self.next_member(each);
+            members.extend(self.pattern(pattern)?);
+        }
+        Some(members)
+    }
+
+    /// Forgets what differs between members, but for its types.
+    fn next_member(&mut self, each: &[usize]) {
+        for k in each {
+            self.attrs.remove(k);
+            if let Some(value) = self.values.remove(k) {
+                self.before.insert(*k, self.builder.ty(value).clone());
+            }
+        }
+    }
+
     /// What an expression on a left side says already.
     fn given(&self, expression: &Expression) -> Option<Attr> {
         match expression {
             Expression::Variable(k) => self.attrs.get(k).cloned(),
             Expression::Literal(attr) => Some(attr.clone()),
             Expression::List(items) => Some(Attr::List(items.iter().map(|item| self.given(item)).collect::<Option<_>>()?)),
+            Expression::Members(k) => self.attrs.get(k).cloned(),
             Expression::Member | Expression::Call(..) => None,
         }
     }
 
     fn bind(&mut self, attrs: &[(String, Expression)], known: &Attrs) {
         for (name, expression) in attrs {
-            if let (Expression::Variable(k), Some(attr)) = (expression, known.get(name)) {
+            if let (Expression::Variable(k) | Expression::Members(k), Some(attr)) = (expression, known.get(name)) {
                 self.attrs.entry(*k).or_insert_with(|| attr.clone());
             }
         }
@@ -200,7 +217,7 @@ impl Drawing<'_> {
 
     fn apply(&mut self, op: &'static str, whole: Option<usize>, attrs: &[(String, Expression)], patterns: &[Pattern]) -> Option<Vec<ValueId>> {
         let samples = self.samples.of(op);
-        let rest = matches!(patterns.last(), Some(Pattern::Rest(_)));
+        let rest = matches!(patterns.last(), Some(Pattern::Rest(_) | Pattern::All(..)));
         let fixed = patterns.len() - usize::from(rest);
         let fresh = |drawing: &Self, pattern: &Pattern| matches!(pattern, Pattern::Any(k) | Pattern::Each(k) if !drawing.values.contains_key(k) && !drawing.before.contains_key(k));
         let fitting: Vec<&Sample> = samples.iter().filter(|sample| if rest { sample.inputs.len() >= fixed } else { sample.inputs.len() == fixed }).collect();
@@ -240,7 +257,9 @@ impl Drawing<'_> {
             });
         }
         let mut operands: Vec<ValueId> = operands.into_iter().collect::<Option<_>>()?;
-        if rest {
+        if let Some(Pattern::All(pattern, each)) = patterns.last() {
+            operands.extend(self.members(pattern, each)?);
+        } else if rest {
             for input in sample.inputs.iter().skip(fixed) {
                 let ty = match (operands.first(), input) {
                     (Some(first), _) if !taken => self.builder.ty(*first).clone(),

@@ -9,35 +9,50 @@ use frit_compiler::pipeline::{Options, rewritten};
 use frit_compiler::rewrite::{self, Class};
 use frit_compiler::specialise::Binding;
 use frit_ir::ops::Tolerance;
-use frit_ir::{Graph, Tensor, eval};
+use frit_ir::{DType, Graph, Tensor, eval};
 use frit_runtime::Threads;
 use frit_tests::compare::difference;
 use frit_tests::device::{self, Inputs};
 use frit_tests::golden::home;
 use frit_tests::npz;
 
-/// The composites that must be there in each export of a block, and no others of [`COMPOSITES`].
+/// The composites and convolutions that must be there in each export of a block, and no others of [`COMPOSITES`].
 const WANTED: &[(&str, &[(&str, usize)])] = &[
-    ("activations", &[("hard_sigmoid", 1), ("hard_swish", 1), ("mish", 1), ("softplus", 1), ("swish", 1)]),
+    ("activations", &[("conv", 3), ("hard_sigmoid", 1), ("hard_swish", 1), ("mish", 1), ("softplus", 1), ("swish", 1)]),
     ("bert", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
-    ("gpt", &[("gelu", 1), ("layer_norm", 2), ("softmax", 1)]),
-    ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swish", 1)]),
-    ("norms", &[("group_norm", 2), ("swish", 1)]),
+    ("branches", &[("conv", 3)]),
+    ("gpt", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
+    ("grouped", &[("conv", 2)]),
+    ("gru", &[("sigmoid", 10)]),
+    ("half", &[("layer_norm", 1), ("rms_norm", 1)]),
+    ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swiglu", 1)]),
+    ("lstm", &[("sigmoid", 15)]),
+    ("norms", &[("conv", 2), ("group_norm", 2), ("swish", 1)]),
+    ("rotary", &[("attention", 1), ("rotary_embedding", 2)]),
     ("sdpa", &[("attention", 1), ("gelu", 1), ("layer_norm", 2)]),
+    ("swiglu", &[("swiglu", 1)]),
     ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 1), ("mish", 1), ("sigmoid", 1), ("softmax", 2), ("swish", 2)]),
 ];
 
 /// The same where no value is NaN or infinite, for blocks in which more is found then.
 const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
-    ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swish", 1)]),
+    ("branches", &[("conv", 2)]),
+    ("llama", &[("attention", 1), ("rms_norm", 2), ("rotary_embedding", 2), ("swiglu", 1)]),
+    ("masked", &[("attention", 2), ("layer_norm", 1)]),
     ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 3), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),
 ];
 
 const COMPOSITES: &[&str] = &[
-    "attention", "gelu", "group_norm", "hard_sigmoid", "hard_swish", "layer_norm", "log_softmax", "mish", "rms_norm", "rotary_embedding", "sigmoid", "softmax", "softplus", "swish",
+    "attention", "conv", "gelu", "group_norm", "hard_sigmoid", "hard_swish", "layer_norm", "log_softmax", "mish", "rms_norm", "rotary_embedding", "sigmoid", "softmax", "softplus", "swiglu", "swish",
 ];
 
-const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-4 };
+/// How far a result may be off: what half precision rounds away after every op, or the little that single precision does.
+fn tolerance(expected: &Tensor) -> Tolerance {
+    match expected.dtype() {
+        DType::F16 => Tolerance { absolute: 4e-3, relative: 4e-3 },
+        _ => Tolerance { absolute: 1e-5, relative: 1e-4 },
+    }
+}
 
 /// An export: its block, the way it was made, its file.
 struct Export {
@@ -103,7 +118,7 @@ fn complaints(wanted: &[(&str, &[(&str, usize)])], numerics: Class) -> Vec<Strin
         }
         let (inputs, expected) = export.expected();
         let results = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{}: {error}", export.name()));
-        if let Some(why) = difference(&results[0], &expected, TOLERANCE) {
+        if let Some(why) = difference(&results[0], &expected, tolerance(&expected)) {
             complaints.push(format!("{}: {why}", export.name()));
         }
     }
@@ -130,7 +145,7 @@ fn every_export_of_a_block_gives_the_framework_s_results_by_as_many_kernels() {
     for export in exports() {
         let (inputs, expected) = export.expected();
         let outcome = device::run(&export.path, &Inputs::Ordered(&inputs), &threads).unwrap_or_else(|why| panic!("{}: {why}", export.name()));
-        if let Some(why) = difference(&outcome.outputs[0].1, &expected, TOLERANCE) {
+        if let Some(why) = difference(&outcome.outputs[0].1, &expected, tolerance(&expected)) {
             complaints.push(format!("{}: {why}", export.name()));
         }
         kernels.entry(export.block).or_default().push((export.way, outcome.kernels + outcome.interpreted));

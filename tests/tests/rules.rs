@@ -43,6 +43,26 @@ const HINTS: &[Hint] = &[
         types: &[("x", DType::F32, &[1, 2, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1])],
     },
     Hint {
+        rule: "grouped-conv",
+        left: "concat[axis=1](conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=2](slice[starts=[0, 0, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w), conv@c(slice[starts=[0, 4, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w2), conv@c(slice[starts=[0, 8, 0, 0], extents=[1, 4, 5, 4], steps=[1, 1, 1, 1]](?x), ?w3))",
+        types: &[("x", DType::F32, &[1, 12, 5, 4]), ("w", DType::F32, &[4, 2, 3, 2]), ("w2", DType::F32, &[4, 2, 3, 2]), ("w3", DType::F32, &[4, 2, 3, 2])],
+    },
+    Hint {
+        rule: "grouped-conv-bias",
+        left: "concat[axis=1](add(conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=1](slice[starts=[0, 0, 0, 0], extents=[1, 2, 5, 4], steps=[1, 1, 1, 1]](?x), ?w), ?b), add(conv@c(slice[starts=[0, 2, 0, 0], extents=[1, 2, 5, 4], steps=[1, 1, 1, 1]](?x), ?w2), ?b2))",
+        types: &[("x", DType::F32, &[1, 4, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("w2", DType::F32, &[3, 2, 3, 2]), ("b", DType::F32, &[1, 3, 1, 1]), ("b2", DType::F32, &[1, 3, 1, 1])],
+    },
+    Hint {
+        rule: "sum-conv-bias",
+        left: "add(add(conv@c[strides=[1, 1], dilations=[1, 1], before=[1, 1], after=[1, 0], groups=1](?x, ?w), ?a), add(conv@c(?x, ?v), ?b))",
+        types: &[("x", DType::F32, &[1, 2, 5, 4]), ("w", DType::F32, &[3, 2, 3, 2]), ("v", DType::F32, &[3, 2, 3, 2]), ("a", DType::F32, &[3, 1, 1]), ("b", DType::F32, &[3, 1, 1])],
+    },
+    Hint {
+        rule: "transpose-stack",
+        left: "transpose[perm=[1, 0, 2]](concat[axis=0](reshape[extents=[1, 3, 2]](?x*)..))",
+        types: &[("x", DType::F32, &[3, 2])],
+    },
+    Hint {
         rule: "quantize-dequantize",
         left: "quantize[to=u8](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)",
         types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
@@ -93,13 +113,38 @@ const HINTS: &[Hint] = &[
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("s", DType::F32, &[]), ("m", DType::F32, &[3, 5])],
     },
     Hint {
+        rule: "attention-hidden",
+        left: "matmul(softmax[axis=3](select(?m, mul(matmul(?q, ?k), ?s), ?c)), ?v)",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("s", DType::F32, &[]), ("c", DType::F32, &[]), ("m", DType::Bool, &[3, 5])],
+    },
+    Hint {
+        rule: "attention-hidden-unscaled",
+        left: "matmul(softmax[axis=3](select(?m, matmul(?q, ?k), ?c)), ?v)",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 4, 5]), ("v", DType::F32, &[2, 2, 5, 3]), ("c", DType::F32, &[]), ("m", DType::Bool, &[2, 1, 1, 5])],
+    },
+    Hint {
+        rule: "attention-causal-hidden",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[-10.0]](?q, ?k, ?v, less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))",
+        types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
+    },
+    Hint {
+        rule: "select-by-factors",
+        left: "add(mul(cast[to=f32](?m), ?x), mul(cast[to=f32](not(?m)), ?y))",
+        types: &[("m", DType::Bool, &[3, 5]), ("x", DType::F32, &[2, 3, 5]), ("y", DType::F32, &[])],
+    },
+    Hint {
+        rule: "select-by-factors-known",
+        left: "add(mul(?x, cast[to=f32](?a)), mul(cast[to=f32](not(?a)), -100))",
+        types: &[("a", DType::Bool, &[3, 5]), ("x", DType::F32, &[2, 3, 5])],
+    },
+    Hint {
         rule: "attention-causal",
-        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false](?q, ?k, ?v, log(cast[to=f32](less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))))",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[]](?q, ?k, ?v, log(cast[to=f32](less_equal(iota[dtype=i64, extents=[1, 3], axis=1](), iota[dtype=i64, extents=[3, 1], axis=0]())))))",
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
     },
     Hint {
         rule: "attention-causal-large",
-        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false](?q, ?k, ?v, mul(cast[to=f32](less(iota[dtype=i64, extents=[3, 1], axis=0](), iota[dtype=i64, extents=[1, 3], axis=1]())), -10000)))",
+        left: "part[of=0](attention[heads=[], kv_heads=[], scale=[0.5], causal=false, left=-1, right=-1, softcap=0.0, precision=[], scores=raw, has_mask=true, has_past=false, has_lengths=false, zeros=false, hidden=[]](?q, ?k, ?v, mul(cast[to=f32](less(iota[dtype=i64, extents=[3, 1], axis=0](), iota[dtype=i64, extents=[1, 3], axis=1]())), -10000)))",
         types: &[("q", DType::F32, &[2, 2, 3, 4]), ("k", DType::F32, &[2, 2, 3, 4]), ("v", DType::F32, &[2, 2, 3, 4])],
     },
     Hint {
@@ -497,7 +542,10 @@ fn facts_hold_for_every_op() {
 }
 
 /// What is said of values that are not equal.
-const UNEQUAL: &[&str] = &["instead of", "rule 'wrong' makes equal what differs in value"];
+const UNEQUAL: &[&str] = &["instead of", "rule 'wrong' makes equal what differs in value", DIFFERENT];
+
+/// What is said of a right side of another type.
+const DIFFERENT: &str = "rule 'wrong' makes equal what differs in type";
 
 /// Rules that are wrong, and what may be said of them.
 const WRONG: &[(Class, &str, &str, &str, &[&str])] = &[
@@ -515,7 +563,11 @@ const WRONG: &[(Class, &str, &str, &str, &[&str])] = &[
     (Class::Exact, "transpose[perm=?p](transpose[perm=?q](?x))", "transpose[perm=compose(?q, ?p)](?x)", "", UNEQUAL),
     (Class::Exact, "matmul(?x, ?w*)", "slice[starts=zeros(?@), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))", "same(rank(?w), 2)", UNEQUAL),
     (Class::Exact, "slice(?x)", "?x", "same_type(?x, ?@)", UNEQUAL),
-    (Class::Exact, "is_nan(?x)", "?x", "", &["too few to mean anything"]),
+    (Class::Exact, "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)", "slice[starts=first(?s*), extents=extents(?@), steps=?t](?x)", "all(?t, 1)", UNEQUAL),
+    (Class::Exact, "concat[axis=?a](neg(?x*)..)", "concat[axis=?a](?x*)", "", UNEQUAL),
+    (Class::Exact, "concat[axis=?a](neg(?x*)..)", "concat[axis=?a](abs(?x*)..)", "float(?x)", UNEQUAL),
+    (Class::Exact, "is_nan(?x)", "?x", "", &[DIFFERENT]),
+    (Class::Exact, "add(?x, -0)", "?x", "", &[DIFFERENT]),
     (Class::Exact, "sub(?a, ?b)", "sub(?a, ?b)", "", &["too few to mean anything"]),
     (Class::Exact, "neg(?x)", "?x", "float(?x), !float(?x)", &["too few to mean anything"]),
     (Class::Exact, "abs(?x)", "abs(mul(neg(?x), 1))", "", &["alone it does not come to an end"]),
@@ -534,6 +586,21 @@ fn wrong_rules_are_caught() {
         }
     }
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Sums match in either order, so that a tree of them matches in many ways: that some are not looked at is told.
+#[test]
+fn more_ways_to_match_than_are_looked_at_are_a_bound() {
+    for (left, inputs, cut) in [("add(add(?a, ?b), add(?c, ?d))", 4, false), ("add(add(add(?a, ?b), add(?c, ?d)), add(add(?e, ?f), add(?g, ?h)))", 8, true)] {
+        let mut builder = Builder::new("sums");
+        let mut terms: Vec<ValueId> = (0..inputs).map(|k| builder.input(k.to_string(), TensorType::known(DType::F32, &[3]))).collect();
+        while terms.len() > 1 {
+            terms = terms.chunks(2).map(|pair| builder.apply(frit_ir::ops::add::Add {}, pair).unwrap()).collect();
+        }
+        builder.output("y", terms[0]);
+        let rule = compiled(&Rule { name: "same", class: Class::Exact, left, right: "?@", when: "", why: "" });
+        assert_eq!(saturated(&builder.finish(), &[rule]).unwrap().cut, cut, "{left}");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::{LEAST_TERMS, Loaded, saturate};
 
 /// What a term applies.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "most terms are ops")]
 pub enum Applied {
     /// Nothing: it is this value of the graph.
     Outside(ValueId),

@@ -90,8 +90,13 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], join
                 let joined = node.inputs.iter().filter_map(|v| graph.producer(*v)).any(follows);
                 self::op(&node.op, &operands, &node.outputs.iter().map(|v| ty(v).clone()).collect::<Vec<_>>(), joined, machine)
             };
-            // Two are nothing but other names.
-            let kept = if matches!(op, Op::Aggregate(_) | Op::GlobalPool(_)) { 1.0 } else { KEPT };
+            let kept = match op {
+                // Nothing but other names.
+                Op::Aggregate(_) | Op::GlobalPool(_) => 1.0,
+                // Another name, of which parts may be shared.
+                Op::Gemm(_) => 1.001,
+                _ => KEPT,
+            };
             kept * graph.nodes().map(|(_, node)| price(node)).sum::<f64>()
         }
         _ => machine.launch + traffic + machine.time(Arithmetic { contraction: 0.0, elementwise: IRREGULAR * elems }),

@@ -14,6 +14,9 @@ use egg::{Analysis, EGraph, Id, Language};
 /// Rounds of local improvement.
 const MAX_ROUNDS: usize = 4;
 
+/// What several terms share is looked for below so many classes that only one of them uses, as parts of it are.
+const STEPS: usize = 2;
+
 /// One term for each class, by its number in the class.
 pub(super) type Choice = BTreeMap<Id, usize>;
 
@@ -57,7 +60,7 @@ pub(super) fn extract<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, roots: 
                 }
             }
         }
-        for moves in chooser.sharing(&reached(graph, roots, &choice)?) {
+        for moves in chooser.sharing(&reached(graph, roots, &choice)?, &choice) {
             let before: Vec<(Id, usize)> = moves.iter().map(|(id, _)| (*id, choice[id])).collect();
             choice.extend(moves);
             match chooser.price(roots, &choice) {
@@ -82,7 +85,7 @@ pub(super) fn alternatives<L: Language, N: Analysis<L>>(graph: &EGraph<L, N>, ro
     let (Some(total), Some(needed)) = (chooser.price(roots, choice), reached(graph, roots, choice)) else { return Vec::new() };
     let others = |id: &Id| (0..graph[*id].nodes.len()).filter(|k| *k != choice[id] && costs[id][*k].is_finite()).map(|k| vec![(*id, k)]).collect::<Vec<_>>();
     let mut found = Vec::new();
-    for moves in needed.iter().flat_map(others).chain(chooser.sharing(&needed)).filter(|moves| moves.iter().any(|(id, k)| counts(*id, *k) || counts(*id, choice[id]))) {
+    for moves in needed.iter().flat_map(others).chain(chooser.sharing(&needed, choice)).filter(|moves| moves.iter().any(|(id, k)| counts(*id, *k) || counts(*id, choice[id]))) {
         let mut other = choice.clone();
         other.extend(moves.iter().copied());
         if let Some(cost) = chooser.price(roots, &other).filter(|cost| *cost <= total + slack) {
@@ -135,14 +138,20 @@ impl<L: Language, N: Analysis<L>> Chooser<'_, L, N> {
         (total < limit).then_some(Best { term: at, needs, total })
     }
 
-    /// For each class that is not needed now and that terms of several needed classes use: those classes and terms.
-    fn sharing(&self, needed: &[Id]) -> Vec<Vec<(Id, usize)>> {
+    /// For each class that is not needed now and that terms of several needed classes use, by way of no more than
+    /// [`STEPS`] others: those classes and terms.
+    fn sharing(&self, needed: &[Id], choice: &Choice) -> Vec<Vec<(Id, usize)>> {
         let inside: BTreeSet<Id> = needed.iter().copied().collect();
+        let outside = |term: &L| term.children().iter().map(|child| self.graph.find(*child)).filter(|child| !inside.contains(child)).collect::<Vec<_>>();
         let mut users: BTreeMap<Id, BTreeMap<Id, usize>> = BTreeMap::new();
         for id in needed {
             for (at, term) in self.graph[*id].nodes.iter().enumerate().filter(|(at, _)| self.costs[id][*at].is_finite()) {
-                for child in term.children().iter().map(|child| self.graph.find(*child)).filter(|child| !inside.contains(child)) {
-                    users.entry(child).or_default().entry(*id).or_insert(at);
+                let mut found = outside(term);
+                for _ in 0..=STEPS {
+                    let below = found.iter().filter_map(|child| Some(outside(&self.graph[*child].nodes[*choice.get(child)?]))).flatten().collect();
+                    for child in std::mem::replace(&mut found, below) {
+                        users.entry(child).or_default().entry(*id).or_insert(at);
+                    }
                 }
             }
         }

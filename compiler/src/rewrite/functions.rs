@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use egg::Id;
 use frit_ir::ops::Attr;
-use frit_ir::scalar::{Scalar, round_float};
+use frit_ir::scalar::{Scalar, cast, lossless, round_float};
 use frit_ir::{DType, Op, Tensor};
 
 use super::facts::Facts;
@@ -69,6 +69,13 @@ fn int(bound: &Bound) -> Option<i64> {
 fn ints(bound: &Bound) -> Option<Vec<i64>> {
     match bound {
         Bound::Attr(Attr::List(items)) => items.iter().map(|item| if let Attr::Int(n) = item { Some(*n) } else { None }).collect(),
+        _ => None,
+    }
+}
+
+fn lists(bound: &Bound) -> Option<Vec<Vec<i64>>> {
+    match bound {
+        Bound::Attr(Attr::List(items)) => items.iter().map(|item| ints(&Bound::Attr(item.clone()))).collect(),
         _ => None,
     }
 }
@@ -159,6 +166,72 @@ fn tensor(site: &Site<'_>, bound: &Bound) -> Option<Tensor> {
     site.facts(id).value.clone().or_else(written)
 }
 
+/// The axes of `from` that hold the elements of some axes of `to`, to which it is reshaped.
+fn unmerged(from: &[i64], to: &[i64], axes: &[i64]) -> Option<Vec<i64>> {
+    if from.contains(&0) {
+        return None;
+    }
+    let mut found = Vec::new();
+    let (mut k, mut at) = (0, 0);
+    // Runs of axes on both sides that hold as many elements.
+    while k < from.len() || at < to.len() {
+        let (first, second) = (k, at);
+        let (mut a, mut b) = (1, 1);
+        loop {
+            if a <= b && k < from.len() && (a < b || k == first) {
+                a *= from[k];
+                k += 1;
+            } else if at < to.len() && (b < a || at == second) {
+                b *= to[at];
+                at += 1;
+            } else {
+                break;
+            }
+        }
+        let mut reduced = (second..at).filter(|at| to[*at] > 1).map(|at| axes.contains(&(at as i64)));
+        let all = reduced.next().unwrap_or(false);
+        if a != b || reduced.any(|other| other != all) {
+            return None;
+        }
+        if all {
+            found.extend((first..k).map(|k| k as i64));
+        }
+    }
+    Some(found)
+}
+
+/// So many ops are looked through for a value whose halves are the same.
+const HALVES_DEPTH: usize = 8;
+
+/// Are the two halves of a value along its last axis the same, because they were joined so or are those of a constant?
+fn halves(site: &Site<'_>, id: Id, depth: usize) -> bool {
+    let facts = site.facts(id);
+    let Some(own) = facts.extents() else { return false };
+    let Some(width) = own.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0 && n % 2 == 0) else { return false };
+    if let Some(value) = tensor(site, &Bound::Class(id)) {
+        let bytes = value.bytes();
+        let row = width * value.dtype().size();
+        return value.dtype() != DType::Str && bytes.chunks(row).all(|row| row[..row.len() / 2] == row[row.len() / 2..]);
+    }
+    let last = own.len() - 1;
+    depth > 0
+        && site.graph[id].nodes.iter().any(|term| {
+            let Head::Op(op) = site.graph.analysis.heads.get(term.head) else { return false };
+            let of = |child: &Id| halves(site, site.graph.find(*child), depth - 1);
+            // Along the last axis such a value has one element.
+            let flat = |child: &Id| site.facts(site.graph.find(*child)).extents().is_some_and(|own| own.last().is_none_or(|n| *n == 1));
+            let kept = |child: &Id| site.facts(site.graph.find(*child)).extents().is_some_and(|from| from.last() == own.last());
+            match (op, term.children.as_slice()) {
+                (Op::Concat(join), [a, b]) => join.axis == last && a == b,
+                (Op::Cos(_) | Op::Sin(_) | Op::Cast(_) | Op::Neg(_), [x]) => of(x),
+                (Op::Reshape(_) | Op::Broadcast(_) | Op::Slice(_), [x]) => kept(x) && of(x),
+                (Op::Mul(_) | Op::Add(_), [a, b]) => [(a, b), (b, a)].iter().any(|(a, b)| kept(a) && of(a) && (flat(b) || kept(b) && of(b))),
+                (Op::Gather(pick), [table, _]) => kept(table) && site.facts(site.graph.find(*table)).extents().is_some_and(|from| pick.axis + 1 < from.len()) && of(table),
+                _ => false,
+            }
+        })
+}
+
 /// The axes that `transpose[perm](reshape(x))` has in the end, as axes of `x`, where it is a transpose of `x` but for
 /// axes of extent 1, which come first. `to` is what it is reshaped to at last.
 fn axes_through(x: &[i64], reshaped: &[i64], perm: &[i64], to: &[i64]) -> Option<Vec<usize>> {
@@ -237,30 +310,6 @@ fn inverts(x: f64, dtype: DType) -> bool {
     [x, inverse].iter().all(|n| n.is_finite() && n.abs() >= least)
 }
 
-/// Is a cast through `between` to `to` the same as one to `to` at once?
-fn lossless(from: DType, between: DType, to: DType) -> bool {
-    let holds = match (from.int_range(), between.int_range()) {
-        _ if from == between => true,
-        (Some((a, b)), Some((c, d))) => c <= a && b <= d,
-        // Integers up to this are exact.
-        (Some((a, b)), None) => {
-            let exact = match between {
-                DType::F64 => 1i128 << 53,
-                DType::F32 => 1 << 24,
-                DType::F16 => 1 << 11,
-                DType::BF16 => 1 << 8,
-                _ => 0,
-            };
-            -exact <= a && b <= exact
-        }
-        (None, None) => matches!((from, between), (DType::F32 | DType::F16 | DType::BF16, DType::F64) | (DType::F16 | DType::BF16, DType::F32)),
-        (None, Some(_)) => false,
-    };
-    // An integer that does not fit wraps, and as a float it is cut off.
-    let cut = from.is_int() && between.is_float() && to.is_int() && !lossless(from, to, to);
-    from != DType::Str && between != DType::Str && holds && !cut
-}
-
 /// A slice that only takes part of one axis: that axis. `x` are the extents before.
 fn cut_axis(x: &[i64], starts: &[i64], extents: &[i64], steps: &[i64]) -> Option<usize> {
     let mut cut = (0..x.len()).filter(|k| (starts[*k], extents[*k], steps[*k]) != (0, x[*k], 1));
@@ -298,24 +347,6 @@ fn part_of(site: &Site<'_>, x: &[Bound]) -> Option<(usize, usize, i64)> {
         begin = end;
     }
     None
-}
-
-/// Do values begin with a slice of `x` and go on with the slices that follow it along an axis, each whole along the others?
-fn contiguous(site: &Site<'_>, x: &[Bound]) -> Option<bool> {
-    let (source, Bound::Classes(rest)) = (class(&x[0])?, &x[4]) else { return None };
-    let whole = extents(site, &x[0])?;
-    let axis = usize::try_from(int(&x[1])?).ok()?;
-    let mut next = ints(&x[2])?;
-    next[axis] += ints(&x[3])?[axis];
-    for part in rest {
-        let taken = site.graph[*part].nodes.iter().filter(|term| term.name == "slice" && site.graph.find(term.children[0]) == source).find_map(|term| match site.graph.analysis.heads.get(term.head) {
-            Head::Op(Op::Slice(slice)) if slice.starts == next && slice.steps.iter().all(|n| *n == 1) => Some(slice.extents[axis]),
-            _ => None,
-        });
-        let Some(taken) = taken else { return Some(false) };
-        next[axis] += taken;
-    }
-    Some(next[axis] <= whole[axis])
 }
 
 /// Indices that rise or fall evenly: the first and the step.
@@ -423,17 +454,66 @@ pub const FUNCTIONS: &[Function] = &[
             truth(numbers.iter().enumerate().all(|(k, n)| *n == if k == 1 { to[1] } else { 1 }))
         },
     },
+    Function { name: "halves", about: "the two halves of a value along its last axis are the same", call: |site, x| truth(halves(site, class(&x[0])?, HALVES_DEPTH)) },
     Function {
-        name: "halves",
-        about: "the two halves of a constant along its last axis are the same",
+        name: "angles",
+        about: "extents of a rotary embedding's angles, for one table of them that is twice as wide, and for what they turn, heads before time",
         call: |site, x| {
-            let value = tensor(site, &x[0])?;
-            let width = usize::try_from(*value.extents().last()?).ok()?;
-            let bytes = value.bytes();
-            let row = width * value.dtype().size();
-            truth(width > 0 && width % 2 == 0 && bytes.chunks(row).all(|row| row[..row.len() / 2] == row[row.len() / 2..]))
+            let (mut table, to) = (extents(site, &x[0])?, extents(site, &x[1])?);
+            table.splice(0..0, vec![1; to.len().checked_sub(table.len())?]);
+            let ([batch, heads, time, wide], [all, _, long, size]) = (&table[..], &to[..]) else { return None };
+            let fits = (*batch == 1 || batch == all) && *heads == 1 && time == long && wide == size && wide % 2 == 0;
+            if fits { list([*batch, *time, *wide / 2]) } else { None }
         },
     },
+    Function { name: "with_item", about: "a list with another item (the third argument) at a place", call: |_, x| {
+        let (mut items, at, item) = (ints(&x[0])?, usize::try_from(int(&x[1])?).ok()?, int(&x[2])?);
+        *items.get_mut(at)? = item;
+        list(items)
+    } },
+    Function { name: "with_last", about: "a list with another last item", call: |_, x| {
+        let (mut items, last) = (ints(&x[0])?, int(&x[1])?);
+        *items.last_mut()? = last;
+        list(items)
+    } },
+    Function { name: "filling", about: "the one finite number, as a scalar, that a constant is where another of the same shape is 0; elsewhere they are 0 and 1", call: |site, x| {
+        let (a, b) = (tensor(site, &x[0])?, tensor(site, &x[1])?);
+        let mut numbers = a.scalars().zip(b.scalars()).filter(|(_, b)| b.as_f64() == 0.0).map(|(a, _)| a);
+        let one = numbers.next().filter(|one| one.as_f64().is_finite())?;
+        let chosen = a.scalars().zip(b.scalars()).all(|(a, b)| if b.as_f64() == 0.0 { a == one } else { b.as_f64() == 1.0 && a.as_f64() == 0.0 });
+        (a.extents() == b.extents() && chosen).then(|| Attr::Tensor(Tensor::scalar(a.dtype(), one)))
+    } },
+    Function { name: "unmerged", about: "the axes of a value whose elements some axes (the third argument) of these extents hold, to which it is reshaped", call: |site, x| {
+        list(unmerged(&extents(site, &x[0])?, &ints(&x[1])?, &ints(&x[2])?)?)
+    } },
+    Function { name: "with_ones", about: "a list with 1 at some places", call: |_, x| {
+        let (mut items, places) = (ints(&x[0])?, ints(&x[1])?);
+        for place in places {
+            *items.get_mut(usize::try_from(place).ok()?)? = 1;
+        }
+        list(items)
+    } },
+    Function { name: "repeated", about: "a value that is broadcast to these extents has one element along some axes of them (the third argument), which are not empty", call: |site, x| {
+        let (own, to, axes) = (extents(site, &x[0])?, ints(&x[1])?, ints(&x[2])?);
+        let lead = to.len().checked_sub(own.len())?;
+        let one = |k: usize| to.get(k).is_some_and(|n| *n > 0) && k.checked_sub(lead).is_none_or(|k| own[k] == 1);
+        truth(axes.iter().all(|k| usize::try_from(*k).is_ok_and(one)))
+    } },
+    Function { name: "total", about: "the extent of a value and others along an axis, as a scalar of their dtype", call: |site, x| {
+        let Bound::Classes(rest) = &x[1] else { return None };
+        let axis = usize::try_from(int(&x[2])?).ok()?;
+        let ids = std::iter::once(class(&x[0])?).chain(rest.iter().copied());
+        let sum: i64 = ids.map(|id| site.facts(id).extents()?.get(axis).copied()).sum::<Option<i64>>()?;
+        let dtype = facts(site, &x[0])?.ty()?.dtype;
+        Some(Attr::Tensor(Tensor::scalar(dtype, cast(Scalar::Int(i128::from(sum)), dtype))))
+    } },
+    Function { name: "triangle", about: "a constant is true up to the diagonal of its last two axes, which are of one extent, and false behind it", call: |site, x| {
+        let value = tensor(site, &x[0])?;
+        let [outer @ .., rows, columns] = value.extents() else { return truth(false) };
+        let size = *columns as usize;
+        let seen = |(at, x): (usize, Scalar)| x == Scalar::Bool(at % size <= at / size);
+        truth(rows == columns && value.dtype() == DType::Bool && outer.iter().all(|n| *n == 1) && value.scalars().enumerate().all(seen))
+    } },
     Function {
         name: "causal",
         about: "a constant is 0 up to the diagonal of its last two axes, which are of one extent, and behind it at most the second argument",
@@ -494,10 +574,9 @@ pub const FUNCTIONS: &[Function] = &[
         let perm = ints(&x[0])?;
         list((0..perm.len() as i64).map(|k| perm.iter().position(|p| *p == k).map(|at| at as i64)).collect::<Option<Vec<_>>>()?)
     } },
-    Function { name: "keeps_order", about: "an order of a value's axes that only moves axes of extent 1 past others", call: |site, x| {
-        let (own, perm) = (extents(site, &x[0])?, ints(&x[1])?);
-        let moved: Vec<i64> = perm.into_iter().filter(|k| usize::try_from(*k).ok().and_then(|k| own.get(k)) != Some(&1)).collect();
-        truth(moved.is_sorted())
+    Function { name: "ordered", about: "an order of axes (the second argument) of a value of these extents that only moves axes of extent 1 past others", call: |_, x| {
+        let (own, perm) = (ints(&x[0])?, ints(&x[1])?);
+        truth(perm.iter().filter(|k| usize::try_from(**k).ok().and_then(|k| own.get(k)) != Some(&1)).is_sorted())
     } },
     Function { name: "last", about: "the last item of a list", call: |_, x| Some(Attr::Int(*ints(&x[0])?.last()?)) },
     Function { name: "single", about: "the listed axes of a value have extent 1", call: |site, x| {
@@ -517,6 +596,10 @@ pub const FUNCTIONS: &[Function] = &[
         to[slot] = from[cut];
         list(to)
     } },
+    Function { name: "stays", about: "for a value, a slice of it (starts, extents, steps) and the extents that the slice is reshaped to: the axis that is cut is still one", call: |site, x| {
+        let [from, starts, taken, steps] = slice_of(site, x)?;
+        truth(slot(&from, &starts, &taken, &steps, &ints(&x[4])?).is_some())
+    } },
     Function { name: "flat", about: "a value has the same elements all along the axes of another (the second argument) that a slice of that (starts, extents, steps) takes part of", call: |site, x| {
         let own = extents(site, &x[0])?;
         let [from, starts, taken, steps] = slice_of(site, &x[1..])?;
@@ -530,7 +613,24 @@ pub const FUNCTIONS: &[Function] = &[
         starts[axis] -= begin;
         list(starts)
     } },
-    Function { name: "contiguous", about: "values (the last argument) are the slices of the first that follow one (starts, extents) along an axis", call: |site, x| truth(contiguous(site, x)?) },
+    Function { name: "contiguous", about: "slices (several lists of starts, several of extents) follow one another along an axis (the third argument), each whole and alike along the others", call: |_, x| {
+        let (starts, taken, axis) = (lists(&x[0])?, lists(&x[1])?, usize::try_from(int(&x[2])?).ok()?);
+        let mut next = starts.first()?.clone();
+        let mut follows = |(own, taken): (&Vec<i64>, &Vec<i64>)| {
+            let holds = *own == next;
+            next[axis] += taken[axis];
+            holds
+        };
+        truth(axis < starts.first()?.len() && starts.iter().zip(&taken).all(&mut follows))
+    } },
+    Function { name: "first", about: "the first item of a list", call: |_, x| match &x[0] { Bound::Attr(Attr::List(items)) => items.first().cloned(), _ => None } },
+    Function { name: "count", about: "how many values there are", call: |_, x| match &x[0] { Bound::Classes(ids) => Some(Attr::Int(ids.len() as i64)), _ => None } },
+    Function { name: "alike", about: "values have one dtype and shape", call: |site, x| {
+        let Bound::Classes(ids) = &x[0] else { return None };
+        let mut types = ids.iter().map(|id| site.facts(*id).ty());
+        let first = types.next()??;
+        truth(types.all(|ty| ty == Some(first)))
+    } },
     Function { name: "run_starts", about: "for a value, an axis and constant indices that rise or fall evenly: the starts of the slice that they take", call: |site, x| {
         let (axis, first, _, _) = run(site, x)?;
         list((0..extents(site, &x[0])?.len()).map(|k| if k == axis { first } else { 0 }))
@@ -545,11 +645,12 @@ pub const FUNCTIONS: &[Function] = &[
     } },
     Function { name: "around", about: "the first two items of a list are 0", call: |_, x| truth(ints(&x[0])?.iter().take(2).all(|n| *n == 0)) },
     Function { name: "behind", about: "a list without its first two items", call: |_, x| list(ints(&x[0])?.into_iter().skip(2)) },
-    Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else", call: |site, x| {
+    Function { name: "alone", about: "what the pattern's op of this number (0 is the outermost) matched is used nowhere else, but by composites of which the whole is a part", call: |site, x| {
         let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;
-        let id = site.graph.find(site.graph.lookup(term.clone())?);
-        let users: BTreeSet<Id> = site.graph[id].parents().map(|user| site.graph.find(user)).filter(|user| *user != id).collect();
-        truth(users.len() == 1)
+        let users = |id: Id| site.graph[id].parents().map(|user| site.graph.find(user)).filter(move |user| *user != id);
+        let above: BTreeSet<Id> = users(site.graph.find(site.root)).collect();
+        let own: BTreeSet<Id> = users(site.graph.find(site.graph.lookup(term.clone())?)).filter(|user| !above.contains(user)).collect();
+        truth(own.len() == 1)
     } },
     Function { name: "apart", about: "what the pattern's op of this number matched is another value than the whole", call: |site, x| {
         let term = site.bindings.terms.get(usize::try_from(int(&x[0])?).ok()?)?;

@@ -46,6 +46,7 @@ impl Language for Term {
 
 /// What a term can apply.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "most heads are ops")]
 pub(super) enum Head {
     /// A value from outside of the region.
     Leaf(usize),

@@ -164,7 +164,7 @@ struct Progress<'g> {
     builder: Builder,
     /// What values became.
     map: BTreeMap<ValueId, ValueId>,
-    /// Constants that are there, by their key.
+    /// Constants that are there, by the key of what gives them.
     constants: HashMap<String, ValueId>,
 }
 
@@ -417,7 +417,10 @@ impl Progress<'_> {
     }
 
     fn add(&mut self, op: &Op, operands: &[ValueId], origins: Origins) -> Result<Vec<ValueId>, Error> {
-        let key = if matches!(op, Op::Constant(_)) { key(op) } else { None };
+        // What is computed now is computed once, however many regions say it: large constants are only known to be the same
+        // by where they lie.
+        let constant = op.def().deterministic() && operands.iter().all(|value| self.builder.as_constant(*value).is_some());
+        let key = if constant { key(op).map(|key| format!("{key}{operands:?}")) } else { None };
         if let Some(known) = key.as_ref().and_then(|key| self.constants.get(key)) {
             return Ok(vec![*known]);
         }

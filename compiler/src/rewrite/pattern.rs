@@ -4,7 +4,7 @@
 //! pattern with its variables bound. Must not know: single rules.
 //!
 //! ```text
-//! pattern   := '?'name | '?'name'..' | '?'name'['expression']' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')'
+//! pattern   := '?'name | '?'name'..' | '?'name'['expression']' | number | '~'number | op ['@'name] ['[' attribute, .. ']'] '(' pattern, .. ')' ['..']
 //! attribute := name '=' expression
 //! expression:= '?'name | '#' | number | name | '"text"' | '[' expression, .. ']' | function '(' expression, .. ')'
 //! ```
@@ -13,8 +13,10 @@
 //! (on the right side the attributes are then taken from it, but for those that are given). `?@` is the value that
 //! the left side matched. A number matches a constant all of whose elements are that number as the dtype rounds it, `~` also
 //! one that is as close as single precision tells; on the right side it is a scalar of the result's dtype. In families `?x*` is what
-//! differs between members, and `#` the number of the member that is built. Operands of commutative ops match in
-//! either order.
+//! differs between members, and `#` the number of the member that is built. `op(..)..` is the last of the operands and stands for
+//! all that remain, two at least, each of that form: they are the members then, and `?x*` what differs between them; on the right
+//! side one such operand is built for each member. A condition
+//! on `?x` must hold for each member; `?x*` in it is the list of all. Operands of commutative ops match in either order.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +42,36 @@ pub(super) enum Bound {
     Op(HeadId),
 }
 
+impl Bound {
+    /// What a variable stands for that stands for these in its members: all classes, or all attributes.
+    fn members(each: Vec<Bound>) -> Bound {
+        let class = |bound: &Bound| if let Bound::Class(id) = bound { Some(*id) } else { None };
+        let attr = |bound: Bound| if let Bound::Attr(attr) = bound { Some(attr) } else { None };
+        match each.iter().map(class).collect() {
+            Some(ids) => Bound::Classes(ids),
+            None => Bound::Attr(Attr::List(each.into_iter().filter_map(attr).collect())),
+        }
+    }
+
+    /// What it stands for in one of its members.
+    fn member(&self, at: usize) -> Option<Bound> {
+        match self {
+            Bound::Classes(ids) => ids.get(at).map(|id| Bound::Class(*id)),
+            Bound::Attr(Attr::List(attrs)) => attrs.get(at).cloned().map(Bound::Attr),
+            _ => None,
+        }
+    }
+
+    /// How many members it has.
+    fn count(&self) -> usize {
+        match self {
+            Bound::Classes(ids) => ids.len(),
+            Bound::Attr(Attr::List(attrs)) => attrs.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A match: what each variable stands for, by its number, and the terms that the pattern's ops were found in.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Bindings {
@@ -52,6 +84,18 @@ pub(super) struct Bindings {
 impl Bindings {
     fn get(&self, variable: usize) -> Option<&Bound> {
         self.bound.get(variable)?.as_ref()
+    }
+
+    /// How many members there are that differ in some variables.
+    fn members(&self, each: &[usize]) -> usize {
+        each.first().and_then(|k| self.get(*k)).map_or(0, Bound::count)
+    }
+
+    /// The same for one member.
+    fn member(&self, each: &[usize], at: usize) -> Bindings {
+        let mut own = self.clone();
+        each.iter().for_each(|k| own.bound[*k] = self.get(*k).and_then(|bound| bound.member(at)));
+        own
     }
 }
 
@@ -95,6 +139,8 @@ pub enum Pattern {
     Item(usize, Expression),
     /// What differs between the members of a family: on the left one value, on the right all of them, in order.
     Each(usize),
+    /// The remaining operands, each of one form: they are the members, and these the variables that differ between them.
+    All(Box<Pattern>, Vec<usize>),
     /// A constant.
     Number {
         /// What each element is.
@@ -120,6 +166,8 @@ pub enum Pattern {
 pub enum Expression {
     /// What a variable stands for.
     Variable(usize),
+    /// What a variable stands for in each member.
+    Members(usize),
     /// The number of the family's member that is built.
     Member,
     /// An attribute as it is written.
@@ -130,9 +178,17 @@ pub enum Expression {
     Call(&'static Function, Vec<Expression>),
 }
 
-/// A condition: all of `calls` hold (or, where negated, don't).
+/// A condition: all that is required holds.
 #[derive(Clone, Debug)]
-pub(super) struct Condition(Vec<(bool, Expression)>);
+pub(super) struct Condition(Vec<Requirement>);
+
+#[derive(Clone, Debug)]
+struct Requirement {
+    call: Expression,
+    negated: bool,
+    /// The variables in it that stand for one member at a time.
+    each: Vec<usize>,
+}
 
 /// Where terms are matched and built.
 pub(super) struct Site<'a> {
@@ -156,7 +212,7 @@ impl Site<'_> {
     pub(super) fn value(&self, expression: &Expression) -> Option<Bound> {
         Some(match expression {
             Expression::Variable(0) => Bound::Class(self.root),
-            Expression::Variable(k) => self.bindings.get(*k)?.clone(),
+            Expression::Variable(k) | Expression::Members(k) => self.bindings.get(*k)?.clone(),
             Expression::Member => Bound::Attr(Attr::Int(self.member as i64)),
             Expression::Literal(attr) => Bound::Attr(attr.clone()),
             Expression::List(items) => Bound::Attr(Attr::List(items.iter().map(|item| self.attr(item)).collect::<Option<_>>()?)),
@@ -176,7 +232,13 @@ impl Site<'_> {
 
     /// Does a condition hold?
     pub(super) fn holds(&self, condition: &Condition) -> bool {
-        condition.0.iter().all(|(negated, call)| self.attr(call) == Some(Attr::Bool(!negated)))
+        condition.0.iter().all(|Requirement { call, negated, each }| {
+            let holds = |site: &Site<'_>| site.attr(call) == Some(Attr::Bool(!negated));
+            match self.bindings.members(each) {
+                0 => holds(self),
+                members => (0..members).all(|member| holds(&Site { bindings: &self.bindings.member(each, member), member, ..*self })),
+            }
+        })
     }
 }
 
@@ -187,19 +249,19 @@ const COMMUTATIVE: &[&str] = &["add", "mul", "max", "min", "and", "or", "xor", "
 const MAX_MATCHES: usize = 64;
 
 impl Pattern {
-    /// All ways in which a class matches.
-    pub(super) fn matches(&self, graph: &Graph, id: Id, names: usize) -> Vec<Bindings> {
+    /// All ways in which a class matches. `cut` is told where there are more than are looked for.
+    pub(super) fn matches(&self, graph: &Graph, id: Id, names: usize, cut: &mut bool) -> Vec<Bindings> {
         let mut all = vec![Bindings { bound: vec![None; names], terms: Vec::new() }];
-        self.extend(graph, id, &mut all);
+        self.extend(graph, id, &mut all, cut);
         all
     }
 
     /// Replaces each binding by those that also match this pattern at a class.
-    fn extend(&self, graph: &Graph, id: Id, all: &mut Vec<Bindings>) {
+    fn extend(&self, graph: &Graph, id: Id, all: &mut Vec<Bindings>, cut: &mut bool) {
         let id = graph.find(id);
         match self {
             Pattern::Any(k) | Pattern::Each(k) => all.retain_mut(|bindings| bind(&mut bindings.bound[*k], Bound::Class(id))),
-            Pattern::Rest(_) | Pattern::Item(..) => all.clear(),
+            Pattern::Rest(_) | Pattern::Item(..) | Pattern::All(..) => all.clear(),
             Pattern::Number { value, near } => {
                 let facts = &graph[id].data;
                 let Some(dtype) = facts.ty().map(|ty| ty.dtype) else { return all.clear() };
@@ -218,21 +280,31 @@ impl Pattern {
                     let swapped = COMMUTATIVE.contains(op) && term.children.len() == 2 && term.children[0] != term.children[1];
                     if swapped {
                         let mut others = these.clone();
-                        match_operands(graph, operands, &[term.children[1], term.children[0]], &mut others);
-                        match_operands(graph, operands, &term.children, &mut these);
+                        match_operands(graph, operands, &[term.children[1], term.children[0]], &mut others, cut);
+                        match_operands(graph, operands, &term.children, &mut these, cut);
                         these.extend(others);
                     } else {
-                        match_operands(graph, operands, &term.children, &mut these);
+                        match_operands(graph, operands, &term.children, &mut these, cut);
                     }
                     for bindings in these {
-                        if found.len() < MAX_MATCHES && !found.contains(&bindings) {
-                            found.push(bindings);
+                        if found.contains(&bindings) {
+                            continue;
                         }
+                        if found.len() == MAX_MATCHES {
+                            *cut = true;
+                            break;
+                        }
+                        found.push(bindings);
                     }
                 }
                 *all = found;
             }
         }
+    }
+
+    /// Builds a term for each member.
+    fn build_members(&self, each: &[usize], graph: &mut Graph, bindings: &Bindings, root: Id, made: &mut Vec<Term>) -> Option<Vec<Id>> {
+        (0..bindings.members(each)).map(|member| self.build(graph, &bindings.member(each, member), root, member, made)).collect()
     }
 
     /// The op at the top.
@@ -247,7 +319,7 @@ impl Pattern {
     pub(super) fn build(&self, graph: &mut Graph, bindings: &Bindings, root: Id, member: usize, made: &mut Vec<Term>) -> Option<Id> {
         match self {
             Pattern::Any(0) => Some(root),
-            Pattern::Any(k) => match bindings.get(*k)? {
+            Pattern::Any(k) | Pattern::Each(k) => match bindings.get(*k)? {
                 Bound::Class(id) => Some(*id),
                 _ => None,
             },
@@ -255,7 +327,7 @@ impl Pattern {
                 (Bound::Classes(ids), Attr::Int(at)) => ids.get(usize::try_from(at).ok()?).copied(),
                 _ => None,
             },
-            Pattern::Rest(_) | Pattern::Each(_) => None,
+            Pattern::Rest(_) | Pattern::All(..) => None,
             Pattern::Number { value, .. } => {
                 let dtype = graph[root].data.ty()?.dtype;
                 let tensor = Tensor::scalar(dtype, cast(Scalar::Float(*value), dtype));
@@ -270,6 +342,7 @@ impl Pattern {
                             Bound::Class(id) => children.push(*id),
                             _ => return None,
                         },
+                        Pattern::All(pattern, each) => children.extend(pattern.build_members(each, graph, bindings, root, made)?),
                         other => children.push(other.build(graph, bindings, root, member, made)?),
                     }
                 }
@@ -295,26 +368,10 @@ impl Pattern {
         }
     }
 
-    /// The number of ops.
-    fn ops(&self) -> usize {
-        match self {
-            Pattern::Apply { operands, .. } => 1 + operands.iter().map(Pattern::ops).sum::<usize>(),
-            _ => 0,
-        }
-    }
-
-    /// Binds further operands to terms that are like the first where there are such: conditions may look at these. Only
-    /// where the e-graph explains.
-    pub(super) fn bind_alike(&self, graph: &mut Graph, bindings: &mut Bindings) {
-        let Pattern::Apply { operands, .. } = self else { return };
-        let (Some(Pattern::Apply { op, .. }), Some(Pattern::Rest(k)), Some(first)) = (operands.first(), operands.last(), bindings.terms.get(1)) else { return };
-        let first = first.children.first().copied();
-        let Some(Bound::Classes(ids)) = &mut bindings.bound[*k] else { return };
-        for id in ids {
-            if let Some(term) = graph[*id].nodes.iter().find(|term| term.name == *op && term.children.first().copied() == first).cloned() {
-                *id = graph.add_uncanonical(term);
-            }
-        }
+    /// How many terms of a match it takes, `first` being the number of its own.
+    fn ops(&self, terms: &[Term], first: usize) -> usize {
+        let Pattern::Apply { operands, .. } = self else { return 0 };
+        each_operand(operands, terms[first].children.len()).fold(1, |ops, (operand, _)| ops + operand.ops(terms, first + ops))
     }
 
     /// The very term that was matched, its variables being what was bound, in an e-graph that explains: proofs begin with it.
@@ -326,11 +383,12 @@ impl Pattern {
     fn instance_at(&self, graph: &mut Graph, id: Id, bindings: &Bindings, first: usize) -> Id {
         let Pattern::Apply { operands, .. } = self else { return id };
         let mut term = bindings.terms[first].clone();
-        let firsts: Vec<usize> = operands.iter().scan(first + 1, |next, operand| Some(std::mem::replace(next, *next + operand.ops()))).collect();
+        let count = term.children.len();
+        let firsts: Vec<usize> = each_operand(operands, count).scan(first + 1, |next, (operand, _)| Some(std::mem::replace(next, *next + operand.ops(&bindings.terms, *next)))).collect();
         let is_at = |(pattern, first): (&Pattern, &usize), child: Id| match pattern {
             Pattern::Any(k) | Pattern::Each(k) => bindings.bound[*k] == Some(Bound::Class(child)),
             Pattern::Apply { .. } => graph.lookup(bindings.terms[*first].clone()) == Some(child),
-            Pattern::Rest(_) | Pattern::Item(..) | Pattern::Number { .. } => true,
+            Pattern::Rest(_) | Pattern::Item(..) | Pattern::All(..) | Pattern::Number { .. } => true,
         };
         let swapped = COMMUTATIVE.contains(&term.name) && !operands.iter().zip(&firsts).zip(&term.children).all(|(operand, child)| is_at(operand, *child));
         if swapped {
@@ -341,14 +399,26 @@ impl Pattern {
         {
             term.children.splice(operands.len() - 1.., ids.iter().copied());
         }
-        for ((operand, first), child) in operands.iter().zip(firsts).zip(&mut term.children) {
-            *child = operand.instance_at(graph, *child, bindings, first);
+        for (((operand, member), first), child) in each_operand(operands, count).zip(firsts).zip(&mut term.children) {
+            *child = match member {
+                Some((each, at)) => operand.instance_at(graph, *child, &bindings.member(each, at), first),
+                None => operand.instance_at(graph, *child, bindings, first),
+            };
         }
         if swapped {
             term.children.reverse();
         }
         graph.add_uncanonical(term)
     }
+}
+
+/// The patterns of so many operands: where the last is about all that remain, it stands for each, with what differs
+/// between them and the number of the member.
+fn each_operand(patterns: &[Pattern], count: usize) -> impl Iterator<Item = (&Pattern, Option<(&[usize], usize)>)> {
+    patterns.iter().enumerate().flat_map(move |(at, pattern)| match pattern {
+        Pattern::All(inner, each) => (0..count - at).map(|member| (&**inner, Some((each.as_slice(), member)))).collect::<Vec<_>>(),
+        other => vec![(other, None)],
+    })
 }
 
 /// Adds a term whose operands fit.
@@ -393,7 +463,7 @@ fn match_attributes(graph: &Graph, head: HeadId, whole: Option<usize>, attrs: &[
     attrs.iter().all(|(name, expression)| {
         let Some((_, attr)) = known.iter().find(|(known, _)| known == name) else { return false };
         match expression {
-            Expression::Variable(k) => bind(&mut bindings.bound[*k], Bound::Attr(attr.clone())),
+            Expression::Variable(k) | Expression::Members(k) => bind(&mut bindings.bound[*k], Bound::Attr(attr.clone())),
             Expression::Literal(literal) => functions::same(literal, attr),
             Expression::List(items) => {
                 let literals: Option<Vec<Attr>> = items.iter().map(|item| if let Expression::Literal(attr) = item { Some(attr.clone()) } else { None }).collect();
@@ -404,11 +474,8 @@ fn match_attributes(graph: &Graph, head: HeadId, whole: Option<usize>, attrs: &[
     })
 }
 
-fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mut Vec<Bindings>) {
-    let rest = match patterns.last() {
-        Some(Pattern::Rest(k)) => Some(*k),
-        _ => None,
-    };
+fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mut Vec<Bindings>, cut: &mut bool) {
+    let rest = patterns.last().filter(|last| matches!(last, Pattern::Rest(_) | Pattern::All(..)));
     let fixed = patterns.len() - usize::from(rest.is_some());
     if children.len() < fixed || (rest.is_none() && children.len() > fixed) {
         return all.clear();
@@ -417,12 +484,47 @@ fn match_operands(graph: &Graph, patterns: &[Pattern], children: &[Id], all: &mu
         if all.is_empty() {
             return;
         }
-        pattern.extend(graph, *child, all);
+        pattern.extend(graph, *child, all, cut);
     }
-    if let Some(k) = rest {
-        let others = Bound::Classes(children[fixed..].iter().map(|id| graph.find(*id)).collect());
-        all.retain_mut(|bindings| bind(&mut bindings.bound[k], others.clone()));
+    match rest {
+        Some(Pattern::Rest(k)) => {
+            let others = Bound::Classes(children[fixed..].iter().map(|id| graph.find(*id)).collect());
+            all.retain_mut(|bindings| bind(&mut bindings.bound[*k], others.clone()));
+        }
+        Some(Pattern::All(pattern, each)) => match_members(graph, pattern, each, &children[fixed..], all, cut),
+        _ => {}
     }
+}
+
+/// Replaces each binding by those under which all of several classes match one pattern.
+fn match_members(graph: &Graph, pattern: &Pattern, each: &[usize], children: &[Id], all: &mut Vec<Bindings>, cut: &mut bool) {
+    if children.len() < 2 {
+        return all.clear();
+    }
+    let mut members: Vec<(Bindings, Vec<Vec<Bound>>)> = all.drain(..).map(|bindings| (bindings, vec![Vec::new(); each.len()])).collect();
+    for child in children {
+        let mut next = Vec::new();
+        for (bindings, lists) in members {
+            let mut these = vec![bindings];
+            pattern.extend(graph, *child, &mut these, cut);
+            for mut bindings in these {
+                let mut lists = lists.clone();
+                for (k, list) in each.iter().zip(&mut lists) {
+                    list.extend(bindings.bound[*k].take());
+                }
+                if next.len() == MAX_MATCHES {
+                    *cut = true;
+                    break;
+                }
+                next.push((bindings, lists));
+            }
+        }
+        members = next;
+    }
+    all.extend(members.into_iter().map(|(mut bindings, lists)| {
+        each.iter().zip(lists).for_each(|(k, list)| bindings.bound[*k] = Some(Bound::members(list)));
+        bindings
+    }));
 }
 
 fn equals(splat: Scalar, value: f64, near: bool, dtype: DType) -> bool {
@@ -438,12 +540,14 @@ fn equals(splat: Scalar, value: f64, near: bool, dtype: DType) -> bool {
 pub(super) struct Reader {
     /// The variables so far; number 0 is the matched value.
     pub names: Names,
+    /// Those that differ between the operands of one op.
+    each: Vec<usize>,
 }
 
 impl Reader {
     /// A reader for one rule.
     pub(super) fn new() -> Self {
-        Self { names: Names(vec!["@".to_owned()]) }
+        Self { names: Names(vec!["@".to_owned()]), each: Vec::new() }
     }
 
     /// Reads a pattern.
@@ -466,7 +570,10 @@ impl Reader {
         let mut calls = Vec::new();
         while !cursor.is_at_end() {
             let negated = cursor.take('!');
-            calls.push((negated, self.expression(&mut cursor)?));
+            let call = self.expression(&mut cursor)?;
+            let mut each = Vec::new();
+            alone(&call, &self.each, &mut each);
+            calls.push(Requirement { call, negated, each });
             if !cursor.take(',') {
                 break;
             }
@@ -518,7 +625,14 @@ impl Reader {
                 break;
             }
         }
-        Ok(Pattern::Apply { op, whole, attrs, operands })
+        let pattern = Pattern::Apply { op, whole, attrs, operands };
+        if !cursor.take_word("..") {
+            return Ok(pattern);
+        }
+        let mut each = Vec::new();
+        differing(&pattern, &mut each);
+        self.each.extend(&each);
+        Ok(Pattern::All(Box::new(pattern), each))
     }
 
     fn variable(&mut self, cursor: &mut Cursor<'_>) -> Result<usize, String> {
@@ -537,9 +651,8 @@ impl Reader {
             return Ok(Expression::Member);
         }
         if cursor.take('?') {
-            let variable = Expression::Variable(self.variable(cursor)?);
-            cursor.take('*');
-            return Ok(variable);
+            let variable = self.variable(cursor)?;
+            return Ok(if cursor.take('*') { Expression::Members(variable) } else { Expression::Variable(variable) });
         }
         if cursor.take('@') {
             return Ok(Expression::Variable(self.names.number(&format!("@{}", cursor.word()))));
@@ -581,6 +694,27 @@ impl Reader {
             }
         }
         Ok(items)
+    }
+}
+
+/// The variables of a pattern that differ between members.
+pub(super) fn differing(pattern: &Pattern, each: &mut Vec<usize>) {
+    match pattern {
+        Pattern::Each(k) if !each.contains(k) => each.push(*k),
+        Pattern::Apply { attrs, operands, .. } => {
+            each.extend(attrs.iter().filter_map(|(_, expression)| if let Expression::Members(k) = expression { Some(*k) } else { None }));
+            operands.iter().for_each(|operand| differing(operand, each));
+        }
+        _ => {}
+    }
+}
+
+/// Those of some variables that an expression takes one member at a time of.
+fn alone(expression: &Expression, members: &[usize], each: &mut Vec<usize>) {
+    match expression {
+        Expression::Variable(k) if members.contains(k) && !each.contains(k) => each.push(*k),
+        Expression::List(items) | Expression::Call(_, items) => items.iter().for_each(|item| alone(item, members, each)),
+        _ => {}
     }
 }
 

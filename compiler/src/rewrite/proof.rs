@@ -400,7 +400,7 @@ impl Checker<'_> {
         let mut matches: Vec<Vec<Bindings>> = Vec::new();
         for root in &roots {
             let holds = |bindings: &Bindings| Site { graph: &graph, bindings, root: *root, member: 0 }.holds(&rule.when);
-            matches.push(rule.left.matches(&graph, *root, rule.names.len()).into_iter().filter(holds).collect());
+            matches.push(rule.left.matches(&graph, *root, rule.names.len(), &mut false).into_iter().filter(holds).collect());
         }
         let root = roots[member];
         for own in &matches[member] {

@@ -31,7 +31,9 @@ pub(super) fn parts(graph: &Graph, uses: &[Vec<NodeId>]) -> Vec<Part> {
     let mut waiting = vec![false; graph.nodes().len()];
     let mut parts = Vec::new();
     let mut open: Vec<NodeId> = Vec::new();
-    for (id, node) in graph.nodes().filter(|(id, node)| live[id.0 as usize] && !matches!(node.op, Op::Constant(_))) {
+    let (order, inside) = ordered(graph, &live);
+    for id in order {
+        let node = graph.node(id);
         let fixed = |v: &ValueId| graph.constant(*v).is_some() || made_by(graph, *v).is_some_and(|maker| waiting[maker.0 as usize]);
         let used = node.outputs.iter().any(|v| !uses[v.0 as usize].is_empty());
         if open_to_rules(node) && used && node.inputs.iter().all(fixed) {
@@ -50,13 +52,57 @@ pub(super) fn parts(graph: &Graph, uses: &[Vec<NodeId>]) -> Vec<Part> {
         if open_to_rules(node) {
             open.push(id);
         } else {
-            cut(graph, uses, &mut open, &mut parts);
+            cut(graph, uses, &inside, &mut open, &mut parts);
             parts.push(Part::Barrier(id));
         }
     }
     open.extend(waiting.iter().enumerate().filter(|(_, waiting)| **waiting).map(|(at, _)| NodeId(at as u32)));
-    cut(graph, uses, &mut open, &mut parts);
+    cut(graph, uses, &inside, &mut open, &mut parts);
     parts
+}
+
+/// The nodes that are live, operands first. Products of parts of one value by one constant follow each other, so that a
+/// region holds all of them: the steps of an unrolled loop use them one by one. Also the nodes after which no region ends
+/// therefore.
+fn ordered(graph: &Graph, live: &[bool]) -> (Vec<NodeId>, BTreeSet<NodeId>) {
+    let mut groups: BTreeMap<(ValueId, ValueId), Vec<Vec<NodeId>>> = BTreeMap::new();
+    let mut keys: BTreeMap<NodeId, (ValueId, ValueId)> = BTreeMap::new();
+    let nodes = || graph.nodes().filter(|(id, node)| live[id.0 as usize] && !matches!(node.op, Op::Constant(_)));
+    for (id, node) in nodes() {
+        let (Op::MatMul(_) | Op::Gemm(_), [part, weights, rest @ ..]) = (&node.op, node.inputs.as_slice()) else { continue };
+        if std::iter::once(weights).chain(rest).any(|value| graph.constant(*value).is_none()) {
+            continue;
+        }
+        let mut taken = vec![id];
+        let mut whole = *part;
+        while let Some(maker) = made_by(graph, whole) {
+            let (Op::Gather(_) | Op::Slice(_) | Op::Reshape(_), [of, rest @ ..]) = (&graph.node(maker).op, graph.node(maker).inputs.as_slice()) else { break };
+            if rest.iter().any(|value| graph.constant(*value).is_none()) {
+                break;
+            }
+            taken.push(maker);
+            whole = *of;
+        }
+        if taken.len() > 1 {
+            taken.reverse();
+            groups.entry((whole, *weights)).or_default().push(taken);
+            keys.insert(id, (whole, *weights));
+        }
+    }
+    let mut order = Vec::new();
+    let mut inside = BTreeSet::new();
+    let mut placed = vec![false; graph.nodes().len()];
+    for (id, _) in nodes() {
+        let members: Vec<NodeId> = keys.get(&id).and_then(|key| groups.remove(key)).map_or(vec![id], |group| group.concat());
+        let first = order.len();
+        for member in members {
+            if !std::mem::replace(&mut placed[member.0 as usize], true) {
+                order.push(member);
+            }
+        }
+        inside.extend(order[first..].iter().rev().skip(1));
+    }
+    (order, inside)
 }
 
 fn made_by(graph: &Graph, value: ValueId) -> Option<NodeId> {
@@ -75,9 +121,10 @@ pub(super) fn wanted(graph: &Graph, nodes: &[NodeId], uses: &[Vec<NodeId>]) -> V
 }
 
 /// Cuts a row of nodes into regions.
-fn cut(graph: &Graph, uses: &[Vec<NodeId>], open: &mut Vec<NodeId>, parts: &mut Vec<Part>) {
+fn cut(graph: &Graph, uses: &[Vec<NodeId>], inside: &BTreeSet<NodeId>, open: &mut Vec<NodeId>, parts: &mut Vec<Part>) {
     let nodes = std::mem::take(open);
-    let crossing = crossing(graph, uses, &nodes);
+    let mut crossing = crossing(graph, uses, &nodes);
+    nodes.iter().zip(&mut crossing).filter(|(id, _)| inside.contains(id)).for_each(|(_, crossing)| *crossing = usize::MAX);
     let mut start = 0;
     while start < nodes.len() {
         let left = nodes.len() - start;

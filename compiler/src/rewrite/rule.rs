@@ -2,7 +2,7 @@
 //!
 //! In: the tables below `rules/`. Out: [`Compiled`] rules, whose texts have been read. Must not know: e-graphs.
 
-use super::pattern::{Condition, Names, Pattern, Reader};
+use super::pattern::{Condition, Names, Pattern, Reader, differing};
 use super::rules;
 
 /// What a rule may change. Integers, truth values and text it may never change.
@@ -98,16 +98,8 @@ impl Compiled {
             return Err(complain(format!("'{}' is not bound on the left side", reader.names.name(bound))));
         }
         let mut each = Vec::new();
-        families(&left, &mut each);
+        differing(&left, &mut each);
         Ok(Self { rule, names: reader.names, left, right, when, each })
-    }
-}
-
-fn families(pattern: &Pattern, each: &mut Vec<usize>) {
-    match pattern {
-        Pattern::Each(k) if !each.contains(k) => each.push(*k),
-        Pattern::Apply { operands, .. } => operands.iter().for_each(|operand| families(operand, each)),
-        _ => {}
     }
 }
 

@@ -136,7 +136,7 @@ fn search(graph: &Graph, rules: &[Compiled], families: bool, history: &mut Histo
         classes.sort_unstable();
         let mut matches = Vec::new();
         for id in classes {
-            for bindings in rule.left.matches(graph, id, rule.names.len()) {
+            for bindings in rule.left.matches(graph, id, rule.names.len(), &mut history.cut) {
                 let site = Site { graph, bindings: &bindings, root: id, member: 0 };
                 if matches.len() == MAX_APPLICATIONS {
                     history.cut = true;
@@ -170,13 +170,12 @@ fn grouped(rule: &Compiled, matches: Vec<(Id, Bindings)>) -> Vec<Vec<(Id, Bindin
 }
 
 /// Applies matches; was anything new?
-fn apply(graph: &mut Graph, rules: &[Compiled], mut found: Vec<Found>, limit: usize, history: &mut History) -> Result<bool, Error> {
+fn apply(graph: &mut Graph, rules: &[Compiled], found: Vec<Found>, limit: usize, history: &mut History) -> Result<bool, Error> {
     let mut changed = false;
     let mut lefts: Vec<Vec<Id>> = Vec::new();
     let explained = graph.are_explanations_enabled();
-    for found in found.iter_mut().filter(|_| explained) {
+    for found in found.iter().filter(|_| explained) {
         let left = &rules[found.rule].left;
-        found.members.iter_mut().for_each(|(_, bindings)| left.bind_alike(graph, bindings));
         lefts.push(found.members.iter().map(|(id, bindings)| left.instance(graph, *id, bindings)).collect());
     }
     for (number, Found { rule: at, members }) in found.into_iter().enumerate() {
@@ -203,9 +202,6 @@ fn apply(graph: &mut Graph, rules: &[Compiled], mut found: Vec<Found>, limit: us
                 history.made.entry(term).or_insert_with(|| all.clone());
             }
             let Some(built) = built else { continue };
-            if graph[built].data.types != graph[*root].data.types {
-                continue;
-            }
             let new = match lefts.get(number) {
                 Some(lefts) => {
                     history.applications.push(Application { rule: at, lefts: lefts.clone(), member });

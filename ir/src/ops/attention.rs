@@ -35,6 +35,7 @@ op! {
     /// not below the sample's `lengths`. A float `mask` is added. A mask may be shorter than there are keys; the rest is not
     /// seen. The query's place is its index plus the length of the past, or plus `lengths - queries`. `cap(x)` is
     /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query that sees no key gives 0, or NaN (`zeros`).
+    /// With `hidden` there is no -inf: scores of keys that are not seen are that number instead, and `zeros` has no meaning.
     ///
     /// Results: `y`, keys and values with the past, and `scores` `[batch, heads, queries, keys]`.
     /// Source: Vaswani et al., arXiv 1706.03762; ONNX `Attention`.
@@ -65,6 +66,8 @@ op! {
         pub has_lengths: bool,
         /// Does a query that sees no key give 0 (rather than NaN)?
         pub zeros: bool,
+        /// What the scores of keys are replaced by that are not seen.
+        pub hidden: Option<f64>,
     }
 }
 
@@ -106,23 +109,23 @@ impl Attention {
         Ok((transpose(b, split, &[0, 2, 1, 3])?, [batch, heads, time, size]))
     }
 
-    /// The bias of the scores of `[queries, keys, past]`, if there is one; it broadcasts to them.
-    fn bias(&self, b: &mut Builder, dtype: DType, mask: Option<ValueId>, lengths: Option<ValueId>, [queries, keys, past]: [i64; 3]) -> Result<Option<ValueId>, OpError> {
-        let (zero, hidden) = (b.scalar(dtype, 0.0), b.scalar(dtype, f64::NEG_INFINITY));
-        let mut bias = None;
-        if let Some(mask) = mask {
-            let mut value = if b.dtype(mask) == DType::Bool { select(b, mask, zero, hidden)? } else { cast(b, mask, dtype)? };
-            let extents = b.extents(value)?;
-            let last = extents.last().copied().unwrap_or(1);
-            if last != 1 && last < keys || (last == 1 && keys > 1 && !extents.is_empty()) {
-                let mut after = vec![0; extents.len()];
-                if let Some(slot) = after.last_mut() {
-                    *slot = keys - last;
-                }
-                value = b.apply(Pad { before: vec![0; extents.len()], after, value: Scalar::Float(f64::NEG_INFINITY) }, &[value])?;
-            }
-            bias = Some(value);
+    /// What a mask says of `keys` keys: of those behind its end that they are not seen.
+    fn widened(b: &mut Builder, mask: ValueId, keys: i64) -> Built {
+        let extents = b.extents(mask)?;
+        let last = extents.last().copied().unwrap_or(1);
+        if last >= keys || extents.is_empty() {
+            return Ok(mask);
         }
+        let mut after = vec![0; extents.len()];
+        if let Some(slot) = after.last_mut() {
+            *slot = keys - last;
+        }
+        let value = if b.dtype(mask) == DType::Bool { Scalar::Bool(false) } else { Scalar::Float(f64::NEG_INFINITY) };
+        b.apply(Pad { before: vec![0; extents.len()], after, value }, &[mask])
+    }
+
+    /// Which of `[queries, keys, past]` are seen by place, window and `lengths`; nothing where all are. It broadcasts to them.
+    fn seen(&self, b: &mut Builder, lengths: Option<ValueId>, [queries, keys, past]: [i64; 3]) -> Result<Option<ValueId>, OpError> {
         let key = count(b, DType::I64, 4, 3, keys)?;
         let length = match lengths {
             Some(lengths) => {
@@ -160,10 +163,39 @@ impl Attention {
         if let Some(length) = length {
             seen.push(less(b, key, length)?);
         }
-        if let Some(all) = seen.into_iter().map(Ok).reduce(|x, y| b.apply(And {}, &[x?, y?])) {
-            bias = Some(select(b, all?, bias.unwrap_or(zero), hidden)?);
+        seen.into_iter().map(Ok).reduce(|x, y| b.apply(And {}, &[x?, y?])).transpose()
+    }
+
+    /// The scores with all that hides keys; without `hidden` also the bias that does so.
+    fn masked(&self, b: &mut Builder, scores: ValueId, mask: Option<ValueId>, seen: Option<ValueId>) -> Result<(ValueId, Option<ValueId>), OpError> {
+        let dtype = b.dtype(scores);
+        let keys = b.extents(scores)?[3];
+        let mask = mask.map(|mask| Self::widened(b, mask, keys)).transpose()?;
+        let chosen = mask.filter(|mask| b.dtype(*mask) == DType::Bool);
+        let added = match mask.filter(|_| chosen.is_none()) {
+            Some(mask) => Some(cast(b, mask, dtype)?),
+            None => None,
+        };
+        let (zero, never) = (b.scalar(dtype, 0.0), b.scalar(dtype, f64::NEG_INFINITY));
+        if let Some(number) = self.hidden {
+            let mut scores = match added {
+                Some(added) => add(b, scores, added)?,
+                None => scores,
+            };
+            let hidden = b.scalar(dtype, number);
+            for seen in chosen.into_iter().chain(seen) {
+                scores = select(b, seen, scores, hidden)?;
+            }
+            return Ok((scores, None));
         }
-        Ok(bias)
+        let mut bias = match chosen {
+            Some(mask) => Some(select(b, mask, zero, never)?),
+            None => added,
+        };
+        if let Some(seen) = seen {
+            bias = Some(select(b, seen, bias.unwrap_or(zero), never)?);
+        }
+        Ok((match bias { Some(bias) => add(b, scores, bias)?, None => scores }, bias))
     }
 }
 
@@ -243,11 +275,8 @@ impl OpDef for Attention {
             let bounded = b.apply(Tanh {}, &[small])?;
             capped = scale(b, bounded, self.softcap)?;
         }
-        let bias = self.bias(b, dtype, mask, lengths, [queries, keys, before])?;
-        let masked = match bias {
-            Some(bias) => add(b, capped, bias)?,
-            None => capped,
-        };
+        let seen = self.seen(b, lengths, [queries, keys, before])?;
+        let (masked, bias) = self.masked(b, capped, mask, seen)?;
         let precise = cast(b, masked, self.precision.unwrap_or(dtype))?;
         let weights = b.apply(Softmax { axis: 3 }, &[precise])?;
         let mut weights = cast(b, weights, dtype)?;
@@ -298,11 +327,14 @@ impl Attention {
             has_past: false,
             has_lengths: false,
             zeros: true,
+            hidden: None,
         };
+        let hidden = Attention { has_mask: true, causal: true, hidden: Some(-1e4), ..op(None, None, false) };
         let masked = Attention { has_mask: true, zeros: false, ..op(None, None, false) };
         let f = DType::F32;
         vec![
             Sample::drawn(masked, Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5]), (f, &[4, 6])]),
+            Sample::drawn(hidden, Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5]), (DType::Bool, &[2, 1, 1, 6])]),
             Sample::drawn(op(None, None, false), Domain::Ordinary, &[(f, &[2, 3, 4, 8]), (f, &[2, 3, 6, 8]), (f, &[2, 3, 6, 5])]),
             Sample::drawn(op(None, None, true), Domain::Ordinary, &[(f, &[1, 4, 5, 8]), (f, &[1, 2, 5, 8]), (f, &[1, 2, 5, 8])]),
             Sample::drawn(op(Some(4), Some(2), true), Domain::Ordinary, &[(f, &[2, 5, 32]), (f, &[2, 5, 16]), (f, &[2, 5, 16])]),

@@ -51,6 +51,7 @@ fn attention(n: &mut Node<'_, '_>) -> Values {
         has_past: n.optional(4).is_some(),
         has_lengths: n.optional(6).is_some(),
         zeros: true,
+        hidden: None,
     };
     let inputs = operands(n, 3)?;
     n.builder.apply_all(op, &inputs)

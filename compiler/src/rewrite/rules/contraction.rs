@@ -35,6 +35,28 @@ rules! {
     exact "matmul-slice": "matmul(slice[starts=?s, extents=?e, steps=?t](?x), ?w)" => "slice[starts=?s, extents=extents(?@), steps=?t](matmul(?x, ?w))",
         if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1)",
         "Rows of a product only need the same rows of its operand. Unrolled layers become one product so.";
+    exact "matmul-step": "matmul(reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x)), ?w)" => "reshape[extents=extents(?@)](slice[starts=?s, extents=with_last(?e, extent(?w, 1)), steps=?t](matmul(?x, ?w)))",
+        if "constant(?w), same(rank(?w), 2), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e)), !stays(?x, ?s, ?e, ?t, ?f)",
+        "The product of one step of a sequence is a part of that of all. Unrolled loops become one product so.";
+    exact "add-step": "add(reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x)), ?b)" => "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](add(?x, ?b)))",
+        if "constant(?b), same(rank(?b), 1), same(extent(?b, 0), last(?f)), same(last(?e), last(extents(?x))), same(last(?t), 1), same(last(?f), last(?e)), !stays(?x, ?s, ?e, ?t, ?f)",
+        "What is added to each step of a sequence is added to all at once.";
+    finite "sum-conv": "add(conv@c(?x, ?w), conv@c(?x, ?v))" => "conv@c(?x, add(?w, ?v))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
+        "Branches that are summed are one convolution with summed weights. Networks that are trained with branches hold them.";
+    finite "sum-conv-bias": "add(add(conv@c(?x, ?w), ?a), add(conv@c(?x, ?v), ?b))" => "add(conv@c(?x, add(?w, ?v)), add(?a, ?b))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), constant(?b), bounded(?a), bounded(?b), same_type(?a, ?b)",
+        "Branches that are summed are one convolution with summed weights and biases. Networks that are trained with branches hold them.";
+    finite "sum-matmul": "add(matmul(?x, ?w), matmul(?x, ?v))" => "matmul(?x, add(?w, ?v))", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v)",
+        "Products of one operand that are summed are one product with summed weights. Adapters that are not merged hold them.";
+    finite "sum-matmul-bias": "add(add(matmul(?x, ?w), ?a), matmul(?x, ?v))" => "add(matmul(?x, add(?w, ?v)), ?a)", if "!constant(?x), constant(?w), constant(?v), same_type(?w, ?v), bounded(?w), bounded(?v), constant(?a), bounded(?a), fits(?a, ?@)",
+        "Products of one operand that are summed are one product with summed weights. Adapters that are not merged hold them.";
+    finite "matmul-matmul": "matmul(matmul(?x, ?a), ?b)" => "matmul(?x, matmul(?a, ?b))", if "constant(?a), constant(?b), same(rank(?a), 2), same(rank(?b), 2), bounded(?a), bounded(?b), !constant(?x)",
+        "Weights are multiplied once, when compiling, where that is less work. Adapters of low rank become part of a layer so.";
+    exact "grouped-conv": "concat[axis=1](conv@c[groups=?g](slice[starts=?s*, extents=?e*, steps=?t](?x), ?w*)..)" => "conv@c[groups=times(?g, count(?w*))](slice[starts=first(?s*), extents=with_item(first(?e*), 1, times(item(first(?e*), 1), count(?w*))), steps=?t](?x), concat[axis=0](?w*))",
+        if "constant(?w), alike(?w*), all(?t, 1), contiguous(?s*, ?e*, 1)",
+        "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
+    exact "grouped-conv-bias": "concat[axis=1](add(conv@c[groups=?g](slice[starts=?s*, extents=?e*, steps=?t](?x), ?w*), ?b*)..)" => "add(conv@c[groups=times(?g, count(?w*))](slice[starts=first(?s*), extents=with_item(first(?e*), 1, times(item(first(?e*), 1), count(?w*))), steps=?t](?x), concat[axis=0](?w*)), concat[axis=1](?b*))",
+        if "constant(?w), constant(?b), alike(?w*), all(?t, 1), contiguous(?s*, ?e*, 1), same(spread(?b, ?w, 1), extents(?b)), same(extent(?w, 0), extent(?b, 1))",
+        "Channels that are convolved apart and joined are groups. Exporters without grouped convolutions write them so, one group or one channel at a time.";
     exact "merge-linear": "add(matmul(?x, ?w*), ?b*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](add(matmul(?x, concat[axis=1](?w*)), concat[axis=0](?b*)))",
         if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0)), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";

@@ -7,7 +7,7 @@ rules! {
         "Two orders of axes are one.";
     exact "transpose-none": "transpose[perm=?p](?x)" => "?x", if "identity(?p)",
         "The axes stay where they are.";
-    exact "transpose-reshape": "transpose[perm=?p](?x)" => "reshape[extents=extents(?@)](?x)", if "!identity(?p), keeps_order(?x, ?p)",
+    exact "transpose-reshape": "transpose[perm=?p](?x)" => "reshape[extents=extents(?@)](?x)", if "!identity(?p), ordered(extents(?x), ?p)",
         "Where only axes of extent 1 move, all elements stay in order.";
     exact "reshape-reshape": "reshape[extents=?e](reshape(?x))" => "reshape[extents=?e](?x)",
         "Only the last shape counts.";
@@ -31,14 +31,22 @@ rules! {
         "What lies in one of the joined values is taken from that one.";
     exact "slice-transpose": "slice[starts=?s, extents=?e, steps=?t](transpose[perm=?p](?x))" => "transpose[perm=?p](slice[starts=compose(inverse(?p), ?s), extents=compose(inverse(?p), ?e), steps=compose(inverse(?p), ?t)](?x))",
         "A part may be taken before its axes are put in another order.";
+    exact "slice-cos": "slice[starts=?s, extents=?e, steps=?t](reshape[extents=?r](cos(?x)))" => "reshape[extents=?e](cos(slice[starts=with_last(zeros(?x), last(?s)), extents=with_last(extents(?x), last(?e)), steps=with_last(ones(?x), last(?t))](?x)))",
+        if "same(last(?r), last(extents(?x))), same(with_last(?e, last(?r)), ?r), all(with_last(?t, 1), 1)",
+        "Only what is used is computed. Rotary embeddings' angles are made twice.";
+    exact "slice-sin": "slice[starts=?s, extents=?e, steps=?t](reshape[extents=?r](sin(?x)))" => "reshape[extents=?e](sin(slice[starts=with_last(zeros(?x), last(?s)), extents=with_last(extents(?x), last(?e)), steps=with_last(ones(?x), last(?t))](?x)))",
+        if "same(last(?r), last(extents(?x))), same(with_last(?e, last(?r)), ?r), all(with_last(?t, 1), 1)",
+        "Only what is used is computed. Rotary embeddings' angles are made twice.";
     exact "reshape-slice": "reshape[extents=?f](slice[starts=?s, extents=?e, steps=?t](?x))" => "slice[starts=cut(?x, ?s, ?e, ?t, ?f, 0, ?s), extents=?f, steps=cut(?x, ?s, ?e, ?t, ?f, 1, ?t)](reshape[extents=uncut(?x, ?s, ?e, ?t, ?f)](?x))",
         "A part along one axis may be taken after the shape changes, if the axis is still one. Parts that are treated alike can then be treated at once.";
     exact "add-slice": "add(slice@s[starts=?s, extents=?e, steps=?t](?x), ?b)" => "slice@s(add(?x, ?b))", if "constant(?b), same(rank(?@), rank(?x)), fits(?b, ?x), flat(?b, ?x, ?s, ?e, ?t)",
         "What all parts have in common is done to the whole, once.";
     exact "relu-slice": "relu(slice@s(?x))" => "slice@s(relu(?x))",
         "What all parts have in common is done to the whole, once.";
-    exact "concat-slices": "concat[axis=?a](slice[starts=?s, extents=?e, steps=?t](?x), ?p..)" => "slice[starts=?s, extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?x, ?a, ?s, ?e, ?p)",
+    exact "concat-slices": "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)" => "slice[starts=first(?s*), extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?s*, ?e*, ?a)",
         "Parts that follow each other are one part.";
+    exact "transpose-stack": "transpose[perm=?p](concat[axis=?a](reshape[extents=?e](?x*)..))" => "concat[axis=item(inverse(?p), ?a)](reshape[extents=compose(?p, ?e)](?x*)..)", if "ordered(?e, ?p)",
+        "Values may be stacked along another axis. Unrolled loops whose time comes first give their steps so.";
     exact "concat-one": "concat(?x)" => "?x",
         "One part is the whole.";
     exact "concat-concat-second": "concat[axis=?a](?x, concat[axis=?a](?y..), ?z..)" => "concat[axis=?a](?x, ?y.., ?z..)",

@@ -20,25 +20,29 @@ rules! {
         "That is its definition.";
     exact "global-mean": "global_pool[pool=mean](?x)" => "aggregate[statistic=mean, axes=from(2, rank(?x)), keep=true](?x)", if "wide(?x), less(2, rank(?x))",
         "Two names for one thing. Converters write means of last axes as pools.";
-    reassociating "by-inverse-root": "mul(?x, div(1, sqrt(?v)))" => "div(?x, sqrt(?v))",
+    reassociating "by-inverse-root": "mul(?x, div(1, sqrt(?v)))" => "div(?x, sqrt(?v))", if "same_type(?x, ?@)",
         "A product with a quotient of 1 is a quotient.";
-    reassociating "factor-times-inverse-root": "mul(?x, mul(div(1, sqrt(?v)), ?g))" => "mul(div(?x, sqrt(?v)), ?g)",
+    reassociating "factor-times-inverse-root": "mul(?x, mul(div(1, sqrt(?v)), ?g))" => "mul(div(?x, sqrt(?v)), ?g)", if "same_type(?x, ?@)",
         "The factor of a normalisation comes last.";
     reassociating "center-late": "add(mul(?x, mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), sub(?b, mul(aggregate@m[statistic=mean](?x), mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g))))" => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@v(mul(?c, ?c)), ?e))), ?g)), ?b)",
-        if "constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
+        if "same_type(?x, ?@), constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
         "A mean that is scaled and then taken off is taken off first. The scale is finite, or all is NaN.";
     reassociating "center-late-negated": "add(mul(?x, mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), add(mul(neg(aggregate@m[statistic=mean](?x)), mul(div(1, sqrt(add(aggregate@v[statistic=mean](mul(?c, ?c)), ?e))), ?g)), ?b))" => "add(mul(sub(?x, aggregate@m(?x)), mul(div(1, sqrt(add(aggregate@v(mul(?c, ?c)), ?e))), ?g)), ?b)",
-        if "constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
+        if "same_type(?x, ?@), constant(?g), bounded(?g), constant(?e), positive(?e), moderate(?e)",
         "A mean that is scaled and then taken off is taken off first. The scale is finite, or all is NaN.";
 
     exact "rms-norm": "div(?x, sqrt(add(aggregate[statistic=mean, axes=?a, keep=true](mul(?x, ?x)), ?e)))" => "rms_norm[axis=trailing(?a, ?x), epsilon=number(?e), stash=dtype(?x)](?x, 1)",
-        if "wide(?x), constant(?e), scalar(?e), known(number(?e)), known(trailing(?a, ?x))",
+        if "same_type(?x, ?@), wide(?x), constant(?e), scalar(?e), known(number(?e)), known(trailing(?a, ?x))",
         "That is its definition, with the factor 1.";
     exact "rms-norm-factor": "mul(rms_norm@n(?x, 1), ?g)" => "rms_norm@n(?x, ?g)", if "fits(?g, ?x)",
         "The factor is what comes last.";
+    exact "rms-norm-narrow": "cast[to=?d](rms_norm@n[stash=?s](cast[to=?s](?x), 1))" => "rms_norm@n(?x, 1)", if "float(?x), same_type(?x, ?@)",
+        "It widens its operand itself. Language models in half precision are written so.";
     reassociating "layer-norm": "rms_norm[axis=?k, epsilon=?e, stash=?s](sub(?x, aggregate[statistic=mean, axes=?a, keep=true](?x)), 1)" => "part[of=0](layer_norm[axis=?k, epsilon=?e, stash=?s](?x, 1))",
         if "same(trailing(?a, ?x), ?k), same(dtype(?x), ?s)",
         "What is left of the mean square without the mean is the variance.";
+    exact "layer-norm-narrow": "cast[to=?d](part[of=0](layer_norm@n[stash=?s](cast[to=?s](?x), 1)))" => "part[of=0](layer_norm@n(?x, 1))", if "float(?x), same_type(?x, ?@)",
+        "It widens its operand itself. Language models in half precision are written so.";
     exact "layer-norm-factor": "mul(part[of=0](layer_norm@n(?x, 1)), ?g)" => "part[of=0](layer_norm@n(?x, ?g))", if "fits(?g, ?x)",
         "The factor is what comes before the shift.";
     exact "layer-norm-shift": "add(part[of=0](layer_norm@n(?x, ?g)), ?b)" => "part[of=0](layer_norm@n(?x, ?g, ?b))", if "constant(?b), fits(?b, ?x), fits(?g, ?x)",
