@@ -9,7 +9,8 @@
 //! scratch, a slab of the sum at a time, and each thread keeps a small tile of results. Where there are few tiles, the team's
 //! threads do slices of the sum, which are joined in order at the end.
 
-use frit_ir::expr::{ExprId, Var};
+use frit_ir::affine::Affine;
+use frit_ir::expr::{Expr, ExprId, Var};
 use frit_ir::loops::{LoopKind, Space, Stmt};
 use frit_ir::scalar::Binary;
 use frit_ir::vector::Target;
@@ -236,8 +237,12 @@ impl Tile {
 
 /// The threads of a slice stage the same number of elements each, those of all slices finish the same number of results, and what they
 /// share fits.
-const TILES: [Tile; 18] = [
+const TILES: [Tile; 22] = [
     Tile::new(128, 128, 8, 8, 8, 1),
+    Tile::new(64, 128, 8, 8, 8, 1),
+    Tile::new(128, 64, 8, 8, 8, 1),
+    Tile::new(64, 64, 8, 8, 8, 1),
+    Tile::new(64, 64, 8, 8, 8, 2),
     Tile::new(64, 64, 16, 4, 4, 1),
     Tile::new(64, 64, 8, 4, 4, 2),
     Tile::new(64, 32, 16, 4, 4, 1),
@@ -280,7 +285,7 @@ fn tile(m: i64, n: i64, batch: i64, depth: i64, size: i64, target: &Target) -> T
         let join = if tile.slices > 1 { tile.m * tile.n * tile.slices / 16 } else { 0 };
         slabs * (busy * each).max(WAIT * up(each, at_once)) + (BEGIN + join) * up(each, at_once)
     };
-    *TILES.iter().filter(|tile| tile.shared() * size <= target.cache[0] as i64).min_by_key(|tile| time(tile)).unwrap_or(&TILES[1])
+    *TILES.iter().filter(|tile| tile.shared() * size <= target.cache[0] as i64).min_by_key(|tile| time(tile)).unwrap_or(&TILES[0])
 }
 
 /// An operand of a sum of products.
@@ -299,6 +304,8 @@ struct Staged {
     stride: i64,
     /// Are steps of the sum (rather than rows) neighbours in memory?
     in_steps: bool,
+    /// How many neighbours a thread stages at once.
+    wide: i64,
 }
 
 /// A sum of products in tiles.
@@ -323,22 +330,31 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let (row_base, column_base) = (base(work, row_block, tile.m), base(work, column_block, tile.n));
     let reduced: Vec<usize> = (rank..all.len()).collect();
     let in_steps = |work: &Work<'_>, value: ExprId, along: &[usize]| side_by_side(work, member, region, value, rank..all.len()) && !side_by_side(work, member, region, value, along.iter().copied());
-    let operand = |work: &Work<'_>, value: ExprId, along: &[usize], extent: i64, width: i64, base: ExprId| Staged { in_steps: in_steps(work, value, along), value, along: along.to_vec(), extent, width, base, stride: width + WIDE };
+    let operand = |work: &Work<'_>, value: ExprId, along: &[usize], extent: i64, width: i64, base: ExprId| {
+        let in_steps = in_steps(work, value, along);
+        let (neighbours, length): (Vec<usize>, i64) = if in_steps { (reduced.clone(), depth) } else { (along.to_vec(), extent) };
+        let part = width * tile.k / own;
+        let wide = if part % WIDE == 0 && length % WIDE == 0 && in_fours(work, member, region, value, &neighbours) { WIDE } else { 1 };
+        Staged { in_steps, value, along: along.to_vec(), extent, width, base, stride: width + WIDE, wide }
+    };
     let operands = [operand(work, roles.scalar, &roles.m, m, tile.m, row_base), operand(work, roles.vector, &roles.n, n, tile.n, column_base)];
     let held = operands.each_ref().map(|operand| work.tile(dtype, operand.width * deep, Space::Registers));
     let shared = operands.each_ref().map(|operand| work.tile(dtype, operand.stride * deep, Space::Scratch));
     let sums = work.tile(dtype, tile.m * tile.n * tile.slices, Space::Registers);
     let zero = identity(work, fused.combine, dtype);
 
-    // Element `each` of what a thread of a slice stages: its row (or column) within the tile, and its step within the slab.
+    // Element `each` of what a thread of a slice stages: its row (or column) within the tile, its step within the slab, both of
+    // the first one of the neighbours that are staged at once, and which of them it is.
     let element = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, each: ExprId| {
         let (slice, inside) = split(work, thread, own);
-        let turn = times(work, each, own);
+        let (turn, nth) = split(work, each, operand.wide);
+        let turn = times(work, turn, own);
         let number = work.exprs.add(turn, inside);
-        let (b, a) = split(work, number, if operand.in_steps { tile.k } else { operand.width });
+        let (b, a) = split(work, number, if operand.in_steps { tile.k } else { operand.width } / operand.wide);
+        let a = times(work, a, operand.wide);
         let (across, step) = if operand.in_steps { (b, a) } else { (a, b) };
         let first = times(work, slice, tile.k);
-        (across, work.exprs.add(first, step))
+        (across, work.exprs.add(first, step), nth)
     };
     let kept = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, each: ExprId| {
         let first = times(work, thread, operand.width * tile.k / own);
@@ -351,12 +367,18 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             let part = operand.width * tile.k / own;
             let var = work.var(part);
             let each = work.exprs.var(var);
-            let (across, step) = element(work, operand, thread, each);
+            let (across, step, nth) = element(work, operand, thread, each);
             let at = work.exprs.add(operand.base, across);
-            let at = least(work, at, operand.extent - 1);
             let first = times(work, slab, deep);
             let step = work.exprs.add(first, step);
-            let last = least(work, step, depth - 1);
+            // Where there is no more, the last ones are read again.
+            let (at, last, step) = if operand.in_steps {
+                let last = least(work, step, depth - operand.wide);
+                (least(work, at, operand.extent - 1), work.exprs.add(last, nth), work.exprs.add(step, nth))
+            } else {
+                let at = least(work, at, operand.extent - operand.wide);
+                (work.exprs.add(at, nth), least(work, step, depth - 1), step)
+            };
             let mut axes = batch_axes.clone();
             assign(work, &mut axes, &all, &operand.along, at);
             assign(work, &mut axes, &all, &reduced, last);
@@ -374,7 +396,8 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             let part = operand.width * tile.k / own;
             let var = work.var(part);
             let each = work.exprs.var(var);
-            let (across, step) = element(work, operand, thread, each);
+            let (across, step, nth) = element(work, operand, thread, each);
+            let (across, step) = if operand.in_steps { (across, work.exprs.add(step, nth)) } else { (work.exprs.add(across, nth), step) };
             let row = times(work, step, operand.stride);
             let index = work.exprs.add(row, across);
             let from = kept(work, operand, thread, each);
@@ -519,6 +542,25 @@ fn split(work: &mut Work<'_>, a: ExprId, by: i64) -> (ExprId, ExprId) {
     (work.exprs.binary(Binary::FloorDiv, a, by), work.exprs.binary(Binary::Mod, a, by))
 }
 
+/// Do four neighbours along axes that run as one lie at a multiple of four elements, wherever the first is such a multiple?
+fn in_fours(work: &Work<'_>, member: &Member, region: &Region, value: ExprId, axes: &[usize]) -> bool {
+    let all: Vec<i64> = region.extents.iter().chain(&member.fused.reduce).copied().collect();
+    let mut work = work.clone();
+    let groups: Vec<Vec<usize>> = std::iter::once(axes.to_vec()).chain((0..all.len()).filter(|k| !axes.contains(k)).map(|k| vec![k])).collect();
+    let (vars, at) = grouped(&mut work, &all, &groups);
+    let placed = region.place(&mut work, &at);
+    let value = work.import(&member.fused, &[value], &placed, None)[0];
+    let own = vars[0].0;
+    work.exprs.reachable(&[value]).into_iter().all(|id| match work.exprs.get(id) {
+        Expr::Load { index, guard, .. } => Affine::of(&work.exprs, index[0]).is_some_and(|form| {
+            let step = form.coefficient(own);
+            let others = form.terms.iter().all(|(var, c)| *var == own || c % WIDE == 0) && form.constant % WIDE == 0;
+            guard.is_none() && (step == 0 || (step == 1 && others))
+        }),
+        _ => true,
+    })
+}
+
 /// Does what is read of memory lie side by side along the last of some axes that is not 1?
 fn side_by_side(work: &Work<'_>, member: &Member, region: &Region, value: ExprId, axes: impl DoubleEndedIterator<Item = usize>) -> bool {
     let all: Vec<i64> = region.extents.iter().chain(&member.fused.reduce).copied().collect();
@@ -544,6 +586,6 @@ mod tests {
             assert!(tile.m * tile.n % team.min(tile.m * tile.n) == 0);
             assert!(tile.shared() * 4 <= 46 << 10, "what a team shares must fit beside its joins");
         }
-        assert!(TILES[1].shared() * 8 <= 40 << 10);
+        assert!(TILES[0].shared() * 8 <= 40 << 10);
     }
 }
