@@ -29,6 +29,8 @@ pub const PRELUDE: &str = include_str!("cuda/prelude.cu");
 const WARP: i64 = 32;
 /// Threads of a block whose teams are smaller.
 const BLOCK: i64 = 256;
+/// Elements of 16 bytes, the widest access.
+const FOUR: i64 = 4;
 /// Iterations of a reduction that a thread does, if it can.
 const TURNS: i64 = 4;
 
@@ -321,16 +323,10 @@ impl Emitter<'_> {
             .params()
             .map(|(source, place)| {
                 let ty = in_memory(place.dtype).unwrap_or("?");
-                if place.space == Space::Input { format!("const {ty} *__restrict__ in{}", source.0) } else { format!("{ty} *out{}", source.0) }
+                if place.space == Space::Input { format!("const {ty} *__restrict__ p{}", source.0) } else { format!("{ty} *p{}", source.0) }
             })
             .collect();
         let mut head = format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}({}) {{\n", kernel.name, params.join(", "));
-        for (source, place) in kernel.params() {
-            let ty = in_memory(place.dtype).unwrap_or("?");
-            // All buffers begin at multiples of 64 bytes; the compiler makes wide accesses where it can see that.
-            let (kind, name) = if place.space == Space::Input { ("const ", "in") } else { ("", "out") };
-            self.line(format!("{kind}{ty} *const p{n} = ({kind}{ty} *)__builtin_assume_aligned({name}{n}, 64);", n = source.0));
-        }
         let wide = points > i64::from(i32::MAX);
         let (number, cast) = if wide { ("i64", "(i64)blockIdx.x") } else { ("int", "(int)blockIdx.x") };
         let team = self.team;
@@ -390,6 +386,7 @@ impl Emitter<'_> {
         match stmt {
             Stmt::For { extent: 0, .. } => Ok(()),
             Stmt::For { var, extent, kind: LoopKind::Vector, body } if self.team > 1 && !self.dealt => self.deal(*var, *extent, body),
+            Stmt::For { var, extent: FOUR, kind: LoopKind::Unrolled, body } if let Some((place, index, source, from)) = self.fours(*var, body) => self.load_fours(*var, (place, index), (source, from)),
             Stmt::For { var, extent, kind, body } => {
                 if self.team > 1 && !self.dealt {
                     // What the threads do at the end of an iteration must not disturb the begin of the next one.
@@ -411,6 +408,47 @@ impl Emitter<'_> {
             Stmt::Store { place, index, value, guard } => self.store(*place, *index, *value, *guard),
             Stmt::Accumulate { place, index, combine, value } => self.accumulate(*place, *index, *combine, *value),
         }
+    }
+
+    /// Four neighbours that a thread loads to its own part of a tile, the first at a multiple of four: where to, and where from.
+    fn fours(&self, var: Var, body: &[Stmt]) -> Option<(Source, ExprId, Source, ExprId)> {
+        let [Stmt::Store { place, index, value, guard: None }] = body else { return None };
+        let Expr::Load { source, index: from, guard: None } = self.exprs.get(*value) else { return None };
+        let home = |place: &Source| &self.homes[place.0 as usize];
+        let (to, from) = (*self.inside.get(&(*place, *index))?, from[0]);
+        let float = self.kernel.places[source.0 as usize].dtype == DType::F32 && self.kernel.places[source.0 as usize].space == Space::Input;
+        let side_by_side = |id: ExprId, by: i64| {
+            let linear = Linear::of(&self.exprs, id);
+            let steps = |atom: ExprId| *self.exprs.get(atom) == Expr::Var(var);
+            let others = linear.terms.iter().all(|(atom, c)| steps(*atom) || c % by == 0 || self.is_multiple(*atom, by));
+            linear.constant % by == 0 && others && linear.terms.iter().any(|(atom, c)| steps(*atom) && *c == 1)
+        };
+        (self.dealt && float && matches!(home(place), Home::Own(_)) && side_by_side(to, 1) && side_by_side(from, FOUR)).then_some((*place, to, *source, from))
+    }
+
+    /// Is an integer a multiple of another one, as far as can be seen?
+    fn is_multiple(&self, id: ExprId, by: i64) -> bool {
+        match self.exprs.get(id) {
+            Expr::Const(_) => self.exprs.as_int(id).is_some_and(|n| n % by == 0),
+            Expr::Binary(Binary::Mul, a, b) => self.is_multiple(*a, by) || self.is_multiple(*b, by),
+            Expr::Binary(Binary::Add | Binary::Sub | Binary::Min | Binary::Max | Binary::Mod, a, b) => self.is_multiple(*a, by) && self.is_multiple(*b, by),
+            _ => false,
+        }
+    }
+
+    /// One access of 16 bytes. All buffers begin at multiples of 64.
+    fn load_fours(&mut self, var: Var, to: (Source, ExprId), from: (Source, ExprId)) -> Result<(), OpError> {
+        self.line("{");
+        self.indent += 1;
+        self.line(format!("const int i{} = 0;", var.0));
+        let texts = self.evaluate(&[to.1, from.1])?;
+        self.line(format!("const float4 four = *(const float4 *)(p{} + {});", from.0.0, texts[1]));
+        for (nth, part) in ["x", "y", "z", "w"].into_iter().enumerate() {
+            self.line(format!("t{}[{} + {nth}] = four.{part};", to.0.0, texts[0]));
+        }
+        self.indent -= 1;
+        self.line("}");
+        Ok(())
     }
 
     fn inner(&mut self, body: &[Stmt]) -> Result<(), OpError> {

@@ -343,66 +343,73 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let sums = work.tile(dtype, tile.m * tile.n * tile.slices, Space::Registers);
     let zero = identity(work, fused.combine, dtype);
 
-    // Element `each` of what a thread of a slice stages: its row (or column) within the tile, its step within the slab, both of
-    // the first one of the neighbours that are staged at once, and which of them it is.
-    let element = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, each: ExprId| {
+    // What a thread of a slice stages at a turn: row (or column) within the tile, and step within the slab, of the first of the
+    // neighbours that are staged at once.
+    let element = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, turn: ExprId| {
         let (slice, inside) = split(work, thread, own);
-        let (turn, nth) = split(work, each, operand.wide);
         let turn = times(work, turn, own);
         let number = work.exprs.add(turn, inside);
         let (b, a) = split(work, number, if operand.in_steps { tile.k } else { operand.width } / operand.wide);
         let a = times(work, a, operand.wide);
         let (across, step) = if operand.in_steps { (b, a) } else { (a, b) };
         let first = times(work, slice, tile.k);
-        (across, work.exprs.add(first, step), nth)
+        (across, work.exprs.add(first, step))
     };
-    let kept = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, each: ExprId| {
+    let kept = |work: &mut Work<'_>, operand: &Staged, thread: ExprId, turn: ExprId, nth: ExprId| {
         let first = times(work, thread, operand.width * tile.k / own);
+        let each = times(work, turn, operand.wide);
+        let each = work.exprs.add(each, nth);
         work.exprs.add(first, each)
+    };
+    // A loop over what a thread stages.
+    let staging = |work: &mut Work<'_>, operand: &Staged, make: &mut dyn FnMut(&mut Work<'_>, ExprId, ExprId) -> Stmt| {
+        let turns = operand.width * tile.k / own / operand.wide;
+        let (turn, nth) = (work.var(turns), work.var(operand.wide));
+        let (turn_at, nth_at) = (work.exprs.var(turn), work.exprs.var(nth));
+        let stmt = make(work, turn_at, nth_at);
+        unrolled(turn, turns, vec![unrolled(nth, operand.wide, vec![stmt])])
     };
     // Loads both operands' elements of a slab.
     let load = |work: &mut Work<'_>, thread: ExprId, slab: ExprId| {
         let mut body = Vec::new();
         for (operand, held) in operands.iter().zip(held) {
-            let part = operand.width * tile.k / own;
-            let var = work.var(part);
-            let each = work.exprs.var(var);
-            let (across, step, nth) = element(work, operand, thread, each);
-            let at = work.exprs.add(operand.base, across);
-            let first = times(work, slab, deep);
-            let step = work.exprs.add(first, step);
-            // Where there is no more, the last ones are read again.
-            let (at, last, step) = if operand.in_steps {
-                let last = least(work, step, depth - operand.wide);
-                (least(work, at, operand.extent - 1), work.exprs.add(last, nth), work.exprs.add(step, nth))
-            } else {
-                let at = least(work, at, operand.extent - operand.wide);
-                (work.exprs.add(at, nth), least(work, step, depth - 1), step)
-            };
-            let mut axes = batch_axes.clone();
-            assign(work, &mut axes, &all, &operand.along, at);
-            assign(work, &mut axes, &all, &reduced, last);
-            let placed = region.place(work, &axes);
-            let value = work.import(fused, &[operand.value], &placed, None)[0];
-            let value = within(work, step, depth, value, zero);
-            let index = kept(work, operand, thread, each);
-            body.push(unrolled(var, part, vec![Stmt::Store { place: held, index, value, guard: None }]));
+            body.push(staging(work, operand, &mut |work, turn, nth| {
+                let (across, step) = element(work, operand, thread, turn);
+                let at = work.exprs.add(operand.base, across);
+                let first = times(work, slab, deep);
+                let step = work.exprs.add(first, step);
+                // Where there is no more, the last ones are read again.
+                let (at, last, step) = if operand.in_steps {
+                    let last = least(work, step, depth - operand.wide);
+                    (least(work, at, operand.extent - 1), work.exprs.add(last, nth), work.exprs.add(step, nth))
+                } else {
+                    let at = least(work, at, operand.extent - operand.wide);
+                    (work.exprs.add(at, nth), least(work, step, depth - 1), step)
+                };
+                let mut axes = batch_axes.clone();
+                assign(work, &mut axes, &all, &operand.along, at);
+                assign(work, &mut axes, &all, &reduced, last);
+                let placed = region.place(work, &axes);
+                let value = work.import(fused, &[operand.value], &placed, None)[0];
+                let value = within(work, step, depth, value, zero);
+                let index = kept(work, operand, thread, turn, nth);
+                Stmt::Store { place: held, index, value, guard: None }
+            }));
         }
         body
     };
     let share = |work: &mut Work<'_>, thread: ExprId| {
         let mut body = Vec::new();
         for ((operand, held), shared) in operands.iter().zip(held).zip(shared) {
-            let part = operand.width * tile.k / own;
-            let var = work.var(part);
-            let each = work.exprs.var(var);
-            let (across, step, nth) = element(work, operand, thread, each);
-            let (across, step) = if operand.in_steps { (across, work.exprs.add(step, nth)) } else { (work.exprs.add(across, nth), step) };
-            let row = times(work, step, operand.stride);
-            let index = work.exprs.add(row, across);
-            let from = kept(work, operand, thread, each);
-            let value = work.exprs.load(held, dtype, vec![from]);
-            body.push(unrolled(var, part, vec![Stmt::Store { place: shared, index, value, guard: None }]));
+            body.push(staging(work, operand, &mut |work, turn, nth| {
+                let (across, step) = element(work, operand, thread, turn);
+                let (across, step) = if operand.in_steps { (across, work.exprs.add(step, nth)) } else { (work.exprs.add(across, nth), step) };
+                let row = times(work, step, operand.stride);
+                let index = work.exprs.add(row, across);
+                let from = kept(work, operand, thread, turn, nth);
+                let value = work.exprs.load(held, dtype, vec![from]);
+                Stmt::Store { place: shared, index, value, guard: None }
+            }));
         }
         body
     };
