@@ -111,7 +111,8 @@ enum Ready {
 struct Loop {
     trip_count: Option<Operand>,
     start: Option<Operand>,
-    counter: Operand,
+    /// Where the iteration's number is written, if anything in the body reads it.
+    counter: Option<Operand>,
     cond: Option<Operand>,
     body: Vec<Ready>,
     stacked: Vec<(Operand, Operand)>,
@@ -409,7 +410,7 @@ fn ready(steps: &[Step], leaves: &mut usize) -> Result<Vec<Ready>, Error> {
             Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => Ready::Loop(Box::new(Loop {
                 trip_count: trip_count.clone(),
                 start: start.clone(),
-                counter: counter.clone(),
+                counter: Some(counter.clone()).filter(|counter| names(body, counter) || cond.iter().chain(stacked.iter().map(|(part, _)| part)).any(|operand| operand.slot == counter.slot)),
                 cond: cond.clone(),
                 body: ready(body, leaves)?,
                 stacked: stacked.clone(),
@@ -418,6 +419,20 @@ fn ready(steps: &[Step], leaves: &mut usize) -> Result<Vec<Ready>, Error> {
         });
     }
     Ok(result)
+}
+
+/// Is an operand's slot named by any step?
+fn names(steps: &[Step], operand: &Operand) -> bool {
+    let is = |other: &Operand| other.slot == operand.slot;
+    steps.iter().any(|step| match step {
+        Step::Launch { operands, .. } => operands.iter().any(is),
+        Step::Interpret { inputs, outputs, .. } => inputs.iter().chain(outputs).any(is),
+        Step::Copy { from, to } => is(from) || is(to),
+        Step::If { cond, then_steps, else_steps } => is(cond) || names(then_steps, operand) || names(else_steps, operand),
+        Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => {
+            trip_count.iter().chain(start).chain(cond).chain([counter]).chain(stacked.iter().chain(sliced).flat_map(|(a, b)| [a, b])).any(is) || names(body, operand)
+        }
+    })
 }
 
 /// The graph of an interpreter step.
@@ -481,7 +496,9 @@ impl Call<'_, '_> {
         let mut go = flag(&self.frame, &repeat.start)?;
         let mut count = 0;
         while go && count < trips {
-            self.frame.set_count(&repeat.counter, count)?;
+            if let Some(counter) = &repeat.counter {
+                self.frame.set_count(counter, count)?;
+            }
             for (whole, part) in &repeat.sliced {
                 self.frame.slice(whole, count as u64, part)?;
             }

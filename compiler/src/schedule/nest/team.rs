@@ -237,12 +237,8 @@ impl Tile {
 
 /// The threads of a slice stage the same number of elements each, those of all slices finish the same number of results, and what they
 /// share fits.
-const TILES: [Tile; 22] = [
+const TILES: [Tile; 18] = [
     Tile::new(128, 128, 8, 8, 8, 1),
-    Tile::new(64, 128, 8, 8, 8, 1),
-    Tile::new(128, 64, 8, 8, 8, 1),
-    Tile::new(64, 64, 8, 8, 8, 1),
-    Tile::new(64, 64, 8, 8, 8, 2),
     Tile::new(64, 64, 16, 4, 4, 1),
     Tile::new(64, 64, 8, 4, 4, 2),
     Tile::new(64, 32, 16, 4, 4, 1),
