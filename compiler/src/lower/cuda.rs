@@ -115,6 +115,8 @@ struct Emitter<'k> {
     text: String,
     names: u32,
     indent: usize,
+    /// Does the team join what its threads have?
+    joins: bool,
     /// Are we in a loop whose iterations are dealt out?
     dealt: bool,
     /// What threads of the team read and wrote since they last waited for each other.
@@ -132,9 +134,9 @@ pub fn emit(kernel: &Kernel, target: &Target) -> Result<Text, Error> {
     let named = |error: OpError| Error::at(error, format!("kernel '{}'", kernel.name), Vec::new());
     kernel.verify().map_err(|problems| named(OpError::bug(problems.join("; "))))?;
     let mut uses = BTreeMap::new();
-    let mut loops = Loops { exprs: &kernel.exprs, uses: &mut uses, kernel, number: 0, widest: 0, dealt: 0 };
+    let mut loops = Loops { exprs: &kernel.exprs, uses: &mut uses, kernel, number: 0, widest: 0, dealt: 0, joins: false };
     loops.body(&kernel.body, None);
-    let (widest, dealt) = (loops.widest, loops.dealt);
+    let (widest, dealt, joins) = (loops.widest, loops.dealt, loops.joins);
     let mut emitter = Emitter {
         kernel,
         exprs: kernel.exprs.clone(),
@@ -146,6 +148,7 @@ pub fn emit(kernel: &Kernel, target: &Target) -> Result<Text, Error> {
         text: String::new(),
         names: 0,
         indent: 1,
+        joins,
         dealt: false,
         read: BTreeSet::new(),
         written: BTreeSet::new(),
@@ -178,6 +181,8 @@ struct Loops<'a> {
     widest: i64,
     /// As many iterations are worth threads.
     dealt: i64,
+    /// Is anything joined across the iterations of a vector loop?
+    joins: bool,
 }
 
 impl Loops<'_> {
@@ -187,7 +192,9 @@ impl Loops<'_> {
                 Stmt::For { var, extent, kind: LoopKind::Vector, body } if vector.is_none() => {
                     self.number += 1;
                     self.widest = self.widest.max(*extent);
-                    let turns = if self.reduces(body, *var) { TURNS } else { 1 };
+                    let reduces = self.reduces(body, *var);
+                    self.joins |= reduces;
+                    let turns = if reduces { TURNS } else { 1 };
                     self.dealt = self.dealt.max((extent + turns - 1) / turns);
                     self.body(body, Some((*var, *extent, self.number)));
                 }
@@ -309,7 +316,9 @@ impl Emitter<'_> {
         let mut shared_bytes = 0u64;
         for (at, place) in kernel.places.iter().enumerate() {
             if self.homes[at] == Home::Shared {
-                shared_bytes += (place.elems as u64 * place.dtype.size().max(computed_size(place.dtype)) as u64).next_multiple_of(16);
+                // What is computed with takes four bytes at least.
+                let size = if self.is_stored(Source(at as u32)) { place.dtype.size() } else { place.dtype.size().max(4) };
+                shared_bytes += (place.elems as u64 * size as u64).next_multiple_of(16);
             }
         }
         let teams = match self.team {
@@ -327,7 +336,8 @@ impl Emitter<'_> {
             })
             .collect();
         let mut head = format!("extern \"C\" __global__ void __launch_bounds__({threads}) {}({}) {{\n", kernel.name, params.join(", "));
-        let wide = points > i64::from(i32::MAX);
+        // The last block may reach beyond the last point.
+        let wide = points > i64::from(i32::MAX) - BLOCK;
         let (number, cast) = if wide { ("i64", "(i64)blockIdx.x") } else { ("int", "(int)blockIdx.x") };
         let team = self.team;
         let point = match (team, teams) {
@@ -349,10 +359,10 @@ impl Emitter<'_> {
             self.line(format!("const {ty} i{} = {cast}({own});", var.0));
             inner = inner.saturating_mul(*extent);
         }
-        if team > WARP {
+        if team > WARP && self.joins {
             self.line("__shared__ __align__(16) u64 parts[32];");
             shared_bytes += 256;
-        } else if team == WARP {
+        } else if self.joins {
             self.line("void *const parts = 0;");
         }
         for (at, place) in kernel.places.iter().enumerate() {
@@ -360,7 +370,7 @@ impl Emitter<'_> {
             match self.homes[at] {
                 Home::Parameter => {}
                 Home::Shared => {
-                    let ty = computed(place.dtype);
+                    let ty = if self.is_stored(Source(at as u32)) { in_memory(place.dtype).unwrap_or("?") } else { computed(place.dtype) };
                     if teams == 1 {
                         self.line(format!("__shared__ __align__(16) {ty} t{at}[{elems}];"));
                     } else {
@@ -625,6 +635,9 @@ impl Emitter<'_> {
 
     fn accumulate(&mut self, place: Source, index: ExprId, combine: Combine, value: ExprId) -> Result<(), OpError> {
         let dtype = self.kernel.places[place.0 as usize].dtype;
+        if self.is_stored(place) && matches!(dtype, DType::F16 | DType::BF16) {
+            return Err(OpError::bug("a sum of narrow floats that lies in memory"));
+        }
         let single = self.uniform(place, &[index, value]);
         let scope = self.open();
         let part = if self.dealt { self.parts.iter().find(|(p, i, _)| (*p, *i) == (place, index)).map(|(.., name)| name.clone()) } else { None };
@@ -648,12 +661,17 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// Do elements lie in a place as in memory, rather than as they are computed with?
+    fn is_stored(&self, place: Source) -> bool {
+        self.kernel.places[place.0 as usize].space != Space::Registers
+    }
+
     /// A value as it lies in a place.
     fn in_home(&self, place: Source, value: String) -> String {
         let dtype = self.kernel.places[place.0 as usize].dtype;
-        match (dtype, &self.homes[place.0 as usize]) {
-            (DType::F16, Home::Parameter) => format!("f16_bits({})", bare(&value)),
-            (DType::BF16, Home::Parameter) => format!("bf16_bits({})", bare(&value)),
+        match (dtype, self.is_stored(place)) {
+            (DType::F16, true) => format!("f16_bits({})", bare(&value)),
+            (DType::BF16, true) => format!("bf16_bits({})", bare(&value)),
             _ => bare(&value).to_owned(),
         }
     }
@@ -741,12 +759,12 @@ impl Emitter<'_> {
             Expr::Var(var) => format!("i{}", var.0),
             Expr::Load { source, index, guard } => {
                 let index = self.inside.get(&(*source, index[0])).unwrap_or(&index[0]);
-                let parameter = self.homes[source.0 as usize] == Home::Parameter;
+                let (parameter, stored) = (self.homes[source.0 as usize] == Home::Parameter, self.is_stored(*source));
                 let element = format!("{}{}[{}]", if parameter { 'p' } else { 't' }, source.0, bare(of(index)));
                 let value = match dtype {
-                    DType::F16 if parameter => format!("f16_of({element})"),
-                    DType::BF16 if parameter => format!("bf16_of({element})"),
-                    DType::Bool if parameter => format!("({element} != 0)"),
+                    DType::F16 if stored => format!("f16_of({element})"),
+                    DType::BF16 if stored => format!("bf16_of({element})"),
+                    DType::Bool if stored => format!("({element} != 0)"),
                     _ => element,
                 };
                 match guard {
@@ -791,10 +809,6 @@ impl Emitter<'_> {
 /// `flat / by`, unless that is `flat`.
 fn quotient(flat: &str, by: i64) -> String {
     if by == 1 { flat.to_owned() } else { format!("{flat} / {by}") }
-}
-
-fn computed_size(dtype: DType) -> usize {
-    if matches!(dtype, DType::F16 | DType::BF16) { 4 } else { dtype.size() }
 }
 
 fn join(combine: Combine) -> &'static str {
