@@ -94,11 +94,14 @@ enum Home {
     Same,
 }
 
+/// A vector loop that is dealt out: its variable, extent, and number in the kernel.
+type Dealt = (Var, i64, usize);
+
 /// How a register tile is used.
 #[derive(Default)]
 struct Uses {
-    /// Index, the vector loop's variable and extent, number of that loop.
-    accesses: Vec<(ExprId, Option<(Var, i64, usize)>)>,
+    /// Index, and the vector loop around.
+    accesses: Vec<(ExprId, Option<Dealt>)>,
     /// Is it stored to in a vector loop?
     stored_in_vectors: bool,
 }
@@ -186,7 +189,7 @@ struct Loops<'a> {
 }
 
 impl Loops<'_> {
-    fn body(&mut self, body: &[Stmt], vector: Option<(Var, i64, usize)>) {
+    fn body(&mut self, body: &[Stmt], vector: Option<Dealt>) {
         for stmt in body {
             match stmt {
                 Stmt::For { var, extent, kind: LoopKind::Vector, body } if vector.is_none() => {
@@ -222,7 +225,7 @@ impl Loops<'_> {
         })
     }
 
-    fn loads(&mut self, stmt: &Stmt, vector: Option<(Var, i64, usize)>) {
+    fn loads(&mut self, stmt: &Stmt, vector: Option<Dealt>) {
         for id in self.exprs.reachable(&stmt.roots()) {
             if let Expr::Load { source, index, .. } = self.exprs.get(id) {
                 self.access(*source, index[0], vector);
@@ -230,7 +233,7 @@ impl Loops<'_> {
         }
     }
 
-    fn access(&mut self, place: Source, index: ExprId, vector: Option<(Var, i64, usize)>) {
+    fn access(&mut self, place: Source, index: ExprId, vector: Option<Dealt>) {
         if self.kernel.places[place.0 as usize].space == Space::Registers {
             self.uses.entry(place).or_default().accesses.push((index, vector));
         }
@@ -355,7 +358,7 @@ impl Emitter<'_> {
         let mut inner = 1i64;
         for (at, (var, extent)) in kernel.grid.iter().enumerate().rev() {
             let own = if at == 0 { quotient("point", inner) } else { format!("{} % {extent}", quotient("point", inner)) };
-            let (ty, cast) = if self.is_narrow_var(*extent) { ("int", "(int)") } else { ("i64", "(i64)") };
+            let (ty, cast) = if is_narrow(*extent) { ("int", "(int)") } else { ("i64", "(i64)") };
             self.line(format!("const {ty} i{} = {cast}({own});", var.0));
             inner = inner.saturating_mul(*extent);
         }
@@ -409,7 +412,7 @@ impl Emitter<'_> {
                 if *kind == LoopKind::Unrolled {
                     self.line("#pragma unroll");
                 }
-                let ty = if self.is_narrow_var(*extent) { "int" } else { "i64" };
+                let ty = if is_narrow(*extent) { "int" } else { "i64" };
                 self.line(format!("for ({ty} i{v} = 0; i{v} < {extent}; ++i{v}) {{", v = var.0));
                 self.inner(body)?;
                 self.line("}");
@@ -475,7 +478,7 @@ impl Emitter<'_> {
         self.touched(body, &mut read, &mut written);
         self.wait(&read, &written);
         let mut joined = Vec::new();
-        self.joined(body, var, &mut joined);
+        self.joined(body, &mut joined);
         for (place, index, combine) in &joined {
             let dtype = self.kernel.places[place.0 as usize].dtype;
             let name = format!("part{}", self.names);
@@ -488,7 +491,7 @@ impl Emitter<'_> {
             self.line("{");
             self.line(format!("    const int i{} = thread;", var.0));
         } else {
-            let ty = if self.is_narrow_var(extent + self.team) { "int" } else { "i64" };
+            let ty = if is_narrow(extent + self.team) { "int" } else { "i64" };
             self.line(format!("for ({ty} i{v} = thread; i{v} < {extent}; i{v} += {}) {{", self.team, v = var.0));
         }
         self.dealt = true;
@@ -517,10 +520,10 @@ impl Emitter<'_> {
     }
 
     /// The accumulations of a vector loop that all its iterations share.
-    fn joined(&self, body: &[Stmt], var: Var, found: &mut Vec<(Source, ExprId, Combine)>) {
+    fn joined(&self, body: &[Stmt], found: &mut Vec<(Source, ExprId, Combine)>) {
         for stmt in body {
             match stmt {
-                Stmt::For { body, .. } => self.joined(body, var, found),
+                Stmt::For { body, .. } => self.joined(body, found),
                 Stmt::Accumulate { place, index, combine, .. } if self.homes[place.0 as usize] == Home::Same && !found.iter().any(|(p, i, _)| (p, i) == (place, index)) => found.push((*place, *index, *combine)),
                 Stmt::Accumulate { .. } | Stmt::Store { .. } => {}
             }
@@ -588,7 +591,9 @@ impl Emitter<'_> {
         }
     }
 
-    fn uniform(&mut self, stmt_place: Source, roots: &[ExprId]) -> bool {
+    /// Waits for what a statement outside of dealt loops reads; is it one that a single thread must do, because others see what it
+    /// writes?
+    fn single(&mut self, place: Source, roots: &[ExprId]) -> bool {
         if self.dealt || self.team == 1 {
             return false;
         }
@@ -600,9 +605,9 @@ impl Emitter<'_> {
                 read.insert(*source);
             }
         }
-        let single = self.is_seen(stmt_place);
+        let single = self.is_seen(place);
         if single {
-            written.insert(stmt_place);
+            written.insert(place);
         }
         self.wait(&read, &written);
         self.read.extend(read);
@@ -610,16 +615,17 @@ impl Emitter<'_> {
         single
     }
 
-    fn element(&mut self, place: Source, index: ExprId) -> Result<(ExprId, String), OpError> {
+    /// Where an element of a place lies: its index there, and the name of what holds it.
+    fn element(&self, place: Source, index: ExprId) -> (ExprId, String) {
         let index = self.inside.get(&(place, index)).copied().unwrap_or(index);
-        Ok((index, if self.homes[place.0 as usize] == Home::Parameter { format!("p{}", place.0) } else { format!("t{}", place.0) }))
+        (index, if self.homes[place.0 as usize] == Home::Parameter { format!("p{}", place.0) } else { format!("t{}", place.0) })
     }
 
     fn store(&mut self, place: Source, index: ExprId, value: ExprId, guard: Option<ExprId>) -> Result<(), OpError> {
         let roots: Vec<ExprId> = [index, value].into_iter().chain(guard).collect();
-        let single = self.uniform(place, &roots);
+        let single = self.single(place, &roots);
         let scope = self.open();
-        let (index, name) = self.element(place, index)?;
+        let (index, name) = self.element(place, index);
         let roots: Vec<ExprId> = [index, value].into_iter().chain(guard).collect();
         let texts = self.evaluate(&roots)?;
         let value = self.in_home(place, texts[1].clone());
@@ -638,10 +644,10 @@ impl Emitter<'_> {
         if self.is_stored(place) && matches!(dtype, DType::F16 | DType::BF16) {
             return Err(OpError::bug("a sum of narrow floats that lies in memory"));
         }
-        let single = self.uniform(place, &[index, value]);
+        let single = self.single(place, &[index, value]);
         let scope = self.open();
         let part = if self.dealt { self.parts.iter().find(|(p, i, _)| (*p, *i) == (place, index)).map(|(.., name)| name.clone()) } else { None };
-        let (index, name) = self.element(place, index)?;
+        let (index, name) = self.element(place, index);
         let factors = match *self.exprs.get(value) {
             Expr::Binary(Binary::Mul, a, b) if combine == Combine::Sum && matches!(dtype, DType::F32 | DType::F64) => Some((a, b)),
             _ => None,
@@ -674,10 +680,6 @@ impl Emitter<'_> {
             (DType::BF16, true) => format!("bf16_bits({})", bare(&value)),
             _ => bare(&value).to_owned(),
         }
-    }
-
-    fn is_narrow_var(&self, extent: i64) -> bool {
-        extent <= i64::from(i32::MAX)
     }
 
     /// Which `i64` expressions are computed in 32 bits: those that have no room to overflow, nor have their parts.
@@ -804,6 +806,11 @@ impl Emitter<'_> {
             Expr::Reduced => return Err(OpError::bug("a reference to a reduction outside an epilogue")),
         })
     }
+}
+
+/// Does a loop's variable fit into 32 bits?
+fn is_narrow(extent: i64) -> bool {
+    extent <= i64::from(i32::MAX)
 }
 
 /// `flat / by`, unless that is `flat`.
