@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings everything that the tests need and that is not in the repository: a Python with ONNX Runtime, the
 # models, the zoo's weights, the oracles. Installs and fetches only what is missing; done again, it takes a
-# second. About 200 MB are downloaded and 2 GB filled, below tests/data or where FRIT_TEST_DATA points.
+# second. About 300 MB are downloaded and 2.5 GB filled, below tests/data or where FRIT_TEST_DATA points.
 #
 # Needs Python 3.11 or later (PYTHON picks which) and pip. DATA/python runs that Python with the packages.
 set -euo pipefail

@@ -102,6 +102,14 @@ pub(crate) enum Device {
     Eval,
 }
 
+/// What a model is compiled for.
+#[derive(clap::Args)]
+pub(crate) struct On {
+    /// What runs it. An artifact runs on what it was compiled for.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = compiled)]
+    pub device: Target,
+}
+
 /// What floating-point numbers are computed in.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
@@ -160,6 +168,8 @@ pub(crate) struct Bench {
     #[command(flatten)]
     pub model: Model,
     #[command(flatten)]
+    pub on: On,
+    #[command(flatten)]
     pub inputs: Inputs,
     /// How many threads; all by default.
     #[arg(long, value_name = "N")]
@@ -176,6 +186,8 @@ pub(crate) struct Bench {
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub model: Model,
+    #[command(flatten)]
+    pub on: On,
     /// Shows what a stage makes of the model, as text.
     #[arg(long, value_parser = stage, help = format!("Shows what a stage makes of the model: {}", stages()))]
     pub stage: Option<Stage>,
@@ -194,6 +206,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub model: Model,
+    #[command(flatten)]
+    pub on: On,
     /// Only kernels whose name, or one of whose source nodes' names, holds this.
     #[arg(long, value_name = "NAME")]
     pub kernel: Option<String>,
@@ -210,6 +224,8 @@ pub(crate) struct Verify {
     #[command(flatten)]
     pub model: Model,
     #[command(flatten)]
+    pub on: On,
+    #[command(flatten)]
     pub inputs: Inputs,
     /// How many times, with other inputs each time.
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -220,6 +236,14 @@ pub(crate) struct Verify {
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn compiled(text: &str) -> Result<Target, String> {
+    match text {
+        "cpu" => Ok(target::host()),
+        "cuda" => Ok(target::cuda()),
+        _ => Err("the devices are cpu, cuda".to_owned()),
+    }
 }
 
 fn dim(text: &str) -> Result<(String, i64), String> {

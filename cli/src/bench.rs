@@ -61,7 +61,7 @@ impl<'e> Row<'e> {
 /// Times a model.
 pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     let one = |error| vec![error];
-    let ready = model::ready(&args.model, &args.inputs, args.threads, false)?;
+    let ready = model::ready(&args.model, &args.inputs, &args.on.device, args.threads, false)?;
     let inputs = model::inputs(&ready, 0)?;
     let session = &ready.session;
     let executable = session.executable();
@@ -90,15 +90,20 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     }
     let mut rows: Vec<Row<'_>> = executable.leaves().into_iter().zip(&best).filter_map(|(step, timing)| Row::new(executable, step, *timing)).collect();
     rows.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-    let peak = tell::busy("measuring the machine", || frit_runtime::peak::gflops(session.threads()));
+    let device = session.device_times(&inputs, times.len()).map_err(one)?.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2] as f64 / 1e6
+    });
+    // What a GPU could do is not measured.
+    let peak = device.is_none().then(|| tell::busy("measuring the machine", || frit_runtime::peak::gflops(session.threads())));
     let flops: u64 = rows.iter().map(|row| row.flops).sum();
 
     if let Some(path) = &args.json {
         let report = json!({
-            "model": args.model.model, "device": "cpu", "threads": session.threads(), "median_ms": median, "min_ms": least, "runs": times.len(),
+            "model": args.model.model, "device": session.gpu().unwrap_or("cpu"), "device_ms": device, "threads": session.threads(), "median_ms": median, "min_ms": least, "runs": times.len(),
             "compile_ms": ready.compile.as_secs_f64() * 1e3, "load_ms": ready.load.as_secs_f64() * 1e3,
             "arena_bytes": executable.arena_bytes, "constant_bytes": executable.constant_bytes(), "code_bytes": executable.code.len(), "peak_rss_bytes": memory,
-            "peak_gflops": peak, "gflops": flops as f64 / median / 1e6, "kernels": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "peak_gflops": peak, "gflops": flops as f64 / device.unwrap_or(median) / 1e6, "kernels": rows.iter().map(Row::json).collect::<Vec<_>>(),
         });
         let text = format!("{report:#}\n");
         if path.as_os_str() == "-" {
@@ -116,9 +121,13 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     if rows.len() > ROWS {
         tell::print(&format!("and {} more steps", rows.len() - ROWS));
     }
+    let place = match (session.gpu(), device) {
+        (Some(name), Some(ms)) => format!("on {name}, {ms:.3} ms without copies to and from it"),
+        _ => format!("on {} threads", session.threads()),
+    };
     tell::print(&format!(
-        "median {median:.3} ms, least {least:.3} ms of {} runs on {} threads\n{:.1} GFLOP/s of {peak:.0} that this machine reached; compiled in {:.1} ms, loaded in {:.1} ms\narena {}, constants {}, code {}{}",
-        times.len(), session.threads(), flops as f64 / median / 1e6, ready.compile.as_secs_f64() * 1e3, ready.load.as_secs_f64() * 1e3,
+        "median {median:.3} ms, least {least:.3} ms of {} runs {place}\n{:.1} GFLOP/s{}; compiled in {:.1} ms, loaded in {:.1} ms\narena {}, constants {}, code {}{}",
+        times.len(), flops as f64 / device.unwrap_or(median) / 1e6, peak.map(|peak| format!(" of {peak:.0} that this machine reached")).unwrap_or_default(), ready.compile.as_secs_f64() * 1e3, ready.load.as_secs_f64() * 1e3,
         tell::bytes(executable.arena_bytes), tell::bytes(executable.constant_bytes()), tell::bytes(executable.code.len() as u64),
         memory.map(|bytes| format!(", peak memory {}", tell::bytes(bytes))).unwrap_or_default(),
     ));

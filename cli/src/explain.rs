@@ -22,7 +22,7 @@ pub(crate) fn explain(args: &Explain) -> Result<(), Vec<Error>> {
     let Source::Graph(graph) = model::open(&args.model, &files)? else {
         return Err(vec![Error::invalid("an artifact holds no graph").help("give the model that it was compiled from")]);
     };
-    let options = model::options(&args.model, &files, false)?;
+    let options = model::options(&args.model, &files, &args.on.device, false)?;
     let explanation = tell::busy("compiling", || frit_compiler::explain::explain(&graph, &options))?;
     let wanted = |kernel: &&Kernel| args.kernel.as_ref().is_none_or(|text| kernel.name.contains(text) || kernel.sources.iter().any(|k| explanation.sources[*k].name.contains(text)));
     let kernels: Vec<&Kernel> = explanation.kernels.iter().filter(wanted).collect();

@@ -65,7 +65,7 @@ pub(crate) fn inspect(args: &Inspect) -> Result<(), Vec<Error>> {
         }
         return Ok(());
     };
-    let options = model::options(&args.model, &files, false)?;
+    let options = model::options(&args.model, &files, &args.on.device, false)?;
     if let Some(path) = &args.html {
         let explanation = tell::busy("compiling", || frit_compiler::explain::explain(graph, &options))?;
         let page = crate::explain::page(&args.model.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()), &explanation);

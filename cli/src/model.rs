@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use frit::{Binding, DType, Error, Executable, Graph, Options, RunOptions, Session, Tensor, Threads};
+use frit_compiler::lower::target;
 use frit_compiler::rewrite;
 use frit_ir::executable::Step;
+use frit_ir::vector::Target;
 
 use crate::args::{Inputs, Model, Numerics};
 use crate::draw::Draw;
@@ -68,13 +70,13 @@ fn binding(model: &Model, files: &Files) -> Binding {
 }
 
 /// The options that the arguments and the given arrays imply.
-pub(crate) fn options(model: &Model, files: &Files, strict: bool) -> Result<Options, Vec<Error>> {
-    let machine = machine::named(&model.machine).map_err(one)?;
-    Ok(Options { binding: binding(model, files), machine, strict, rewrite: rewriting(model), ..Options::default() })
+pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: bool) -> Result<Options, Vec<Error>> {
+    let machine = if model.machine == machine::DEFAULT { target::machine(target) } else { machine::named(&model.machine).map_err(one)? };
+    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model) })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
-pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
+pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
     let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
     let run = RunOptions { threads };
     let files = Files::read(inputs).map_err(one)?;
@@ -83,6 +85,9 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, stri
             let start = Instant::now();
             let session = Session::load(&model.model, &run).map_err(one)?;
             let load = start.elapsed();
+            if target::is_cuda(target) && !target::is_cuda(&session.executable().target) {
+                return Err(one(Error::invalid("the artifact was compiled for the CPU").help("compile the model with `--target cuda`, or leave --device out")));
+            }
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
             let inputs = given(&files, &ports).map_err(one)?;
             Ok(Ready { session, graph: None, options: Options::default(), inputs, compile: Duration::ZERO, load })
@@ -90,7 +95,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, threads: Option<usize>, stri
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
             let inputs = given(&files, &ports).map_err(one)?;
-            let options = options(model, &files, strict)?;
+            let options = options(model, &files, target, strict)?;
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
             let compile = start.elapsed();

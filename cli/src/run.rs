@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Instant;
 
-use frit::{Error, Options, Tensor};
+use frit::{Error, Tensor};
+use frit_compiler::lower::target;
 use serde_json::json;
 
 use crate::args::{Compile, Device, Inputs, Precision, Run};
@@ -17,10 +18,10 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
     }
     let start = Instant::now();
     let (names, outputs, ready) = match args.device {
-        Device::Cuda => return Err(vec![Error::unsupported("this build of Frit has no CUDA device").help("use --device cpu")]),
         Device::Eval => evaluate(args)?,
-        Device::Cpu => {
-            let ready = model::ready(&args.model, &args.inputs, args.threads, args.strict)?;
+        Device::Cpu | Device::Cuda => {
+            let target = if args.device == Device::Cuda { target::cuda() } else { target::host() };
+            let ready = model::ready(&args.model, &args.inputs, &target, args.threads, args.strict)?;
             let inputs = model::inputs(&ready, 0)?;
             let prepared = start.elapsed();
             let outputs = tell::busy("running", || ready.session.run(&inputs)).map_err(|error| vec![error])?;
@@ -64,7 +65,7 @@ fn evaluate(args: &Run) -> Result<(Vec<String>, Vec<Tensor>, std::time::Duration
 fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -> Result<(frit::Graph, Vec<Tensor>), Vec<Error>> {
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
     let given = model::given(files, &ports).map_err(|error| vec![error])?;
-    let options = model::options(model, files, false)?;
+    let options = model::options(model, files, &target::host(), false)?;
     let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
     let inputs = match given {
         Some(inputs) => inputs,
@@ -128,7 +129,7 @@ pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
     };
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
     model::given(&files, &ports).map_err(|error| vec![error])?;
-    let options = Options { target: args.target.clone(), ..model::options(&args.model, &files, args.strict)? };
+    let options = model::options(&args.model, &files, &args.target, args.strict)?;
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();

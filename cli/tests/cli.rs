@@ -43,6 +43,11 @@ impl Done {
     }
 }
 
+/// Is there a GPU that Frit can use?
+fn has_gpu() -> bool {
+    frit_runtime::cuda::device_name().is_ok()
+}
+
 /// A folder of one test's own.
 struct Folder(PathBuf);
 
@@ -145,7 +150,9 @@ fn faults_of_models_and_inputs_end_with_1() {
     folder.frit(&format!("run {model} --input x=nowhere.npy")).ends(1, &["can't read 'nowhere.npy'"]);
     folder.frit(&format!("run {model} --input x=ints.npy")).ends(1, &["input 'x' is f32", "i64[1,2] is given"]);
     folder.frit(&format!("run {model} --input x=wide.npy")).ends(1, &["'x'"]);
-    folder.frit(&format!("run {model} --dim n=1 --device cuda")).ends(1, &["no CUDA device", "--device cpu"]);
+    if !has_gpu() {
+        folder.frit(&format!("run {model} --dim n=1 --device cuda")).ends(1, &["no CUDA device", "--device cpu"]);
+    }
     folder.frit(&format!("run {model} --dim n=1 --precision bf16")).ends(1, &["precision"]);
     folder.frit(&format!("run {model} --dim n=1 -o missing/out.npz")).ends(1, &["can't write 'missing/out.npz'"]);
     folder.frit(&format!("compile {model} --dim n=1 -o missing/pair.frit")).ends(1, &["can't write 'missing/pair.frit'"]);
@@ -154,11 +161,24 @@ fn faults_of_models_and_inputs_end_with_1() {
 }
 
 #[test]
+fn artifacts_for_gpus_are_made_and_shown_without_one() {
+    let folder = Folder::new("gpu");
+    let model = folder.pair("Relu");
+    folder.frit(&format!("compile {model} --dim n=1 -o pair.frit --target cuda")).ends(0, &["wrote 'pair.frit'"]);
+    folder.frit("inspect pair.frit").ends(0, &["nvptx64-nvidia-cuda"]);
+    folder.frit(&format!("compile {model} --dim n=1 -o cpu.frit")).ends(0, &[]);
+    folder.frit("bench cpu.frit --device cuda").ends(1, &["was compiled for the CPU", "--target cuda"]);
+    if !has_gpu() {
+        folder.frit("run pair.frit").ends(1, &["no CUDA device", "--device cpu"]);
+    }
+}
+
+#[test]
 fn outputs_keep_their_order_on_every_device() {
     let folder = Folder::new("order");
     let model = folder.pair("Relu");
     folder.x();
-    for device in ["cpu", "eval"] {
+    for device in ["cpu", "eval", "cuda"].into_iter().filter(|device| *device != "cuda" || has_gpu()) {
         folder.frit(&format!("run {model} --input 0=x.npy --device {device} -o {device}.npz")).ends(0, &["wrote 2 outputs", "z f32[1,2] -4 -1 2 2 -4", "peak memory"]);
         let outputs = folder.npz(&format!("{device}.npz"));
         let names: Vec<&str> = outputs.iter().map(|(name, _)| name.as_str()).collect();
@@ -225,12 +245,13 @@ fn artifacts_run_as_their_models_do() {
     folder.frit(&format!("run {model} -o model.npz")).ends(0, &["inputs are drawn at random (seed 0)"]);
     let expected = folder.npz("model.npz");
     for name in target::names() {
-        let runs = frit::target::check(&target::named(name).expect("a target")).is_ok();
+        let on_gpu = name == target::CUDA;
+        let runs = if on_gpu { has_gpu() } else { frit::target::check(&target::named(name).expect("a target")).is_ok() };
         folder.frit(&format!("compile {model} --target {name} -o digits.frit")).ends(0, &["wrote 'digits.frit'"]);
-        folder.frit("inspect digits.frit").ends(0, &["4 compiled"]);
+        folder.frit("inspect digits.frit").ends(0, if on_gpu { &["7 compiled", "nvptx64"] } else { &["4 compiled"] });
         assert!(folder.frit("inspect digits.frit --stage run").out.starts_with("executable \"digits\" for "));
         if !runs {
-            let refused = folder.frit("run digits.frit").ends(1, &["this machine", "help: compile the model on this machine"]);
+            let refused = folder.frit("run digits.frit").ends(1, if on_gpu { &["no CUDA device", "--device cpu"] } else { &["this machine", "help: compile the model on this machine"] });
             assert_eq!(refused.err.matches("frit::").count(), 1, "{}", refused.err);
             continue;
         }

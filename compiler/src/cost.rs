@@ -48,6 +48,16 @@ impl Machine {
         threads: 16,
     };
 
+    /// A large GPU, in which a core is a unit with the memory that its threads share.
+    pub const GPU: Machine = Machine {
+        contraction: 200.0,
+        elementwise: 60.0,
+        caches: [Cache { bytes: 46 << 10, bandwidth: 120.0 }, Cache { bytes: 256 << 10, bandwidth: 60.0 }, Cache { bytes: 32 << 20, bandwidth: 40.0 }],
+        memory: 20.0,
+        launch: 1500.0,
+        threads: 128,
+    };
+
     /// All numbers by their names.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         let caches = self.caches.iter().enumerate().flat_map(|(k, cache)| [(BYTES[k], cache.bytes as f64), (BANDWIDTH[k], cache.bandwidth)]);

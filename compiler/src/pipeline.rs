@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use frit_ir::compute::Compute;
 use frit_ir::executable::{Executable, Step};
 use frit_ir::graph::Graph;
 use frit_ir::vector::Target;
@@ -95,7 +96,8 @@ impl Options {
 
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
-        Device { target: &self.target, machine: &self.machine, supported: &lower::supported }
+        let supported: &dyn Fn(&Compute) -> Result<(), String> = if target::is_cuda(&self.target) { &lower::supported_on_gpu } else { &lower::supported };
+        Device { target: &self.target, machine: &self.machine, supported }
     }
 }
 
@@ -173,6 +175,10 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
         Stage::Run => compile(graph, options)?.to_string(),
         Stage::Lower => {
             let (schedule, _) = scheduled(graph, options)?;
+            if target::is_cuda(&options.target) {
+                let texts = schedule.kernels.iter().map(|kernel| lower::text(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
+                return Ok(texts.iter().map(|text| format!("// {} threads a point, {} points a block, {} bytes shared\n{}\n", text.team, text.teams, text.shared_bytes, text.text)).collect());
+            }
             let programs = schedule.kernels.iter().map(|kernel| lower::program(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
             programs.iter().map(|program| format!("{program}\n")).collect()
         }

@@ -8,10 +8,11 @@ use frit_ir::model::{Handle, Model};
 use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
 use frit_compiler::lower::vectorise::vectorise;
 use frit_compiler::cost::Machine;
+use frit_compiler::lower::{self, target};
 use frit_compiler::schedule::{Device, Schedule, schedule, ungrouped};
 
 fn target() -> Target {
-    Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20] }
+    Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20], team: 1, points: 16 }
 }
 
 /// A device of a target, whose emitters can do everything.
@@ -165,6 +166,17 @@ fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor
     execute(&schedule(graph, &device(&target())).expect("schedules"), inputs, vector_bits)
 }
 
+/// What a graph's kernels for a GPU compute, which reckons with so many points at once. They run as loops; their text is made, too.
+fn run_by_teams(graph: &Graph, inputs: &[Tensor], points: u32) -> Vec<Tensor> {
+    let target = Target { points, ..target::cuda() };
+    let schedule = schedule(graph, &Device { target: &target, machine: &Machine::GPU, supported: &lower::supported_on_gpu }).expect("schedules");
+    for kernel in &schedule.kernels {
+        let text = lower::text(kernel, &target).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+        assert!(text.team * text.teams <= 1024 && text.shared_bytes <= 48 << 10, "{} has {} teams of {} and shares {} bytes", kernel.name, text.teams, text.team, text.shared_bytes);
+    }
+    execute(&schedule, inputs, None)
+}
+
 fn execute(schedule: &Schedule, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor> {
     let mut machine = Interpreter {
         schedule,
@@ -228,9 +240,10 @@ fn kernels_compute_what_ops_compute() {
         }
         let shown = format!("{} of {}", text::print(&graph).lines().last().unwrap_or_default(), inputs.iter().map(|t| t.ty().to_string()).collect::<Vec<_>>().join(", "));
         let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
-        for vector_bits in [None, Some(128), Some(256), Some(512)] {
-            let form = vector_bits.map_or("as loops".to_string(), |bits| format!("with vectors of {bits} bits"));
-            let got = std::panic::catch_unwind(|| run(&graph, &inputs, vector_bits));
+        for form in 0..5 {
+            let vector_bits = [None, Some(128), Some(256), Some(512)].get(form).copied().flatten();
+            let got = std::panic::catch_unwind(|| if form == 4 { run_by_teams(&graph, &inputs, 512) } else { run(&graph, &inputs, vector_bits) });
+            let form = ["as loops", "with vectors of 128 bits", "with vectors of 256 bits", "with vectors of 512 bits", "by teams"][form];
             let got = match got {
                 Ok(got) => got,
                 Err(panic) => {
@@ -295,6 +308,11 @@ fn counts(name: &str, graph: &Graph, inputs: &[Tensor]) -> (usize, usize) {
             if let Some(why) = close(grouped, expected, Tolerance { absolute: 1e-4, relative: 1e-4 }) {
                 panic!("{name} with vectors of {vector_bits:?} bits: {why}\n{}", schedules[0]);
             }
+        }
+    }
+    for (got, expected) in run_by_teams(graph, inputs, 512).iter().zip(&expected) {
+        if let Some(why) = close(got, expected, Tolerance { absolute: 1e-4, relative: 1e-4 }) {
+            panic!("{name} by teams: {why}");
         }
     }
     let launches = |schedule: &Schedule| schedule.steps.iter().filter(|step| matches!(step, Step::Launch { .. })).count();
@@ -398,4 +416,27 @@ fn borders_are_written_by_the_kernel_inside() {
     });
     let (grouped, _) = counts("convolutions", &graph, &inputs);
     assert!(grouped <= 5, "{grouped}");
+}
+
+#[test]
+fn teams_multiply_matrices_of_any_shape() {
+    // Rows, columns, steps of the sum; is the first operand, or the second one, turned?
+    let shapes = [(2, 4, 4, false, false), (5, 33, 7, true, false), (17, 130, 40, false, true), (130, 131, 9, true, true), (40, 70, 100, false, true), (33, 9, 530, false, false)];
+    for (rows, columns, steps, first, second) in shapes {
+        for dtype in [DType::F32, DType::F64, DType::I32].into_iter().take(if rows == 5 { 3 } else { 1 }) {
+            let turned = |turned: bool, a: i64, b: i64| if turned { [2, b, a] } else { [2, a, b] };
+            let (a, b) = (turned(first, rows, steps), turned(second, steps, columns));
+            let (graph, inputs) = made(dtype, &[&a, &b, &[columns]], Domain::Ordinary, |model, x| {
+                let turn = |x: &Handle, turned: bool| if turned { x.transpose(&[0, 2, 1]) } else { Ok(x.clone()) };
+                model.output("y", &(turn(&x[0], first)?.matmul(&turn(&x[1], second)?)? + &x[2])?)
+            });
+            let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
+            // With few points at once tiles are large, with many they are small and the sum is cut to slices.
+            for points in [4, 512, 8192] {
+                if let Some(why) = close(&run_by_teams(&graph, &inputs, points)[0], &expected[0], Tolerance { absolute: 1e-4, relative: 1e-4 }) {
+                    panic!("{dtype} {rows}x{columns}x{steps} for {points} points at once: {why}");
+                }
+            }
+        }
+    }
 }

@@ -190,6 +190,12 @@ pub fn range(exprs: &Exprs, id: ExprId, extents: &Extents) -> Option<(i64, i64)>
     analysis.range(exprs, id)
 }
 
+/// The [`range`] of each expression of an arena.
+pub fn ranges(exprs: &Exprs, extents: &Extents) -> Vec<Option<(i64, i64)>> {
+    let mut analysis = Analysis::new(extents);
+    (0..exprs.len() as u32).map(|id| analysis.range(exprs, ExprId(id))).collect()
+}
+
 /// An equal expression with fewer operations: affine indices in one canonical order, divisions and remainders removed
 /// where ranges allow, comparisons that always or never hold folded.
 pub fn simplify(exprs: &mut Exprs, id: ExprId, extents: &Extents) -> ExprId {

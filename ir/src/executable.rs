@@ -66,8 +66,11 @@ pub struct Code {
     pub len: u64,
     /// Grid points.
     pub points: u64,
-    /// Grid points that are worth a thread of their own: work is split no finer.
+    /// Grid points that are worth a thread of their own: work is split no finer. Where threads form teams, the teams of a
+    /// block.
     pub grain: u64,
+    /// Threads that run one grid point together.
+    pub team: u32,
     /// Bytes of scratch that one call needs.
     pub scratch_bytes: u64,
     /// For each parameter: its dtype, number of elements, and whether it is written.

@@ -29,8 +29,14 @@ pub struct Target {
     pub vector_registers: u32,
     /// Has it a fused multiply-add?
     pub fma: bool,
-    /// Bytes of level-1 data cache, level-2 cache and level-3 cache.
+    /// Bytes of level-1 data cache, level-2 cache and level-3 cache. Where threads form teams, the first is what a team's
+    /// threads share.
     pub cache: [u64; 3],
+    /// How many threads run one grid point together, at most: 1 on a CPU, where vectors are registers; elsewhere the
+    /// iterations of a vector loop are the threads.
+    pub team: u32,
+    /// How many grid points are reckoned to run at the same time.
+    pub points: u32,
 }
 
 impl fmt::Display for Target {

@@ -9,7 +9,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0..4 | `FRIT` |
-//! | 4..8 | version, now 1 |
+//! | 4..8 | version, now 2 |
 //! | 8..16 | bytes of the whole file |
 //! | 16..136 | for each of the five sections: first byte, bytes, XXH3 of its bytes |
 //! | 136..144 | XXH3 of bytes 0..136 |
@@ -43,7 +43,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub const MAGIC: [u8; 4] = *b"FRIT";
 
 /// The version of the file format that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of constants under one checksum.
 pub const CHUNK: usize = 4 << 20;

@@ -10,6 +10,11 @@ use frit_ir::executable::{Code, Executable, Operand, Port, Slot, Step};
 use frit_ir::tensor::{ALIGNMENT, checked_elems};
 use frit_ir::{DType, Error};
 
+use crate::cuda::is_cuda;
+
+/// Threads of a block on a GPU.
+const MOST_THREADS: u64 = 1024;
+
 /// Steps nest no deeper than this.
 pub const MAX_DEPTH: usize = frit_ir::executable::MAX_DEPTH;
 
@@ -76,6 +81,9 @@ impl Checker<'_> {
         }
         if kernel.grain == 0 {
             return Err("its grain is 0".to_owned());
+        }
+        if is_cuda(&self.executable.target) && (kernel.team == 0 || u64::from(kernel.team).saturating_mul(kernel.grain) > MOST_THREADS) {
+            return Err(format!("its blocks have {} teams of {} threads, and a GPU's have {MOST_THREADS} threads at most", kernel.grain, kernel.team));
         }
         if kernel.scratch_bytes > isize::MAX as u64 / 2048 {
             return Err(format!("its scratch of {} bytes does not fit into memory", kernel.scratch_bytes));

@@ -1,7 +1,11 @@
 //! The tensors of one call: where each operand's bytes lie, read and written.
 //!
 //! In: operands that [`check`](crate::check) has seen. Out: their bytes, as tensors or in place. Must not know: steps.
+//!
+//! On a GPU, whatever has a known size lies in the device's memory and is copied to the host when it is asked for; inputs and
+//! constants lie in both.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::AtomicPtr;
 
@@ -10,6 +14,7 @@ use frit_ir::tensor::AlignedBytes;
 use frit_ir::{DType, Error, OpError, Scalar, Tensor};
 
 use crate::check::{bytes, is_fixed};
+use crate::cuda;
 
 /// An output in the making.
 enum Output {
@@ -23,6 +28,8 @@ enum Output {
 pub(crate) struct Frame<'a> {
     arena: &'a mut [u8],
     held: Held<'a>,
+    /// The program on a GPU, and this call's memory there.
+    pub(crate) gpu: Option<(&'a cuda::Program, &'a cuda::Memory)>,
 }
 
 /// Those that don't lie in the arena.
@@ -79,11 +86,42 @@ impl<'a> Frame<'a> {
             _ => Ok(Output::Open(None)),
         });
         let outputs = outputs.collect::<Result<_, Error>>()?;
-        Ok(Self { arena, held: Held { executable, inputs, outputs, dynamics: vec![None; executable.dynamics as usize] } })
+        Ok(Self { arena, held: Held { executable, inputs, outputs, dynamics: vec![None; executable.dynamics as usize] }, gpu: None })
+    }
+
+    /// The same on a GPU; the inputs are still to be loaded.
+    pub(crate) fn on_gpu(executable: &'a Executable, inputs: &'a [Tensor], program: &'a cuda::Program, memory: &'a cuda::Memory) -> Result<Self, Error> {
+        Ok(Self { gpu: Some((program, memory)), ..Self::new(executable, inputs, &mut [])? })
+    }
+
+    /// Copies the inputs to the GPU.
+    pub(crate) fn load(&self) -> Result<(), Error> {
+        let Some((program, memory)) = self.gpu else { return Ok(()) };
+        for (at, tensor) in self.held.inputs.iter().enumerate().filter(|(_, tensor)| !tensor.bytes().is_empty()) {
+            let operand = Operand { slot: Slot::Input(at as u32), dtype: tensor.dtype(), extents: tensor.extents().to_vec() };
+            if let Some(address) = program.address(memory, &operand)? {
+                memory.stream.upload(address, tensor.bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream of a GPU and an operand's address there, if it lies there.
+    fn on_device(&self, operand: &Operand) -> Result<Option<(&'a cuda::Memory, u64)>, Error> {
+        match self.gpu {
+            Some((program, memory)) => Ok(program.address(memory, operand)?.map(|address| (memory, address))),
+            None => Ok(None),
+        }
     }
 
     /// The results.
-    pub(crate) fn finish(self) -> Result<Vec<Tensor>, Error> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Tensor>, Error> {
+        for (at, port) in self.held.executable.outputs.iter().enumerate() {
+            let operand = Operand { slot: Slot::Output(at as u32), dtype: port.dtype, extents: port.extents.clone().unwrap_or_default() };
+            if let (Some((memory, address)), Output::Fixed(bytes)) = (self.on_device(&operand)?, &mut self.held.outputs[at]) {
+                memory.stream.download(bytes.as_mut_slice(), address)?;
+            }
+        }
         let ports = &self.held.executable.outputs;
         let outputs = ports.iter().zip(self.held.outputs).map(|(port, output)| match (output, &port.extents) {
             (Output::Fixed(bytes), Some(extents)) => Tensor::from_bytes(port.dtype, extents, bytes).map_err(lost),
@@ -110,11 +148,21 @@ impl<'a> Frame<'a> {
         Ok(first..first + bytes(operand.dtype, &operand.extents).map_err(misfit)?)
     }
 
-    fn bytes(&self, operand: &Operand) -> Result<&[u8], Error> {
-        match operand.slot {
-            Slot::Arena(first) => Ok(&self.arena[self.range(first, operand)?]),
-            Slot::Input(_) | Slot::Constant(_) | Slot::Output(_) | Slot::Dynamic(_) => self.held.bytes(operand),
+    fn bytes(&self, operand: &Operand) -> Result<Cow<'_, [u8]>, Error> {
+        match (&operand.slot, self.on_device(operand)?) {
+            (Slot::Arena(_) | Slot::Output(_), Some((memory, address))) => {
+                let mut copy = vec![0; self.size(operand)?];
+                memory.stream.download(&mut copy, address)?;
+                Ok(Cow::Owned(copy))
+            }
+            (Slot::Arena(first), None) => Ok(Cow::Borrowed(&self.arena[self.range(*first, operand)?])),
+            (Slot::Input(_) | Slot::Constant(_) | Slot::Output(_) | Slot::Dynamic(_), _) => self.held.bytes(operand).map(Cow::Borrowed),
         }
+    }
+
+    /// Bytes of an operand.
+    fn size(&self, operand: &Operand) -> Result<usize, Error> {
+        if self.is_fixed(operand) { bytes(operand.dtype, &operand.extents).map_err(misfit) } else { self.held.bytes(operand).map(<[u8]>::len) }
     }
 
     /// An operand as a tensor. What lies in the arena is copied, the rest is shared.
@@ -127,18 +175,21 @@ impl<'a> Frame<'a> {
         match shared {
             Some(tensor) if self.is_fixed(operand) && tensor.extents() != operand.extents => tensor.reshaped(&operand.extents).map_err(lost),
             Some(tensor) => Ok(tensor),
-            None => copied(operand.dtype, &operand.extents, self.bytes(operand)?),
+            None => copied(operand.dtype, &operand.extents, &self.bytes(operand)?),
         }
     }
 
     /// The one element of an operand.
     pub(crate) fn scalar(&self, operand: &Operand) -> Result<Scalar, Error> {
         let bytes = self.bytes(operand)?;
-        if bytes.len() == operand.dtype.size() { Ok(frit_ir::tensor::read(bytes, 0, operand.dtype)) } else { Err(Error::invalid(format!("a condition or count of a loop or branch has {} elements, not one", bytes.len() / operand.dtype.size().max(1)))) }
+        if bytes.len() == operand.dtype.size() { Ok(frit_ir::tensor::read(&bytes, 0, operand.dtype)) } else { Err(Error::invalid(format!("a condition or count of a loop or branch has {} elements, not one", bytes.len() / operand.dtype.size().max(1)))) }
     }
 
     /// Writes a count.
     pub(crate) fn set_count(&mut self, operand: &Operand, count: i64) -> Result<(), Error> {
+        if let Some((memory, address)) = self.on_device(operand)? {
+            return memory.stream.set(address, count);
+        }
         self.put(operand, Tensor::from_slice(&operand.extents, &[count]))
     }
 
@@ -146,6 +197,9 @@ impl<'a> Frame<'a> {
     pub(crate) fn put(&mut self, operand: &Operand, tensor: Tensor) -> Result<(), Error> {
         if tensor.dtype() != operand.dtype || (self.is_fixed(operand) && tensor.extents() != operand.extents) {
             return Err(misfit(format!("a step makes {} where {}{:?} belongs", tensor.ty(), operand.dtype, operand.extents)));
+        }
+        if let (Slot::Arena(_) | Slot::Output(_), Some((memory, address))) = (&operand.slot, self.on_device(operand)?) {
+            return memory.stream.upload(address, tensor.bytes());
         }
         match operand.slot {
             Slot::Dynamic(at) => self.held.dynamics[at as usize] = Some(tensor),
@@ -165,7 +219,7 @@ impl<'a> Frame<'a> {
     /// Copies an operand to another.
     pub(crate) fn copy(&mut self, from: &Operand, to: &Operand) -> Result<(), Error> {
         if self.is_fixed(from) && self.is_fixed(to) {
-            let length = self.bytes(from)?.len();
+            let length = self.size(from)?;
             return self.move_bytes(from, 0..length, to, 0);
         }
         let tensor = self.tensor(from)?;
@@ -201,7 +255,7 @@ impl<'a> Frame<'a> {
     /// Copies what one iteration of a loop made to its place in a stack of fixed size.
     pub(crate) fn stack(&mut self, part: &Operand, whole: &Operand, index: u64) -> Result<(), Error> {
         let size = bytes(whole.dtype, whole.extents.get(1..).unwrap_or_default()).map_err(misfit)?;
-        let length = self.bytes(part)?.len();
+        let length = self.size(part)?;
         if whole.extents.first().is_none_or(|count| index >= *count as u64) || length != size {
             return Err(misfit(format!("iteration {index} of a loop adds {length} bytes to {}{:?}", whole.dtype, whole.extents)));
         }
@@ -209,6 +263,14 @@ impl<'a> Frame<'a> {
     }
 
     fn move_bytes(&mut self, from: &Operand, range: Range<usize>, to: &Operand, at: usize) -> Result<(), Error> {
+        if let (Slot::Arena(_) | Slot::Output(_), Some((memory, address))) = (&to.slot, self.on_device(to)?) {
+            let to = address + at as u64;
+            return match self.on_device(from)? {
+                _ if range.is_empty() => Ok(()),
+                Some((_, from)) => memory.stream.copy(to, from + range.start as u64, range.len()),
+                None => memory.stream.upload(to, &self.bytes(from)?[range]),
+            };
+        }
         match (&from.slot, &to.slot) {
             (Slot::Arena(first), Slot::Arena(target)) => {
                 let first = *first as usize;

@@ -4,12 +4,13 @@
 //! turns input tensors into output tensors. Must not know: the compiler, source formats, terminals.
 //!
 //! Nothing of an executable is believed: [`check`] looks at every step before any code runs. `unsafe` is confined to
-//! [`code`] (bytes become callable), `launch` (they are called), `map` (files become bytes)
+//! [`code`] (bytes become callable), `launch` (they are called), `map` (files become bytes), `cuda::driver` (a GPU is used)
 //! and [`peak`] (the machine is measured).
 
 pub mod artifact;
 pub mod check;
 pub mod code;
+pub mod cuda;
 mod frame;
 mod launch;
 mod map;

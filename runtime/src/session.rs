@@ -13,6 +13,7 @@ use frit_ir::{Error, Graph, Tensor};
 
 use crate::artifact::{self, Artifact, Sums};
 use crate::check::check;
+use crate::cuda;
 use crate::frame::{Frame, stacked};
 use crate::launch::Kernels;
 use crate::memory::ArenaPool;
@@ -110,11 +111,18 @@ enum Ready {
 struct Loop {
     trip_count: Option<Operand>,
     start: Option<Operand>,
-    counter: Operand,
+    /// Where the iteration's number is written, if anything in the body reads it.
+    counter: Option<Operand>,
     cond: Option<Operand>,
     body: Vec<Ready>,
     stacked: Vec<(Operand, Operand)>,
     sliced: Vec<(Operand, Operand)>,
+}
+
+/// What runs kernels.
+enum Backend {
+    Cpu(Kernels, ArenaPool),
+    Gpu(cuda::Program),
 }
 
 /// A program that is ready to run. `run` takes `&self`: callers on many threads share the weights, and each call works in
@@ -123,8 +131,7 @@ pub struct Session {
     executable: Executable,
     steps: Vec<Ready>,
     leaves: usize,
-    kernels: Kernels,
-    arenas: ArenaPool,
+    backend: Backend,
     threads: Threads,
     sums: Option<Sums>,
     intact: OnceLock<Result<(), Error>>,
@@ -158,17 +165,23 @@ impl Session {
 
     fn make(artifact: Artifact, options: &Options) -> Result<Self, Error> {
         let Artifact { executable, sums } = artifact;
-        if !executable.code.is_empty() {
+        let on_gpu = cuda::is_cuda(&executable.target);
+        if !executable.code.is_empty() && !on_gpu {
             target::check(&executable.target)?;
         }
         check(&executable)?;
         let mut leaves = 0;
         let steps = ready(&executable.steps, &mut leaves)?;
-        let kernels = Kernels::new(&executable)?;
         let threads = options.threads.clone();
-        let arenas = ArenaPool::new(kernels.arena_bytes(threads.len()));
+        let backend = if on_gpu {
+            Backend::Gpu(cuda::Program::new(&executable)?)
+        } else {
+            let kernels = Kernels::new(&executable)?;
+            let arenas = ArenaPool::new(kernels.arena_bytes(threads.len()));
+            Backend::Cpu(kernels, arenas)
+        };
         tracing::debug!(name = executable.name, kernels = executable.kernels.len(), leaves, arena_bytes = executable.arena_bytes, threads = threads.len(), "session");
-        Ok(Self { executable, steps, leaves, kernels, arenas, threads, sums, intact: OnceLock::new() })
+        Ok(Self { executable, steps, leaves, backend, threads, sums, intact: OnceLock::new() })
     }
 
     /// The program.
@@ -188,7 +201,18 @@ impl Session {
 
     /// Bytes that one call works in: the arena, and scratch for each thread.
     pub fn arena_bytes(&self) -> usize {
-        self.kernels.arena_bytes(self.threads.len())
+        match &self.backend {
+            Backend::Cpu(kernels, _) => kernels.arena_bytes(self.threads.len()),
+            Backend::Gpu(_) => self.executable.arena_bytes as usize,
+        }
+    }
+
+    /// The name of the GPU that it runs on, if it does.
+    pub fn gpu(&self) -> Option<&'static str> {
+        match &self.backend {
+            Backend::Cpu(..) => None,
+            Backend::Gpu(_) => cuda::device_name().ok(),
+        }
     }
 
     /// How many threads a call may use.
@@ -217,7 +241,16 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_profiled(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Timing>), Error> {
-        let times = (0..self.leaves).map(|step| Timing { step, ..Timing::default() }).collect();
+        let mut times: Vec<Timing> = (0..self.leaves).map(|step| Timing { step, ..Timing::default() }).collect();
+        if let Backend::Gpu(program) = &self.backend {
+            let mut taken = Vec::new();
+            let outputs = self.on_gpu(program, inputs, None, Some(&mut taken))?;
+            for taken in taken {
+                times[taken.leaf].ns += taken.ns()?;
+                times[taken.leaf].calls += 1;
+            }
+            return Ok((outputs, times));
+        }
         let mut clock = Clock { start: Instant::now(), times };
         let outputs = self.run_observed(inputs, &mut clock)?;
         Ok((outputs, clock.times))
@@ -276,13 +309,70 @@ impl Session {
         Error::invalid(what).help(if inputs.is_empty() { "the program takes no inputs".to_owned() } else { format!("the inputs are {}", inputs.join(", ")) })
     }
 
+    fn launch(&self, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>) -> Result<(), Error> {
+        match (&self.backend, frame.gpu) {
+            (Backend::Gpu(program), Some((_, memory))) => program.launch(memory, &self.executable.kernels[kernel], kernel, operands),
+            (Backend::Cpu(kernels, _), None) => kernels.launch(&self.executable, kernel, operands, frame, &self.threads),
+            _ => Err(Error::bug("a call's memory lies on another device than its program")),
+        }
+    }
+
+    /// Runs the program so often on a GPU, on inputs that lie there, and says what each run took there, in nanoseconds; nothing on a CPU.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn device_times(&self, inputs: &[Tensor], runs: usize) -> Result<Option<Vec<u64>>, Error> {
+        let Backend::Gpu(program) = &self.backend else { return Ok(None) };
+        self.run(inputs)?;
+        let memory = program.lease(&self.executable)?;
+        let mut times = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None };
+            let taken = program.timed(&memory, 0, || match &memory.graph {
+                Some(graph) => memory.stream.run(graph),
+                None => call.frame.load().and_then(|()| call.steps(&self.steps)),
+            })?;
+            memory.stream.wait()?;
+            times.push(taken.ns()?);
+        }
+        program.give_back(memory);
+        Ok(Some(times))
+    }
+
     fn execute(&self, inputs: &[Tensor], observer: Option<&mut dyn Observer>) -> Result<Vec<Tensor>, Error> {
+        let arenas = match &self.backend {
+            Backend::Cpu(_, arenas) => arenas,
+            Backend::Gpu(program) => return self.on_gpu(program, inputs, observer, None),
+        };
         self.check_inputs(inputs)?;
         self.verify()?;
-        let mut arena = self.arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
-        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer };
+        let mut arena = arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
+        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer, taken: None };
         call.steps(&self.steps)?;
         call.frame.finish()
+    }
+
+    /// Runs the program on a GPU: as a graph if its steps are always the same and nobody looks on.
+    fn on_gpu<'o>(&self, program: &cuda::Program, inputs: &[Tensor], observer: Option<&'o mut dyn Observer>, taken: Option<&'o mut Vec<cuda::Taken>>) -> Result<Vec<Tensor>, Error> {
+        self.check_inputs(inputs)?;
+        self.verify()?;
+        let mut memory = program.lease(&self.executable)?;
+        let as_graph = program.is_fixed && observer.is_none() && taken.is_none();
+        if as_graph && memory.graph.is_none() {
+            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None };
+            let graph = memory.stream.captured(|| call.steps(&self.steps))?;
+            memory.graph = Some(graph);
+        }
+        let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer, taken };
+        call.frame.load()?;
+        match memory.graph.as_ref().filter(|_| as_graph) {
+            Some(graph) => memory.stream.run(graph)?,
+            None => call.steps(&self.steps)?,
+        }
+        memory.stream.wait()?;
+        let outputs = call.frame.finish()?;
+        program.give_back(memory);
+        Ok(outputs)
     }
 }
 
@@ -320,7 +410,7 @@ fn ready(steps: &[Step], leaves: &mut usize) -> Result<Vec<Ready>, Error> {
             Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => Ready::Loop(Box::new(Loop {
                 trip_count: trip_count.clone(),
                 start: start.clone(),
-                counter: counter.clone(),
+                counter: Some(counter.clone()).filter(|counter| names(body, counter) || cond.iter().chain(stacked.iter().map(|(part, _)| part)).any(|operand| operand.slot == counter.slot)),
                 cond: cond.clone(),
                 body: ready(body, leaves)?,
                 stacked: stacked.clone(),
@@ -329,6 +419,20 @@ fn ready(steps: &[Step], leaves: &mut usize) -> Result<Vec<Ready>, Error> {
         });
     }
     Ok(result)
+}
+
+/// Is an operand's slot named by any step?
+fn names(steps: &[Step], operand: &Operand) -> bool {
+    let is = |other: &Operand| other.slot == operand.slot;
+    steps.iter().any(|step| match step {
+        Step::Launch { operands, .. } => operands.iter().any(is),
+        Step::Interpret { inputs, outputs, .. } => inputs.iter().chain(outputs).any(is),
+        Step::Copy { from, to } => is(from) || is(to),
+        Step::If { cond, then_steps, else_steps } => is(cond) || names(then_steps, operand) || names(else_steps, operand),
+        Step::Loop { trip_count, start, counter, cond, body, stacked, sliced } => {
+            trip_count.iter().chain(start).chain(cond).chain([counter]).chain(stacked.iter().chain(sliced).flat_map(|(a, b)| [a, b])).any(is) || names(body, operand)
+        }
+    })
 }
 
 /// The graph of an interpreter step.
@@ -344,6 +448,8 @@ struct Call<'c, 'o> {
     session: &'c Session,
     frame: Frame<'c>,
     observer: Option<&'o mut dyn Observer>,
+    /// Where a GPU's times go.
+    taken: Option<&'o mut Vec<cuda::Taken>>,
 }
 
 impl Call<'_, '_> {
@@ -353,7 +459,7 @@ impl Call<'_, '_> {
 
     fn step(&mut self, step: &Ready) -> Result<(), Error> {
         match step {
-            Ready::Launch { leaf, kernel, operands } => self.observed(*leaf, |session, frame| session.kernels.launch(&session.executable, *kernel, operands, frame, &session.threads)),
+            Ready::Launch { leaf, kernel, operands } => self.observed(*leaf, |session, frame| session.launch(*kernel, operands, frame)),
             Ready::Interpret { leaf, graph, inputs, outputs } => self.observed(*leaf, |_, frame| {
                 let operands = inputs.iter().map(|operand| frame.tensor(operand)).collect::<Result<Vec<_>, _>>()?;
                 let results = frit_ir::eval::run(graph, &operands.iter().collect::<Vec<_>>())?;
@@ -372,7 +478,10 @@ impl Call<'_, '_> {
         if let Some(observer) = &mut self.observer {
             observer.before(leaf, &mut Tensors(&mut self.frame))?;
         }
-        work(self.session, &mut self.frame)?;
+        match (&mut self.taken, self.frame.gpu) {
+            (Some(taken), Some((program, memory))) => taken.push(program.timed(memory, leaf, || work(self.session, &mut self.frame))?),
+            _ => work(self.session, &mut self.frame)?,
+        }
         match &mut self.observer {
             Some(observer) => observer.after(leaf, &mut Tensors(&mut self.frame)),
             None => Ok(()),
@@ -387,7 +496,9 @@ impl Call<'_, '_> {
         let mut go = flag(&self.frame, &repeat.start)?;
         let mut count = 0;
         while go && count < trips {
-            self.frame.set_count(&repeat.counter, count)?;
+            if let Some(counter) = &repeat.counter {
+                self.frame.set_count(counter, count)?;
+            }
             for (whole, part) in &repeat.sliced {
                 self.frame.slice(whole, count as u64, part)?;
             }

@@ -68,7 +68,7 @@ mod tests {
 
     fn target(triple: &str, features: &[&str]) -> Target {
         let features = features.iter().map(ToString::to_string).collect();
-        Target { triple: triple.to_owned(), features, vector_bits: 128, vector_registers: 16, fma: false, cache: [0; 3] }
+        Target { triple: triple.to_owned(), features, vector_bits: 128, vector_registers: 16, fma: false, cache: [0; 3], team: 1, points: 16 }
     }
 
     #[test]

@@ -1,16 +1,27 @@
-//! A model on the CPU device, as a caller would run it.
+//! A model on a device, as a caller would run it: the CPU, or a GPU where `FRIT_TEST_DEVICE=cuda`.
 //!
 //! In: a model file and input tensors. Out: output tensors and what they cost. Must not know: what is right.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use frit_compiler::lower::target;
 use frit_compiler::pipeline::{self, Options};
 use frit_compiler::rewrite::{self, Report};
 use frit_compiler::specialise::Binding;
 use frit_ir::executable::Step;
+use frit_ir::vector::Target;
 use frit_ir::{Graph, Tensor};
 use frit_runtime::{Session, Threads};
+
+/// What the tests compile for.
+pub fn target() -> Target {
+    match std::env::var("FRIT_TEST_DEVICE").as_deref() {
+        Ok("cuda") => target::cuda(),
+        Ok("cpu") | Err(_) => target::host(),
+        Ok(other) => panic!("FRIT_TEST_DEVICE is '{other}', neither 'cpu' nor 'cuda'"),
+    }
+}
 
 /// What a run gave.
 pub struct Outcome {
@@ -86,7 +97,7 @@ impl Imported {
     /// The first complaint, on one line.
     pub fn run(&self, graph: &Graph, rules: &rewrite::Options, threads: &Threads, start: Instant) -> Result<Outcome, String> {
         let one = |error: frit_ir::Error| first(vec![error]);
-        let options = Options { binding: self.binding.clone(), rewrite: rules.clone(), ..Options::default() };
+        let options = Options { binding: self.binding.clone(), rewrite: rules.clone(), machine: target::machine(&target()), target: target(), ..Options::default() };
         let executable = pipeline::compile(graph, &options).map_err(first)?;
         let kernels = executable.kernels.len();
         let interpreted = executable.leaves().into_iter().filter(|step| matches!(step, Step::Interpret { .. })).count();

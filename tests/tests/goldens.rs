@@ -1,6 +1,7 @@
 //! What each stage makes of small models, as text: `golden/<n>-<stage>/*.txt`.
 //!
-//! Header lines: `model FILE` (below the tests' folder; a graph's text or anything that can be imported), `dim NAME=N`.
+//! Header lines: `model FILE` (below the tests' folder; a graph's text or anything that can be imported), `dim NAME=N`,
+//! `device cuda`.
 //! A stage's result is also executed and compared with the imported graph, so that blessing can't hide a wrong one.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use frit_tests::golden::{Golden, cases, home, report};
 struct Setup {
     graph: Graph,
     binding: Binding,
+    target: Target,
 }
 
 fn words(errors: &[Error]) -> String {
@@ -30,9 +32,11 @@ fn words(errors: &[Error]) -> String {
 fn setup(golden: &Golden) -> Result<Setup, String> {
     let mut model = None;
     let mut dims = BTreeMap::new();
+    let mut on = target();
     for (word, rest) in &golden.header {
         match (word.as_str(), rest.split_once('=')) {
             ("model", _) if model.is_none() => model = Some(home().join(rest)),
+            ("device", _) if rest == "cuda" => on = target::cuda(),
             ("dim", Some((name, extent))) => {
                 dims.insert(name.to_owned(), extent.parse().map_err(|_| format!("'{extent}' is not an extent"))?);
             }
@@ -46,7 +50,7 @@ fn setup(golden: &Golden) -> Result<Setup, String> {
     } else {
         import::load(&model, &Binding::default()).map_err(|errors| words(&errors))?
     };
-    Ok(Setup { graph, binding: Binding { dims, ..Binding::default() } })
+    Ok(Setup { graph, binding: Binding { dims, ..Binding::default() }, target: on })
 }
 
 /// The target of dumps, so that they are the same on every machine.
@@ -62,7 +66,7 @@ fn run(stage: Stage) {
     for golden in cases(&format!("{number}-{stage}")).unwrap_or_else(|error| panic!("{error}")) {
         let done = setup(&golden).and_then(|setup| {
             executes_alike(&setup, stage)?;
-            let options = Options { binding: setup.binding, target: target(), ..Options::default() };
+            let options = Options { binding: setup.binding, machine: target::machine(&setup.target), target: setup.target, ..Options::default() };
             golden.check(&dump(&setup.graph, &options, stage).map_err(|errors| words(&errors))?)
         });
         if let Err(why) = done {

@@ -186,7 +186,7 @@ fn graph(sample: &Sample, inputs: &[Tensor]) -> Result<Graph, String> {
 fn compiled_code_agrees_with_evaluation() {
     for_all_samples(|sample, inputs| {
         let graph = graph(sample, inputs)?;
-        let executable = frit::compile(&graph, &frit::Options::default()).map_err(|errors| format!("compilation: {}", errors[0]))?;
+        let executable = frit::compile(&graph, &frit::Options { machine: frit_compiler::lower::target::machine(&frit_tests::device::target()), target: frit_tests::device::target(), ..frit::Options::default() }).map_err(|errors| format!("compilation: {}", errors[0]))?;
         let session = frit::Session::new(executable, &Default::default()).map_err(|error| format!("session: {error}"))?;
         let passed: Vec<Tensor> = inputs.iter().enumerate().filter(|(at, _)| !is_constant(sample, *at)).map(|(_, tensor)| tensor.clone()).collect();
         let results = session.run(&passed).map_err(|error| format!("run: {error}"))?;

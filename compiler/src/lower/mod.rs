@@ -1,10 +1,11 @@
-//! Stage 5: kernels become machine code.
+//! Stage 5: kernels become code.
 //!
-//! In: a [`Schedule`] and a [`Target`]. Out: an [`Executable`]. Kernels are vectorised to
-//! [programs](frit_ir::vector), transcendental functions having become arithmetic ([`math`]), and each program is
-//! emitted by [`clif`]. Must not know: graphs, the run time.
+//! In: a [`Schedule`] and a [`Target`]. Out: an [`Executable`]. Transcendental functions become arithmetic ([`math`]). For a CPU,
+//! kernels are then vectorised to [programs](frit_ir::vector), which [`clif`] makes machine code of; for a GPU, [`cuda`]
+//! makes text of them that the run time compiles. Must not know: graphs, the run time.
 
 pub mod clif;
+pub mod cuda;
 pub mod math;
 pub mod target;
 pub mod vectorise;
@@ -23,13 +24,22 @@ const CODE_ALIGNMENT: usize = 64;
 /// Work (floating-point operations, or bytes) below which a second thread costs more than it brings.
 const GRAIN: u64 = 1 << 17;
 
-/// Can a nest be compiled?
+/// Can a nest be compiled for a CPU?
 ///
 /// # Errors
 /// Why it can't be.
 pub fn supported(nest: &Compute) -> Result<(), String> {
     let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], true).map_err(|error| error.message)?;
     clif::supported(&exprs).map_err(|error| error.message)
+}
+
+/// Can a nest be compiled for a GPU?
+///
+/// # Errors
+/// Why it can't be.
+pub fn supported_on_gpu(nest: &Compute) -> Result<(), String> {
+    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], true).map_err(|error| error.message)?;
+    cuda::supported(&exprs).map_err(|error| error.message)
 }
 
 /// The vector program of a kernel.
@@ -42,38 +52,60 @@ pub fn program(kernel: &Kernel, target: &Target) -> Result<Program, Error> {
     vectorise::vectorise(&kernel, target).map_err(named)
 }
 
+/// What an emitter made of a kernel.
+struct Emitted {
+    bytes: Vec<u8>,
+    scratch_bytes: u64,
+    grain: u64,
+    team: u32,
+}
+
+/// The text of a kernel, for a GPU.
+///
+/// # Errors
+/// As [`program`], and what the emitter says.
+pub fn text(kernel: &Kernel, target: &Target) -> Result<cuda::Text, Error> {
+    cuda::emit(&math::legalise_kernel(kernel, target.fma)?, target)
+}
+
+fn emit(kernel: &Kernel, target: &Target) -> Result<Emitted, Error> {
+    if target::is_cuda(target) {
+        let text = text(kernel, target)?;
+        return Ok(Emitted { bytes: text.text.into_bytes(), scratch_bytes: 0, grain: u64::from(text.teams), team: text.team });
+    }
+    let program = program(kernel, target)?;
+    let points = kernel.points().max(0) as u64;
+    let work = kernel.flops.max(kernel.bytes).max(1);
+    let grain = (GRAIN.saturating_mul(points) / work).clamp(1, points.max(1));
+    Ok(Emitted { bytes: clif::emit(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
+}
+
 /// Lowers all kernels of a schedule.
 ///
 /// # Errors
 /// As [`program`], and what the emitter says.
 pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
-    let compiled: Vec<(Program, Vec<u8>)> = schedule
-        .kernels
-        .par_iter()
-        .map(|kernel| {
-            let program = program(kernel, target)?;
-            let code = clif::emit(&program, target)?;
-            Ok((program, code))
-        })
-        .collect::<Result<_, Error>>()?;
-    let mut code = Vec::new();
+    let emitted: Vec<Emitted> = schedule.kernels.par_iter().map(|kernel| emit(kernel, target)).collect::<Result<_, Error>>()?;
+    let (mut code, filler) = if target::is_cuda(target) { (cuda::PRELUDE.as_bytes().to_vec(), b'\n') } else { (Vec::new(), 0) };
     let mut kernels = Vec::new();
-    for (kernel, (program, bytes)) in schedule.kernels.iter().zip(compiled) {
-        code.resize(code.len().next_multiple_of(CODE_ALIGNMENT), 0);
-        let points = kernel.points().max(0) as u64;
-        let work = kernel.flops.max(kernel.bytes).max(1);
+    for (kernel, emitted) in schedule.kernels.iter().zip(emitted) {
+        code.resize(code.len().next_multiple_of(CODE_ALIGNMENT), filler);
         kernels.push(Code {
             name: kernel.name.clone(),
             offset: code.len() as u64,
-            len: bytes.len() as u64,
-            points,
-            grain: (GRAIN.saturating_mul(points) / work).clamp(1, points.max(1)),
-            scratch_bytes: program.scratch_bytes,
+            len: emitted.bytes.len() as u64,
+            points: kernel.points().max(0) as u64,
+            grain: emitted.grain,
+            team: emitted.team,
+            scratch_bytes: emitted.scratch_bytes,
             params: kernel.params().map(|(_, place)| Param { dtype: place.dtype, elems: place.elems as u64, written: place.space == Space::Output }).collect(),
             flops: kernel.flops,
             bytes: kernel.bytes,
         });
-        code.extend_from_slice(&bytes);
+        code.extend_from_slice(&emitted.bytes);
+    }
+    if kernels.is_empty() {
+        code.clear();
     }
     Ok(Executable {
         name: schedule.name,

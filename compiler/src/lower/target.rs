@@ -9,6 +9,8 @@ use frit_ir::Error;
 use frit_ir::vector::Target;
 use target_lexicon::{Aarch64Architecture, Architecture, Triple};
 
+use crate::cost::Machine;
+
 /// Bytes of the caches that are reckoned with.
 const CACHE: [u64; 3] = [32 << 10, 1 << 20, 16 << 20];
 
@@ -32,12 +34,18 @@ const NAMED: &[Named] = &[
     Named { name: "aarch64", architecture: AARCH64, features: &[] },
 ];
 
+/// The name of an NVIDIA GPU, whichever it is: the run time compiles for the one that it finds.
+pub const CUDA: &str = "cuda";
+
+/// The triple of NVIDIA's GPUs.
+const CUDA_TRIPLE: &str = "nvptx64-nvidia-cuda";
+
 /// The name of the machine that this runs on.
 pub const NATIVE: &str = "native";
 
 /// The names of all targets.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    std::iter::once(NATIVE).chain(NAMED.iter().map(|named| named.name))
+    std::iter::once(NATIVE).chain(NAMED.iter().map(|named| named.name)).chain([CUDA])
 }
 
 fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
@@ -50,7 +58,25 @@ fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
         fma: !x86 || features.iter().any(|name| name == "has_fma"),
         features,
         cache: CACHE,
+        team: 1,
+        points: 16,
     }
+}
+
+/// A GPU. A team of threads is what a vector is elsewhere, a warp what fills it; of the memory that a team shares, as much is used as
+/// all GPUs have without asking. About four teams run at a time on each of about 128 units.
+pub fn cuda() -> Target {
+    Target { triple: CUDA_TRIPLE.to_owned(), features: Vec::new(), vector_bits: 32 * 32, vector_registers: 255, fma: true, cache: [46 << 10, 4 << 20, 32 << 20], team: 1024, points: 512 }
+}
+
+/// What time is estimated for where code is made for a target.
+pub fn machine(target: &Target) -> Machine {
+    if is_cuda(target) { Machine::GPU } else { Machine::DEFAULT }
+}
+
+/// Is the target a GPU?
+pub fn is_cuda(target: &Target) -> bool {
+    target.triple == CUDA_TRIPLE
 }
 
 /// A target by its name, with the operating system of this machine.
@@ -60,6 +86,9 @@ fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
 pub fn named(name: &str) -> Result<Target, Error> {
     if name == NATIVE {
         return Ok(host());
+    }
+    if name == CUDA {
+        return Ok(cuda());
     }
     let Some(found) = NAMED.iter().find(|named| named.name == name) else {
         let why = if name == "x86-64" { "'x86-64' lacks SSE4.1, which compiled code needs" } else { "there is no such target" };

@@ -23,14 +23,12 @@ use super::fuse::{Action, Fused};
 use super::nest::{self, Order};
 use crate::cost::{Arithmetic, Machine, additions};
 
-/// Tiles of a group's grid point take no more bytes than this, so that they stay in a core's own cache.
+/// Tiles of a group's grid point take no more bytes than this on a CPU, so that they stay in a core's own cache.
 const MAX_TILES: i64 = 256 << 10;
 /// Groups have no more nests than this.
 const MAX_MEMBERS: usize = 24;
 /// Groups have no more operands than this.
 const MAX_OPERANDS: usize = 32;
-/// Threads that a group must not starve.
-const THREADS: i64 = 16;
 /// Rows that are done at once have at least so many elements, where there are enough rows.
 const ROW_ELEMS: i64 = 1024;
 /// Fewer rows than this at once waste a register tile.
@@ -390,6 +388,8 @@ impl<'a> Grouper<'a> {
 
     /// How much of each row a grid point does. `None` where tiles would be too large or vectors too short.
     fn widths(&self, members: &[usize], nests: &[&Nest], mut rows: Vec<Row>) -> Option<Vec<Row>> {
+        let teams = self.target.team > 1;
+        let most_bytes = if teams { self.target.cache[0] as i64 } else { MAX_TILES };
         let contractions: Vec<Option<Contraction>> = nests.iter().map(|nest| contraction(&nest.fused, &nest.fused.extents)).collect();
         let last_axis = |nest: &Nest| (0..nest.fused.extents.len()).rev().find(|k| nest.fused.extents[*k] > 1);
         let lanes = i64::from(self.target.lanes(frit_ir::DType::F32)).max(1) * 4;
@@ -404,16 +404,18 @@ impl<'a> Grouper<'a> {
                 lanes
             } else if contractions.iter().any(Option::is_some) {
                 row.extent
+            } else if teams {
+                1
             } else {
                 (ROW_ELEMS + most - 1) / most
             };
-            let blocks = (2 * THREADS + others - 1) / others;
+            let blocks = (2 * i64::from(self.target.points) + others - 1) / others;
             let most = if at_lanes { row.extent } else { (row.extent + blocks - 1) / blocks };
             let width = wanted.min(most).min(row.extent).max(1);
             row.width = width;
             let bytes = self.tiles(members, nests, &rows);
             let row = rows.last_mut()?;
-            let width = if bytes > MAX_TILES { (row.width * MAX_TILES / bytes).max(1) } else { row.width };
+            let width = if bytes > most_bytes { (row.width * most_bytes / bytes).max(1) } else { row.width };
             // Blocks of about the same size.
             let blocks = (row.extent + width - 1) / width;
             row.width = if at_lanes { width } else { (row.extent + blocks - 1) / blocks };
@@ -421,10 +423,14 @@ impl<'a> Grouper<'a> {
                 return None;
             }
         }
-        let fits = self.tiles(members, nests, &rows) <= MAX_TILES;
+        let fits = self.tiles(members, nests, &rows) <= most_bytes;
         // A sum of products keeps its roles, and enough rows for register tiles.
         let tiled = nests.iter().zip(&contractions).enumerate().all(|(at, (nest, roles))| {
             let Some(roles) = roles else { return true };
+            // A team's tiles of results take the whole team.
+            if teams {
+                return false;
+            }
             let mut extents = nest.fused.extents.clone();
             for row in &rows {
                 extents[row.axes[at]] = row.width;

@@ -566,7 +566,7 @@ impl Planner<'_> {
         if bytes(ty) > 0 {
             let name = format!("fill_{}_{}", ty.dtype, ty.shape.elems().unwrap_or(0));
             let cost = self.device.machine.kernel(Arithmetic::default(), bytes(ty) as f64);
-            self.launch(graph, nest::fill(graph, value, to), cost, &BTreeSet::from([node]), name);
+            self.launch(graph, nest::fill(graph, value, to, self.device.target), cost, &BTreeSet::from([node]), name);
         }
     }
 

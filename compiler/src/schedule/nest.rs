@@ -4,9 +4,12 @@
 //! three schedules of a nest: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
 //! reduced one, whichever is contiguous), and a contraction (register tiles over staged panels). A nest alone runs its
 //! parallel loops as the grid; those of a group run one after the other at each grid point, which does some rows, and what
-//! only they use lies in tiles. Must not know: emitters, memory plans.
+//! only they use lies in tiles. Where teams of threads run grid points, [`team`] has schedules of its own. Must not know:
+//! emitters, memory plans.
 //!
 //! The order in which values are joined is fixed by the nest alone ([`Order`]), so that grouping never changes a bit.
+
+mod team;
 
 use std::collections::BTreeMap;
 
@@ -52,8 +55,8 @@ pub(super) fn build(graph: &Graph, group: &Group, target: &Target) -> Built {
     if let [member] = group.members.as_slice() {
         work.output(member.to);
         let region = Region::whole(&mut work, &member.fused);
-        let piece = piece(&mut work, member, &region, target);
-        return work.finish(group, piece.parallel, piece.body, piece.flops);
+        let piece = piece(&mut work, member, &region, target, true);
+        return work.finish(group, piece.parallel, piece.body, piece.flops, target);
     }
     let mut grid = Vec::new();
     let mut origins = Vec::new();
@@ -79,11 +82,11 @@ pub(super) fn build(graph: &Graph, group: &Group, target: &Target) -> Built {
         } else {
             work.hold(group, at, &region);
         }
-        let piece = piece(&mut work, member, &region, target);
+        let piece = piece(&mut work, member, &region, target, false);
         body.extend(nested(&piece.parallel, LoopKind::Serial, piece.body));
         flops += piece.flops;
     }
-    work.finish(group, grid, body, flops)
+    work.finish(group, grid, body, flops, target)
 }
 
 /// The points of a nest that are computed: along each axis where they begin, and how many they are.
@@ -111,8 +114,12 @@ struct Piece {
     flops: u64,
 }
 
-fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target) -> Piece {
+/// What one nest does; `alone`: its parallel loops will be the grid.
+fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target, alone: bool) -> Piece {
     let fused = &member.fused;
+    if target.team > 1 {
+        return team::piece(work, member, region, target, alone);
+    }
     if fused.root.is_none() {
         return map(work, member, region);
     }
@@ -197,14 +204,18 @@ impl Loops {
 }
 
 /// Builds a kernel that fills the buffer of `to` with a number.
-pub(super) fn fill(graph: &Graph, value: Scalar, to: ValueId) -> Built {
+pub(super) fn fill(graph: &Graph, value: Scalar, to: ValueId, target: &Target) -> Built {
     let elems = graph.ty(to).shape.elems().unwrap_or(0);
     let mut work = Work::new(graph);
-    let (grid, index) = work.split(elems);
     let place = work.output(to);
     let dtype = graph.ty(to).dtype;
     let value = work.exprs.constant(value, dtype);
-    let (var, extent) = index;
+    if target.team > 1 {
+        let var = work.var(elems);
+        let index = work.exprs.var(var);
+        return work.done(vec![(var, elems)], vec![Stmt::Store { place, index, value, guard: None }], 0);
+    }
+    let (grid, (var, extent)) = work.split(elems);
     let at = work.position(&grid, var, extent);
     let body = vec![Stmt::For { var, extent, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index: at, value, guard: None }] }];
     work.done(grid, body, 0)
@@ -363,11 +374,13 @@ impl<'g> Work<'g> {
     }
 
     /// The kernel of a group: what its members do, and the borders of their results.
-    fn finish(mut self, group: &Group, grid: Vec<(Var, i64)>, mut body: Vec<Stmt>, flops: u64) -> Built {
+    fn finish(mut self, group: &Group, grid: Vec<(Var, i64)>, mut body: Vec<Stmt>, flops: u64, target: &Target) -> Built {
+        // Where threads form teams, a kernel without vectors is run by single threads.
+        let vectors = target.team == 1 || has_vectors(&body);
         for member in &group.members {
             if let Some(around) = &member.fused.border {
                 let place = self.output(member.to);
-                body.extend(border(&mut self, around, &member.fused.shape, place, &grid));
+                body.extend(border(&mut self, around, &member.fused.shape, place, &grid, vectors));
             }
         }
         self.done(grid, body, flops)
@@ -390,9 +403,10 @@ impl Held {
 }
 
 /// Writes the elements of a buffer outside a box of it. Each grid point does some of them; where they can't be split evenly
-/// several points write the same ones.
-fn border(work: &mut Work<'_>, around: &Border, shape: &[i64], place: Source, grid: &[(Var, i64)]) -> Vec<Stmt> {
+/// several points write the same ones. `vectors`: in vectors, as the rest of the kernel.
+fn border(work: &mut Work<'_>, around: &Border, shape: &[i64], place: Source, grid: &[(Var, i64)], vectors: bool) -> Vec<Stmt> {
     let points: i64 = grid.iter().map(|(_, extent)| extent).product();
+    let kind = if vectors { LoopKind::Vector } else { LoopKind::Serial };
     let (vars, extents): (Vec<Var>, Vec<i64>) = grid.iter().copied().unzip();
     let vars: Vec<ExprId> = vars.into_iter().map(|var| work.exprs.var(var)).collect();
     let point = flatten(&mut work.exprs, &extents, &vars);
@@ -411,13 +425,19 @@ fn border(work: &mut Work<'_>, around: &Border, shape: &[i64], place: Source, gr
         let units: i64 = outer.iter().product();
         let mut loops = Vec::new();
         let mut at = Vec::new();
-        // Which part of how many of a slab a point does.
+        // Which part of how many of a slab a point does, and whether it is the first of those that would do it.
         let mut part = (work.exprs.int(0), 1);
+        let mut first_of = None;
         if axis == 0 || units < points {
             let longest = slabs.iter().map(|(_, run)| *run).max().unwrap_or(1);
             let parts = (points / units).min(longest);
             let repeats = points / (units * parts);
             let number = divided(work, point, repeats);
+            if !vectors && repeats > 1 {
+                let (repeats, zero) = (work.exprs.int(repeats), work.exprs.int(0));
+                let place = work.exprs.binary(Binary::Mod, point, repeats);
+                first_of = Some(work.exprs.binary(Binary::Eq, place, zero));
+            }
             let unit = divided(work, number, parts);
             let unit = least(work, unit, units - 1);
             at.extend(unflatten(&mut work.exprs, outer, unit));
@@ -463,11 +483,15 @@ fn border(work: &mut Work<'_>, around: &Border, shape: &[i64], place: Source, gr
             let lane = work.exprs.var(var);
             let index = [base, first, start, lane].into_iter().reduce(|a, b| work.exprs.add(a, b)).unwrap_or(base);
             let index = simplify_all(&mut work.exprs, &[index], &work.extents)[0];
-            stores.push(Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] });
+            stores.push(Stmt::For { var, extent: width, kind, body: vec![Stmt::Store { place, index, value, guard: first_of }] });
         }
         body.extend(nested(&loops, LoopKind::Serial, stores));
     }
     body
+}
+
+fn has_vectors(body: &[Stmt]) -> bool {
+    body.iter().any(|stmt| matches!(stmt, Stmt::For { kind, body, .. } if *kind == LoopKind::Vector || has_vectors(body)))
 }
 
 fn least(work: &mut Work<'_>, a: ExprId, most: i64) -> ExprId {

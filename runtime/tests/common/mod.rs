@@ -37,7 +37,7 @@ pub(crate) fn has_machine_code() -> bool {
 
 pub(crate) fn target() -> Target {
     let triple = format!("{}-unknown-{}", std::env::consts::ARCH, std::env::consts::OS);
-    Target { triple, features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: false, cache: [32 << 10, 1 << 20, 8 << 20] }
+    Target { triple, features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: false, cache: [32 << 10, 1 << 20, 8 << 20], team: 1, points: 16 }
 }
 
 pub(crate) fn port(name: &str, dtype: DType, extents: Option<&[i64]>) -> Port {
@@ -77,6 +77,7 @@ pub(crate) fn two_launches(n: i64) -> Executable {
             offset: 0,
             len: ADD.len() as u64,
             points: n as u64,
+            team: 1,
             grain: 16,
             scratch_bytes: 4,
             params: vec![param(false), param(false), param(true)],

@@ -11,7 +11,7 @@ use frit_ir::vector::{Inst, Program, Target};
 use super::vectorise;
 
 fn target(vector_bits: u32) -> Target {
-    Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits, vector_registers: 16, fma: vector_bits > 128, cache: [32 << 10, 1 << 20, 8 << 20] }
+    Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits, vector_registers: 16, fma: vector_bits > 128, cache: [32 << 10, 1 << 20, 8 << 20], team: 1, points: 16 }
 }
 
 fn place(dtype: DType, elems: i64, space: Space) -> Place {
