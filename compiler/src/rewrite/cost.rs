@@ -33,7 +33,7 @@ pub(super) enum Kind {
 pub(super) fn kind(op: &Op, operands: &[&TensorType]) -> Kind {
     match op.def().body(operands) {
         Ok(Body::Loops(nests)) if nests.iter().any(Compute::reduces) => Kind::Joins,
-        Ok(Body::Loops(nests)) if nests.iter().all(|nest| in_place(nest)) => Kind::Elementwise,
+        Ok(Body::Loops(nests)) if nests.iter().all(in_place) => Kind::Elementwise,
         Ok(Body::Expansion) => {
             let Some(graph) = expanded(op, operands) else { return Kind::Other };
             let of = |node: &Node| kind(&node.op, &node.inputs.iter().map(|v| graph.ty(*v)).collect::<Vec<_>>());

@@ -105,6 +105,10 @@ pub(super) fn infer(op: &Op, operands: &[&Facts]) -> Result<Vec<TensorType>, OpE
     op.infer(&args)
 }
 
+/// What is known of tensors' elements, by where these lie, their number and dtype: the tensor, and the largest and the smallest
+/// size.
+type Sizes = HashMap<(usize, usize, DType), (Tensor, Option<(f64, f64)>)>;
+
 /// What all rules share.
 #[derive(Default, Debug)]
 pub(super) struct Knowledge {
@@ -120,8 +124,8 @@ pub(super) struct Knowledge {
     pub rule: &'static str,
     /// Classes that were merged though they can't be equal.
     pub conflicts: Vec<String>,
-    /// The largest and the smallest size of constants' elements, by where they lie, their number and dtype.
-    pub sizes: RefCell<HashMap<(usize, usize, DType), (Tensor, Option<(f64, f64)>)>>,
+    /// Sizes of constants' elements that were measured.
+    pub sizes: RefCell<Sizes>,
 }
 
 impl Knowledge {
