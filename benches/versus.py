@@ -20,20 +20,16 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import numpy as np
 
+from outputs import Failed, call, compare
+
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = pathlib.Path(os.environ.get("FRIT_TEST_DATA", HERE.parent / "tests" / "data"))
-ABSOLUTE, RELATIVE = 1e-4, 1e-3
-
-
-class Failed(Exception):
-    """A model that could not be timed; the text says why."""
 
 
 # -- what runs in a process of its own ---------------------------------------------------------------------
@@ -75,20 +71,12 @@ def child(engine, model, inputs, threads, runs):
 
 # -- the other side ----------------------------------------------------------------------------------------
 
-def call(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise Failed(f"{pathlib.Path(command[0]).name} {command[1]} ended with {done.returncode}: {said[0]}")
-    return done.stdout
-
-
 def time_engine(engine, frit, model, inputs, threads, runs):
     if engine != "frit":
-        return json.loads(call([sys.executable, __file__, "--child", engine, model, inputs, threads, runs]).splitlines()[-1])
+        return json.loads(call(sys.executable, __file__, "--child", engine, model, inputs, threads, runs).stdout.splitlines()[-1])
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "bench.json"
-        call([frit, "bench", model, "--inputs", inputs, "--threads", threads, "--runs", runs, "--json", report])
+        call(frit, "bench", model, "--inputs", inputs, "--threads", threads, "--runs", runs, "--json", report)
         return json.loads(report.read_text())
 
 
@@ -96,17 +84,9 @@ def check(frit, model, stem, threads):
     """Compare Frit's outputs with the oracle."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out.npz"
-        call([frit, "run", model, "--inputs", f"{stem}.in.npz", "--output", output, "--threads", threads])
+        call(frit, "run", model, "--inputs", f"{stem}.in.npz", "--output", output, "--threads", threads)
         got, expected = np.load(output), np.load(f"{stem}.out.npz")
-        for name in expected.files:
-            if name not in got.files:
-                raise Failed(f"output {name} is missing")
-            a, b = got[name], expected[name]
-            if a.shape != b.shape or a.dtype != b.dtype:
-                raise Failed(f"output {name} is {a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}")
-            exact = b.dtype.kind in "biu"
-            if not np.allclose(a, b, rtol=0 if exact else RELATIVE, atol=0 if exact else ABSOLUTE, equal_nan=True):
-                raise Failed(f"output {name} is wrong")
+        compare(got, expected)
 
 
 def measure(frit, name, model, engines, threads, args):
