@@ -85,7 +85,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
             let start = Instant::now();
             let session = Session::load(&model.model, &run).map_err(one)?;
             let load = start.elapsed();
-            if target::is_cuda(target) && !target::is_cuda(&session.executable().target) {
+            if target.is_cuda() && !session.executable().target.is_cuda() {
                 return Err(one(Error::invalid("the artifact was compiled for the CPU").help("compile the model with `--target cuda`, or leave --device out")));
             }
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();

@@ -96,7 +96,7 @@ impl Options {
 
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
-        let supported: &dyn Fn(&Compute) -> Result<(), String> = if target::is_cuda(&self.target) { &lower::supported_on_gpu } else { &lower::supported };
+        let supported: &dyn Fn(&Compute) -> Result<(), String> = if self.target.is_cuda() { &lower::supported_on_gpu } else { &lower::supported };
         Device { target: &self.target, machine: &self.machine, supported }
     }
 }
@@ -175,7 +175,7 @@ pub fn dump(graph: &Graph, options: &Options, stage: Stage) -> Result<String, Ve
         Stage::Run => compile(graph, options)?.to_string(),
         Stage::Lower => {
             let (schedule, _) = scheduled(graph, options)?;
-            if target::is_cuda(&options.target) {
+            if options.target.is_cuda() {
                 let texts = schedule.kernels.iter().map(|kernel| lower::text(kernel, &options.target)).collect::<Result<Vec<_>, _>>().map_err(|error| vec![error])?;
                 return Ok(texts.iter().map(|text| format!("// {} threads a point, {} points a block, {} bytes shared\n{}\n", text.team, text.teams, text.shared_bytes, text.text)).collect());
             }

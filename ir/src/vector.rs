@@ -47,6 +47,11 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// Is it an NVIDIA GPU, whose code is text in CUDA C?
+    pub fn is_cuda(&self) -> bool {
+        self.triple.starts_with("nvptx64-")
+    }
+
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {
         self.vector_bits / 8 / dtype.size().max(1) as u32

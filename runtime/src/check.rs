@@ -10,8 +10,6 @@ use frit_ir::executable::{Code, Executable, Operand, Port, Slot, Step};
 use frit_ir::tensor::{ALIGNMENT, checked_elems};
 use frit_ir::{DType, Error};
 
-use crate::cuda::is_cuda;
-
 /// Threads of a block on a GPU.
 const MOST_THREADS: u64 = 1024;
 
@@ -82,7 +80,7 @@ impl Checker<'_> {
         if kernel.grain == 0 {
             return Err("its grain is 0".to_owned());
         }
-        if is_cuda(&self.executable.target) && (kernel.team == 0 || u64::from(kernel.team).saturating_mul(kernel.grain) > MOST_THREADS) {
+        if self.executable.target.is_cuda() && (kernel.team == 0 || u64::from(kernel.team).saturating_mul(kernel.grain) > MOST_THREADS) {
             return Err(format!("its blocks have {} teams of {} threads, and a GPU's have {MOST_THREADS} threads at most", kernel.grain, kernel.team));
         }
         if kernel.scratch_bytes > isize::MAX as u64 / 2048 {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use frit_ir::Error;
 use frit_ir::executable::{Code, Executable, Operand, Slot, Step};
 use frit_ir::tensor::ALIGNMENT;
-use frit_ir::vector::Target;
 use rayon::prelude::*;
 
 use crate::check::{bytes, is_fixed};
@@ -20,11 +19,6 @@ use driver::{Buffer, Device, Event, Function, Graph, Module, Stream};
 
 /// Graphs of more steps are not captured.
 const MOST_CAPTURED: u64 = 1 << 15;
-
-/// Is a target one that this module runs?
-pub(crate) fn is_cuda(target: &Target) -> bool {
-    target.triple.starts_with("nvptx64")
-}
 
 /// The name of the device that programs run on.
 ///

@@ -165,7 +165,7 @@ impl Session {
 
     fn make(artifact: Artifact, options: &Options) -> Result<Self, Error> {
         let Artifact { executable, sums } = artifact;
-        let on_gpu = cuda::is_cuda(&executable.target);
+        let on_gpu = executable.target.is_cuda();
         if !executable.code.is_empty() && !on_gpu {
             target::check(&executable.target)?;
         }

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use frit_compiler::lower::target;
 use frit_compiler::rewrite::{Class, Options, Report, rules};
 use frit_ir::ops::Tolerance;
 use frit_ir::{Graph, Scalar, Tensor};
@@ -121,7 +120,7 @@ fn all(text: &str) -> Result<ExitCode, String> {
     }
     let wrong = failures.len();
     // The list is the CPU's.
-    if !target::is_cuda(&device::target()) {
+    if !device::target().is_cuda() {
         failures.extend(differing(&counts, text.is_empty())?);
     }
     for failure in &failures {

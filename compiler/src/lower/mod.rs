@@ -69,7 +69,7 @@ pub fn text(kernel: &Kernel, target: &Target) -> Result<cuda::Text, Error> {
 }
 
 fn emit(kernel: &Kernel, target: &Target) -> Result<Emitted, Error> {
-    if target::is_cuda(target) {
+    if target.is_cuda() {
         let text = text(kernel, target)?;
         return Ok(Emitted { bytes: text.text.into_bytes(), scratch_bytes: 0, grain: u64::from(text.teams), team: text.team });
     }
@@ -86,7 +86,7 @@ fn emit(kernel: &Kernel, target: &Target) -> Result<Emitted, Error> {
 /// As [`program`], and what the emitter says.
 pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
     let emitted: Vec<Emitted> = schedule.kernels.par_iter().map(|kernel| emit(kernel, target)).collect::<Result<_, Error>>()?;
-    let (mut code, filler) = if target::is_cuda(target) { (cuda::PRELUDE.as_bytes().to_vec(), b'\n') } else { (Vec::new(), 0) };
+    let (mut code, filler) = if target.is_cuda() { (cuda::PRELUDE.as_bytes().to_vec(), b'\n') } else { (Vec::new(), 0) };
     let mut kernels = Vec::new();
     for (kernel, emitted) in schedule.kernels.iter().zip(emitted) {
         code.resize(code.len().next_multiple_of(CODE_ALIGNMENT), filler);

@@ -71,12 +71,7 @@ pub fn cuda() -> Target {
 
 /// What time is estimated for where code is made for a target.
 pub fn machine(target: &Target) -> Machine {
-    if is_cuda(target) { Machine::GPU } else { Machine::DEFAULT }
-}
-
-/// Is the target a GPU?
-pub fn is_cuda(target: &Target) -> bool {
-    target.triple == CUDA_TRIPLE
+    if target.is_cuda() { Machine::GPU } else { Machine::DEFAULT }
 }
 
 /// A target by its name, with the operating system of this machine.
