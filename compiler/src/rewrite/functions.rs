@@ -115,11 +115,10 @@ fn sizes_of(value: &Tensor) -> Option<(f64, f64)> {
 fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
     let facts = site.facts(id);
     let terms = || site.graph[id].nodes.iter().map(|term| (site.graph.analysis.heads.get(term.head), &term.children));
-    let held = terms().find_map(|(head, _)| if let Head::Op(Op::Constant(constant)) = head { Some(&constant.value) } else { None });
-    if let Some(value) = facts.value.as_ref().or(held) {
+    if let Some(value) = tensor(site, &Bound::Class(id)) {
         let key = (value.address(), value.elems(), value.dtype());
         // The tensor stays with what is known of it, so that no other one gets its address.
-        return site.graph.analysis.sizes.borrow_mut().entry(key).or_insert_with(|| (value.clone(), sizes_of(value))).1;
+        return site.graph.analysis.sizes.borrow_mut().entry(key).or_insert_with(|| { let sizes = sizes_of(&value); (value, sizes) }).1;
     }
     if !facts.constant {
         return None;

@@ -261,8 +261,8 @@ impl Rewriter<'_> {
         if others.is_empty() {
             return Ok((choice, total));
         }
-        let price = |choice: &extract::Choice| (self.prices.kernels)(&alone(graph, roots, choice)?);
-        let mut least = price(&choice)?;
+        let price = |choice: &extract::Choice| alone(graph, roots, choice)?.map(|program| (self.prices.kernels)(&program)).transpose();
+        let Some(mut least) = price(&choice)? else { return Ok((choice, total)) };
         for moves in others.into_iter().take(MAX_PRICED) {
             let mut other = choice.clone();
             other.extend(moves);
@@ -270,8 +270,7 @@ impl Rewriter<'_> {
             if extract::reached(graph, roots, &other).is_none() {
                 continue;
             }
-            let price = price(&other)?;
-            if price < MARGIN * least {
+            if let Some(price) = price(&other)?.filter(|price| *price < MARGIN * least) {
                 (choice, least) = (other, price);
             }
         }
@@ -318,8 +317,9 @@ fn kind(graph: &facts::Graph, term: &language::Term) -> Kind {
     }
 }
 
-/// A program taken out of an e-graph, by itself, to be priced: what is computed once, now, is there as zeros.
-fn alone(graph: &facts::Graph, roots: &[egg::Id], choice: &extract::Choice) -> Result<Graph, Error> {
+/// A program taken out of an e-graph, by itself, to be priced: what is computed once, now, is there as zeros. None where that has
+/// no known size, or more bytes than memory can hold.
+fn alone(graph: &facts::Graph, roots: &[egg::Id], choice: &extract::Choice) -> Result<Option<Graph>, Error> {
     let mut builder = Builder::new("region");
     let mut built: BTreeMap<egg::Id, Vec<ValueId>> = BTreeMap::new();
     for id in extract::reached(graph, roots, choice).ok_or_else(|| Error::bug("a program needs itself"))? {
@@ -331,7 +331,8 @@ fn alone(graph: &facts::Graph, roots: &[egg::Id], choice: &extract::Choice) -> R
             Head::Leaf(_) => vec![builder.input("", ty()?.clone())],
             Head::Op(op) if facts.constant && !matches!(op, Op::Constant(_)) && facts.types.len() == 1 => {
                 let ty = ty()?;
-                vec![builder.constant(Tensor::zeros(ty.dtype, &ty.extents()?)?)]
+                let Ok(zeros) = ty.extents().and_then(|extents| Tensor::zeros(ty.dtype, &extents)) else { return Ok(None) };
+                vec![builder.constant(zeros)]
             }
             Head::Part(k) => vec![operands[0][*k]],
             Head::Op(op) => {
@@ -344,7 +345,7 @@ fn alone(graph: &facts::Graph, roots: &[egg::Id], choice: &extract::Choice) -> R
     for root in roots {
         builder.output("", built[&graph.find(*root)][0]);
     }
-    Ok(builder.finish())
+    Ok(Some(builder.finish()))
 }
 
 /// A region as an e-graph, before any rule.

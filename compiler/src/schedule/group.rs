@@ -484,7 +484,7 @@ impl<'a> Grouper<'a> {
             _ => group.rows.iter().map(blocks).product(),
         };
         // A thread that is woken must have something to do.
-        let threads = (points as f64).min(time / self.machine.launch).clamp(1.0, f64::from(self.machine.threads));
+        let threads = (points as f64).min(time / self.machine.launch).clamp(1.0, f64::from(self.machine.threads.max(1)));
         (self.machine.launch + time, self.machine.launch + time / threads)
     }
 
