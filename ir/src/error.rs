@@ -132,6 +132,11 @@ impl Error {
         self.kind == Kind::Invalid
     }
 
+    /// Is it something that Frit can't do?
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == Kind::Unsupported
+    }
+
     /// Is it a bug of Frit's?
     pub fn is_bug(&self) -> bool {
         self.kind == Kind::Bug

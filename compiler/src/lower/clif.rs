@@ -30,6 +30,9 @@ use target_lexicon::{Architecture, Triple};
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
 
+/// A feature that Cranelift does not know of, and so makes no use of.
+const UNKNOWN_FEATURE: &str = "has_avx512bw";
+
 /// A loop that changes at least so many vectors in registers holds a tile of accumulators.
 const TILE: u32 = 6;
 
@@ -84,7 +87,7 @@ fn isa(target: &Target, keep_order: bool) -> Result<OwnedTargetIsa, Error> {
     }
     let mut builder =
         isa::lookup(triple).map_err(|e| Error::unsupported(format!("no code can be made for target `{}`: {e}", target.triple)))?;
-    for name in &target.features {
+    for name in target.features.iter().filter(|name| *name != UNKNOWN_FEATURE) {
         builder.enable(name).map_err(|_| Error::invalid(format!("target `{}` has no feature `{name}`", target.triple)))?;
     }
     builder

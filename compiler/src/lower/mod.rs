@@ -1,14 +1,15 @@
 //! Stage 5: kernels become code.
 //!
 //! In: a [`Schedule`] and a [`Target`]. Out: an [`Executable`]. Transcendental functions become arithmetic ([`math`]). For a CPU,
-//! kernels are then vectorised to [programs](frit_ir::vector), which [`clif`] makes machine code of; for a GPU, [`cuda`]
-//! makes text of them that the run time compiles. Must not know: graphs, the run time.
+//! kernels are then vectorised to [programs](frit_ir::vector), which [`wide`] makes machine code of where the target has AVX-512, and
+//! [`clif`] elsewhere; for a GPU, [`cuda`] makes text of them that the run time compiles. Must not know: graphs, the run time.
 
 pub mod clif;
 pub mod cuda;
 pub mod math;
 pub mod target;
 pub mod vectorise;
+pub mod wide;
 
 use frit_ir::compute::Compute;
 use frit_ir::executable::{Code, Executable, Param};
@@ -77,7 +78,21 @@ fn emit(kernel: &Kernel, target: &Target) -> Result<Emitted, Error> {
     let points = kernel.points().max(0) as u64;
     let work = kernel.flops.max(kernel.bytes).max(1);
     let grain = (GRAIN.saturating_mul(points) / work).clamp(1, points.max(1));
-    Ok(Emitted { bytes: clif::emit(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
+    Ok(Emitted { bytes: code(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
+}
+
+/// Machine code of a program, from the wide emitter where it can.
+///
+/// # Errors
+/// What the portable emitter says.
+fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
+    if wide::supports(target) {
+        match wide::emit(program) {
+            Err(error) if error.is_unsupported() => tracing::debug!(%error, "left to the portable emitter"),
+            done => return done,
+        }
+    }
+    clif::emit(program, target)
 }
 
 /// Lowers all kernels of a schedule.

@@ -9,6 +9,7 @@ use frit_ir::Error;
 use frit_ir::vector::Target;
 use target_lexicon::{Aarch64Architecture, Architecture, Triple};
 
+use super::wide;
 use crate::cost::Machine;
 
 /// Bytes of the caches that are reckoned with.
@@ -16,7 +17,7 @@ const CACHE: [u64; 3] = [32 << 10, 1 << 20, 16 << 20];
 
 const V2: &[&str] = &["has_cmpxchg16b", "has_popcnt", "has_sse3", "has_sse41", "has_sse42", "has_ssse3"];
 const V3: &[&str] = &["has_avx", "has_avx2", "has_bmi1", "has_bmi2", "has_fma", "has_lzcnt"];
-const V4: &[&str] = &["has_avx512dq", "has_avx512f", "has_avx512vl"];
+const V4: &[&str] = &wide::FEATURES;
 
 /// A machine by name: an architecture, and the features it has beyond the least.
 struct Named {
@@ -51,7 +52,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
     features.sort_unstable();
     let x86 = architecture == Architecture::X86_64;
-    Target {
+    let target = Target {
         triple: Triple { architecture, ..Triple::host() }.to_string(),
         vector_bits: 128,
         vector_registers: if x86 { 16 } else { 32 },
@@ -60,7 +61,8 @@ fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
         cache: CACHE,
         team: 1,
         points: 16,
-    }
+    };
+    if wide::supports(&target) { Target { vector_bits: 512, vector_registers: 32, ..target } } else { target }
 }
 
 /// A GPU. A team of threads is what a vector is elsewhere, a warp what fills it; of the memory that a team shares, as much is used as
@@ -92,8 +94,7 @@ pub fn named(name: &str) -> Result<Target, Error> {
     Ok(target(found.architecture, found.features.iter().flat_map(|level| level.iter().map(ToString::to_string)).collect()))
 }
 
-/// The machine that this runs on, with those of its features that the levels name, but for AVX-512, which does not pay at
-/// 128 bits.
+/// The machine that this runs on, with those of its features that the levels name.
 pub fn host() -> Target {
     target(Triple::host().architecture, host_features())
 }
@@ -104,6 +105,10 @@ fn host_features() -> Vec<String> {
     let known = [
         ("has_avx", std::is_x86_feature_detected!("avx")),
         ("has_avx2", std::is_x86_feature_detected!("avx2")),
+        ("has_avx512bw", std::is_x86_feature_detected!("avx512bw")),
+        ("has_avx512dq", std::is_x86_feature_detected!("avx512dq")),
+        ("has_avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("has_avx512vl", std::is_x86_feature_detected!("avx512vl")),
         ("has_bmi1", std::is_x86_feature_detected!("bmi1")),
         ("has_bmi2", std::is_x86_feature_detected!("bmi2")),
         ("has_fma", std::is_x86_feature_detected!("fma")),
