@@ -715,9 +715,10 @@ fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
             if held > room {
                 break;
             }
-            // Time of one step of the sum, in cycles: two multiply-adds or two loads at once, four cycles of latency.
+            // Time of one step of the sum, in cycles: two multiply-adds or two loads at once, four cycles of latency (a little more
+            // where nothing may be late), and what panels cost that come from the second cache, and rows that lie far apart.
             let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
-            let step = (fmas / 2.0).max(loads / 2.0).max(4.0);
+            let step = (fmas / 2.0).max(loads / 2.0).max(5.0) + 0.25 * vectors as f64 + 0.1 * rows as f64;
             let tiles = (m as f64 / rows as f64).ceil() * (n as f64 / width as f64).ceil();
             let time = step * tiles;
             if time < best.0 * 0.999 {
