@@ -464,17 +464,12 @@ impl Emitter<'_> {
             let stride = if lanes == 1 { 1 } else { stride };
             return self.make(id, lanes, |dst| Inst::Load { dst, from, stride });
         };
-        if lanes == 1 {
-            let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
-            let guard = self.value(guard, 1)?;
-            return self.make(id, 1, |dst| Inst::GuardedLoad { dst, from, guard });
-        }
-        if uniform {
+        if uniform && lanes > 1 {
             let a = self.value(id, 1)?;
             return self.make(id, lanes, |dst| Inst::Splat { dst, a });
         }
         let reach = stride.checked_mul(i64::from(lanes) - 1);
-        if self.facts(guard)?.lanes == 1 && reach.is_some_and(|reach| (0..self.places[source.0 as usize].elems).contains(&reach)) {
+        if lanes > 1 && self.facts(guard)?.lanes == 1 && reach.is_some_and(|reach| (0..self.places[source.0 as usize].elems).contains(&reach)) {
             // Where the guard is false the place's first elements are read instead, and dropped.
             let rest = self.build(&rest)?;
             let first = self.exprs.int(0);
@@ -487,6 +482,11 @@ impl Emitter<'_> {
             let zero = self.exprs.constant(Scalar::zero(dtype), dtype);
             let either = self.exprs.select(guard, load, zero);
             return self.value(either, lanes);
+        }
+        if lanes == 1 || stride == 1 {
+            let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
+            let guard = self.value(guard, lanes)?;
+            return self.make(id, lanes, |dst| Inst::GuardedLoad { dst, from, guard });
         }
         self.gather(id, lanes)
     }
@@ -614,12 +614,17 @@ impl Emitter<'_> {
             return Ok(());
         }
         let whole = self.settle(value, lanes)?;
-        if guard.is_none()
-            && let Some((rest, stride)) = self.affine(index, lanes)?
-            && stride != 0
+        if let Some((rest, stride)) = self.affine(index, lanes)?
+            && (if guard.is_some() { stride == 1 } else { stride != 0 })
         {
             let to = self.address(place, &rest)?.ok_or_else(no_address)?;
-            self.push(Inst::Store { src: whole, to, stride });
+            match guard {
+                Some(guard) => {
+                    let guard = self.value(guard, lanes)?;
+                    self.push(Inst::GuardedStore { src: whole, to, guard });
+                }
+                None => self.push(Inst::Store { src: whole, to, stride }),
+            }
             return Ok(());
         }
         let dtype = self.places[place.0 as usize].dtype;

@@ -258,6 +258,44 @@ fn padding() {
 }
 
 #[test]
+fn guards_that_hold_for_some_lanes_or_none() {
+    // The limit is 0 to 4 more than `below`: guards hold for no lane, for some, for all; the addresses of the others lie outside.
+    for (n, below) in [(1, 0), (5, -9), (21, -9), (21, -2), (40, 7), (40, 12), (40, 40)] {
+        let mut e = Exprs::new();
+        let column = index(&mut e, &[(I, 1)], 0);
+        let limit = { let (least, drawn) = (e.int(below), e.load(Source(1), DType::I64, vec![column])); e.add(drawn, least) };
+        let j = e.var(J);
+        let inside = e.binary(Binary::Lt, j, limit);
+        let guard = { let (holds, even) = (e.within(j, None, Some(n - 1)), e.load(Source(2), DType::Bool, vec![j])); let holds = e.and(holds, inside); e.and(holds, even) };
+        let (far, at) = (index(&mut e, &[(I, n - 1), (J, 1)], 0), index(&mut e, &[(I, n), (J, 1)], 0));
+        let x = e.guarded_load(Source(0), F32, vec![far], guard);
+        let y = { let one = e.float(1.0, F32); e.add(x, one) };
+        let backwards = index(&mut e, &[(I, n), (J, -1)], n - 1);
+        let body = vec![each(
+            J,
+            n,
+            LoopKind::Vector,
+            vec![
+                store(Source(3), at, y),
+                Stmt::Store { place: Source(4), index: far, value: y, guard: Some(guard) },
+                Stmt::Store { place: Source(5), index: backwards, value: y, guard: Some(guard) },
+                Stmt::Store { place: Source(6), index: at, value: y, guard: Some({ let zero = e.int(0); e.binary(Binary::Lt, limit, zero) }) },
+            ],
+        )];
+        let places = vec![
+            place(F32, (3 * n - 3).max(1), Space::Input),
+            place(DType::I64, 3, Space::Input),
+            place(DType::Bool, n, Space::Input),
+            place(F32, 3 * n, Space::Output),
+            place(F32, (3 * n - 3).max(1), Space::Output),
+            place(F32, 3 * n, Space::Output),
+            place(F32, 3 * n, Space::Output),
+        ];
+        check(&kernel("limits", places, vec![(I, 3)], e, body), 0.0);
+    }
+}
+
+#[test]
 fn mixed_dtypes() {
     for n in [2, 8, 35] {
         let mut e = Exprs::new();
