@@ -400,3 +400,44 @@ fn guarded_lanes_are_the_only_ones_touched() {
         }
     }
 }
+
+#[test]
+fn lanes_lie_a_stride_apart() {
+    for dtype in DTYPES {
+        let values = edges(*dtype);
+        for lanes in [1u32, 2, 3, 4, 8, 16] {
+            for stride in [-2i64, -1, 0, 1, 2, 3] {
+                // The lanes end, or where they go backwards begin, with the buffer's last element.
+                let reach = (lanes as usize - 1) * stride.unsigned_abs() as usize;
+                let first = if stride < 0 { reach as i64 } else { 0 };
+                let (index, value) = (Reg(0), Reg(1));
+                let at = |buffer, offset| Address { buffer, base: 0, index, offset };
+                let program = Program {
+                    name: format!("stride {stride} {dtype} x{lanes}"),
+                    regs: vec![I64, RegType { dtype: *dtype, lanes }],
+                    mutable: Vec::new(),
+                    params: vec![*dtype, *dtype, *dtype],
+                    scratch_bytes: 0,
+                    grid: vec![3],
+                    grid_regs: vec![index],
+                    body: vec![
+                        Inst::Load { dst: value, from: at(0, first), stride },
+                        Inst::Store { src: value, to: at(1, 0), stride: 1 },
+                        Inst::Store { src: value, to: at(2, first), stride },
+                    ],
+                };
+                let elems = reach + 3;
+                let mut source = vec![0; elems * dtype.size()];
+                (0..elems).for_each(|at| write(&mut source, at, *dtype, values[at % values.len()]));
+                let mut buffers = vec![source.clone(), vec![0; (lanes as usize + 2) * dtype.size()], vec![0; elems * dtype.size()]];
+                run(&program, &mut buffers);
+                for lane in 0..lanes as usize {
+                    let from = (first + 2 + lane as i64 * stride) as usize;
+                    let (loaded, stored, want) = (read(&buffers[1], lane + 2, *dtype), read(&buffers[2], from, *dtype), read(&source, from, *dtype));
+                    assert!(same(loaded, want), "{}: lane {lane} is {loaded:?}, not {want:?}", program.name);
+                    assert!(same(stored, want), "{}: element {from} is {stored:?}, not {want:?}", program.name);
+                }
+            }
+        }
+    }
+}

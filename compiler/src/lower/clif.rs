@@ -194,6 +194,14 @@ fn is_narrow_float(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
 }
 
+/// The bytes of two vectors, the second of which begins one element before the end of the first, that hold every other element.
+fn every_other(shape: Shape) -> Option<Vec<u8>> {
+    let size = 16 / shape.lanes as u8;
+    let element = |n: u8| n * size..(n + 1) * size;
+    let half = shape.lanes as u8 / 2;
+    (shape.lanes > 1).then(|| (0..half).map(|n| 2 * n).chain((0..half).map(|n| shape.lanes as u8 + 2 * n + 1)).flat_map(element).collect())
+}
+
 /// Memory that is mapped but may be unaligned.
 fn memory() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
@@ -1655,6 +1663,16 @@ impl Emitter<'_> {
             self.splat(value, ty)?
         } else if stride == 1 && shape.lanes > 1 {
             offsets.iter().step_by(shape.lanes as usize).map(|offset| self.load_vector(ty.dtype, shape.part, pointer, at + offset)).collect()
+        } else if let Some(bytes) = every_other(shape).filter(|_| stride == 2) {
+            // The second half ends at the last lane's element, so that nothing behind it is touched.
+            let second = (shape.lanes as usize - 1) as i32 * ty.dtype.size() as i32;
+            let mut parts = Vec::with_capacity(shape.parts as usize);
+            for offset in offsets.iter().step_by(shape.lanes as usize) {
+                let low = self.load_vector(ty.dtype, shape.part, pointer, at + offset);
+                let high = self.load_vector(ty.dtype, shape.part, pointer, at + offset + second);
+                parts.push(self.shuffle(shape.part, low, high, &bytes));
+            }
+            parts
         } else {
             let lanes: Vec<Value> = offsets.iter().map(|offset| self.load_lane(ty.dtype, pointer, at + offset)).collect();
             self.join(&lanes, ty)?
