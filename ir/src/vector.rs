@@ -52,6 +52,11 @@ impl Target {
         self.triple.starts_with("nvptx64-")
     }
 
+    /// Does guarding each lane of a load or store cost nothing? 128-bit code does not use the masks that there may be.
+    pub fn masks(&self) -> bool {
+        self.vector_bits > 128 && self.features.iter().any(|name| name == "has_avx512f")
+    }
+
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {
         self.vector_bits / 8 / dtype.size().max(1) as u32

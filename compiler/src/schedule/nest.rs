@@ -4,8 +4,8 @@
 //! three schedules of a nest: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
 //! reduced one, whichever is contiguous; few steps are always done in columns), and a contraction (register tiles over staged
 //! panels). A nest alone runs its parallel loops as the grid; those of a group run one after the other at each grid point,
-//! which does some rows, and what only they use lies in tiles. Where teams of threads run grid points, [`team`] has schedules of its own. Must not know:
-//! emitters, memory plans.
+//! which does some rows, and what only they use lies in tiles. Where teams of threads run grid points, [`team`] has schedules
+//! of its own. Must not know: emitters, memory plans.
 //!
 //! The order in which values are joined is fixed by the nest alone ([`Order`]), so that grouping never changes a bit.
 
