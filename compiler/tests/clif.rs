@@ -329,3 +329,115 @@ fn selections_and_multiply_adds_keep_to_the_definition() {
         );
     }
 }
+
+/// A program that copies groups of lanes. Groups begin where the first parameter says; the second says which lanes are copied, the
+/// third holds the elements.
+fn guarded_copy(dtype: DType, lanes: u32, groups: usize) -> Program {
+    let (group, width, first, begin, guard, value) = (Reg(0), Reg(1), Reg(2), Reg(3), Reg(4), Reg(5));
+    let at = |buffer, index| Address { buffer, base: 0, index, offset: 0 };
+    let moved = |buffer| Address { buffer, base: 0, index: begin, offset: -3 };
+    Program {
+        name: format!("guarded {dtype} x{lanes}"),
+        regs: vec![I64, I64, I64, I64, RegType { dtype: DType::Bool, lanes }, RegType { dtype, lanes }],
+        mutable: Vec::new(),
+        params: vec![DType::I64, DType::Bool, dtype, dtype, dtype],
+        scratch_bytes: 0,
+        grid: vec![groups as i64],
+        grid_regs: vec![group],
+        body: vec![
+            Inst::Const { dst: width, value: Scalar::Int(i128::from(lanes)) },
+            Inst::Binary { dst: first, op: Binary::Mul, a: group, b: width },
+            Inst::Load { dst: begin, from: at(0, group), stride: 1 },
+            Inst::Load { dst: guard, from: at(1, first), stride: 1 },
+            Inst::GuardedLoad { dst: value, from: moved(2), guard },
+            Inst::Store { src: value, to: at(3, first), stride: 1 },
+            Inst::GuardedStore { src: value, to: moved(4), guard },
+        ],
+    }
+}
+
+#[test]
+fn guarded_lanes_are_the_only_ones_touched() {
+    for dtype in DTYPES {
+        let values = edges(*dtype);
+        for lanes in [1u32, 2, 3, 4, 8, 16] {
+            // Every pattern of four lanes, one group after the other; what remains of a group repeats it, shifted.
+            let groups = 16;
+            let guards: Vec<Vec<bool>> = (0..groups).map(|group| (0..lanes as usize).map(|lane| (group >> (lane % 4)) & 1 == 1).collect()).collect();
+            let elems = groups * lanes as usize;
+            let mut begins = vec![0; groups * 8];
+            let (mut wanted, mut stored) = (vec![0; elems * dtype.size()], vec![0x5a; elems * dtype.size()]);
+            let mut source = vec![0; elems * dtype.size()];
+            for at in 0..elems {
+                write(&mut source, at, *dtype, values[at % values.len()]);
+            }
+            for (group, guard) in guards.iter().enumerate() {
+                // Lanes that are not copied may lie before the buffer, behind it, or nowhere.
+                let first = guard.iter().position(|inside| *inside).map(|lane| group as i64 * 3 % 5 - lane as i64);
+                write(&mut begins, group, DType::I64, Scalar::Int(i128::from(first.map_or(1 << 45, |first| first + 3))));
+                for (lane, _) in guard.iter().enumerate().filter(|(_, inside)| **inside) {
+                    let from = (first.unwrap_or(0) + lane as i64) as usize;
+                    let value = read(&source, from, *dtype);
+                    write(&mut wanted, group * lanes as usize + lane, *dtype, value);
+                    write(&mut stored, from, *dtype, value);
+                }
+            }
+            let guard_bytes = guards.iter().flatten().map(|inside| u8::from(*inside)).collect();
+            let program = guarded_copy(*dtype, lanes, groups);
+            program.verify().expect("a program");
+            let mut buffers = vec![begins, guard_bytes, source.clone(), vec![0xff; wanted.len()], vec![0x5a; stored.len()]];
+            let mut interpreted = buffers.clone();
+            run(&program, &mut buffers);
+            program.run(&mut interpreted).expect("the program's buffers");
+            for (name, buffers) in [("code", buffers), ("interpreter", interpreted)] {
+                for at in 0..elems {
+                    let (got, want) = (read(&buffers[3], at, *dtype), read(&wanted, at, *dtype));
+                    assert!(same(got, want), "{} {name}: element {at} is {got:?}, not {want:?}", program.name);
+                    let (got, want) = (read(&buffers[4], at, *dtype), read(&stored, at, *dtype));
+                    assert!(same(got, want), "{} {name}: stored element {at} is {got:?}, not {want:?}", program.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lanes_lie_a_stride_apart() {
+    for dtype in DTYPES {
+        let values = edges(*dtype);
+        for lanes in [1u32, 2, 3, 4, 8, 16] {
+            for stride in [-2i64, -1, 0, 1, 2, 3] {
+                // The lanes end, or where they go backwards begin, with the buffer's last element.
+                let reach = (lanes as usize - 1) * stride.unsigned_abs() as usize;
+                let first = if stride < 0 { reach as i64 } else { 0 };
+                let (index, value) = (Reg(0), Reg(1));
+                let at = |buffer, offset| Address { buffer, base: 0, index, offset };
+                let program = Program {
+                    name: format!("stride {stride} {dtype} x{lanes}"),
+                    regs: vec![I64, RegType { dtype: *dtype, lanes }],
+                    mutable: Vec::new(),
+                    params: vec![*dtype, *dtype, *dtype],
+                    scratch_bytes: 0,
+                    grid: vec![3],
+                    grid_regs: vec![index],
+                    body: vec![
+                        Inst::Load { dst: value, from: at(0, first), stride },
+                        Inst::Store { src: value, to: at(1, 0), stride: 1 },
+                        Inst::Store { src: value, to: at(2, first), stride },
+                    ],
+                };
+                let elems = reach + 3;
+                let mut source = vec![0; elems * dtype.size()];
+                (0..elems).for_each(|at| write(&mut source, at, *dtype, values[at % values.len()]));
+                let mut buffers = vec![source.clone(), vec![0; (lanes as usize + 2) * dtype.size()], vec![0; elems * dtype.size()]];
+                run(&program, &mut buffers);
+                for lane in 0..lanes as usize {
+                    let from = (first + 2 + lane as i64 * stride) as usize;
+                    let (loaded, stored, want) = (read(&buffers[1], lane + 2, *dtype), read(&buffers[2], from, *dtype), read(&source, from, *dtype));
+                    assert!(same(loaded, want), "{}: lane {lane} is {loaded:?}, not {want:?}", program.name);
+                    assert!(same(stored, want), "{}: element {from} is {stored:?}, not {want:?}", program.name);
+                }
+            }
+        }
+    }
+}

@@ -52,6 +52,11 @@ impl Target {
         self.triple.starts_with("nvptx64-")
     }
 
+    /// Does guarding each lane of a load or store cost nothing? 128-bit code does not use the masks that there may be.
+    pub fn masks(&self) -> bool {
+        self.vector_bits > 128 && self.features.iter().any(|name| name == "has_avx512f")
+    }
+
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {
         self.vector_bits / 8 / dtype.size().max(1) as u32
@@ -112,11 +117,12 @@ pub enum Inst {
     Insert { dst: Reg, a: Reg, b: Reg, lane: u32 },
     /// Lane `i` is the element at `index + offset + i * stride`; stride 1 is a contiguous load, 0 a broadcast.
     Load { dst: Reg, from: Address, stride: i64 },
-    /// As `Load`, for a scalar `dst` that is zero where the scalar bool `guard` is false; memory is not touched then.
+    /// As `Load` with stride 1, where `guard` has as many bool lanes: lane `i` is zero where that of the guard is false. Memory of
+    /// such lanes is not touched, and may lie outside the buffer.
     GuardedLoad { dst: Reg, from: Address, guard: Reg },
     /// Lane `i` goes to `index + offset + i * stride`.
     Store { src: Reg, to: Address, stride: i64 },
-    /// As `Store` of a scalar, unless the scalar bool `guard` is false.
+    /// As `Store` with stride 1 of the lanes for which that of `guard` is true.
     GuardedStore { src: Reg, to: Address, guard: Reg },
     /// Joins all lanes of `a` into the scalar `dst`, pairwise halves first.
     Join { dst: Reg, op: Binary, a: Reg },
@@ -238,7 +244,11 @@ impl Machine<'_> {
                 return Ok(());
             }
             Inst::GuardedStore { src, to, guard } => {
-                return if self.scalar(*guard).as_bool() { self.store(to, ty(src).dtype, 0, 0, self.scalar(*src)) } else { Ok(()) };
+                let stored: Vec<_> = lanes(src).iter().zip(lanes(guard)).map(|(value, guard)| (*value, guard.as_bool())).collect();
+                for (lane, (value, _)) in stored.into_iter().enumerate().filter(|(_, (_, inside))| *inside) {
+                    self.store(to, ty(src).dtype, lane, 1, value)?;
+                }
+                return Ok(());
             }
             Inst::Const { dst, value } => vec![cast(*value, ty(dst).dtype); ty(dst).lanes as usize],
             Inst::Unary { op, a, .. } => lanes(a).iter().map(|x| op.apply(*x, ty(a).dtype)).collect(),
@@ -263,7 +273,10 @@ impl Machine<'_> {
                 value
             }
             Inst::Load { dst, from, stride } => (0..ty(dst).lanes as usize).map(|lane| self.load(from, ty(dst).dtype, lane, *stride)).collect::<Result<_, _>>()?,
-            Inst::GuardedLoad { dst, from, guard } => vec![if self.scalar(*guard).as_bool() { self.load(from, ty(dst).dtype, 0, 0)? } else { Scalar::zero(ty(dst).dtype) }],
+            Inst::GuardedLoad { dst, from, guard } => {
+                let dtype = ty(dst).dtype;
+                lanes(guard).iter().enumerate().map(|(lane, inside)| if inside.as_bool() { self.load(from, dtype, lane, 1) } else { Ok(Scalar::zero(dtype)) }).collect::<Result<_, _>>()?
+            }
             Inst::Join { op, a, .. } => {
                 let mut values = lanes(a).to_vec();
                 while values.len() > 1 {
@@ -445,10 +458,7 @@ impl Check<'_> {
             Inst::Load { from, .. } => self.address(from),
             Inst::GuardedLoad { from, guard, .. } => {
                 self.address(from);
-                self.expect(*guard, scalar(DType::Bool));
-                if dst.lanes != 1 {
-                    self.problems.push("a guarded load of several lanes".into());
-                }
+                self.expect(*guard, same_lanes(DType::Bool));
             }
             Inst::Store { src, to, .. } => {
                 self.read(*src);
@@ -456,9 +466,8 @@ impl Check<'_> {
             }
             Inst::GuardedStore { src, to, guard } => {
                 let ty = self.read(*src);
-                self.expect(*src, scalar(ty.dtype));
                 self.address(to);
-                self.expect(*guard, scalar(DType::Bool));
+                self.expect(*guard, RegType { dtype: DType::Bool, lanes: ty.lanes });
             }
             Inst::Join { a, .. } => {
                 let from = self.read(*a);

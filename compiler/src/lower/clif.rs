@@ -194,6 +194,14 @@ fn is_narrow_float(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
 }
 
+/// The bytes of two vectors, the second of which begins one element before the end of the first, that hold every other element.
+fn every_other(shape: Shape) -> Option<Vec<u8>> {
+    let size = 16 / shape.lanes as u8;
+    let element = |n: u8| n * size..(n + 1) * size;
+    let half = shape.lanes as u8 / 2;
+    (shape.lanes > 1).then(|| (0..half).map(|n| 2 * n).chain((0..half).map(|n| shape.lanes as u8 + 2 * n + 1)).flat_map(element).collect())
+}
+
 /// Memory that is mapped but may be unaligned.
 fn memory() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
@@ -1655,6 +1663,16 @@ impl Emitter<'_> {
             self.splat(value, ty)?
         } else if stride == 1 && shape.lanes > 1 {
             offsets.iter().step_by(shape.lanes as usize).map(|offset| self.load_vector(ty.dtype, shape.part, pointer, at + offset)).collect()
+        } else if let Some(bytes) = every_other(shape).filter(|_| stride == 2) {
+            // The second half ends at the last lane's element, so that nothing behind it is touched.
+            let second = (shape.lanes as usize - 1) as i32 * ty.dtype.size() as i32;
+            let mut parts = Vec::with_capacity(shape.parts as usize);
+            for offset in offsets.iter().step_by(shape.lanes as usize) {
+                let low = self.load_vector(ty.dtype, shape.part, pointer, at + offset);
+                let high = self.load_vector(ty.dtype, shape.part, pointer, at + offset + second);
+                parts.push(self.shuffle(shape.part, low, high, &bytes));
+            }
+            parts
         } else {
             let lanes: Vec<Value> = offsets.iter().map(|offset| self.load_lane(ty.dtype, pointer, at + offset)).collect();
             self.join(&lanes, ty)?
@@ -1778,33 +1796,90 @@ impl Emitter<'_> {
         }
     }
 
-    fn guarded_load(&mut self, dst: Reg, from: &Address, guard: Reg) -> Result<(), Error> {
-        let ty = self.reg_type(dst)?;
-        if ty.lanes != 1 {
-            return Err(self.bug("a guarded load of a vector"));
-        }
-        let guard = self.scalar(guard)?;
-        let zero = self.constant(Scalar::zero(ty.dtype), ty)?[0];
-        let (inside, done) = (self.b.create_block(), self.b.create_block());
-        let value = self.b.append_block_param(done, carrier(ty.dtype)?);
-        self.b.ins().brif(guard, inside, &[], done, &[BlockArg::from(zero)]);
-        self.b.switch_to_block(inside);
-        let (pointer, at) = self.address(from, ty.dtype, 0)?;
-        let loaded = self.load_lane(ty.dtype, pointer, at);
-        self.b.ins().jump(done, &[BlockArg::from(loaded)]);
-        self.b.switch_to_block(done);
-        self.set(dst, vec![value])
+    /// Byte or mask, is it true in every lane? `parts` are those of a bool register.
+    fn everywhere(&mut self, parts: &[Value]) -> Option<Value> {
+        let all = parts.iter().copied().reduce(|a, b| self.b.ins().band(a, b))?;
+        Some(if self.b.func.dfg.value_type(all).is_vector() { self.b.ins().vall_true(all) } else { all })
     }
 
+    /// One test is enough where all lanes are loaded; otherwise each lane has a branch of its own.
+    fn guarded_load(&mut self, dst: Reg, from: &Address, guard: Reg) -> Result<(), Error> {
+        let ty = self.reg_type(dst)?;
+        let shape = shape(ty)?;
+        let guards = self.get(guard)?;
+        let all = self.everywhere(&guards).ok_or_else(|| self.bug("a register without lanes"))?;
+        let done = self.b.create_block();
+        let parts: Vec<Value> = (0..shape.parts).map(|_| self.b.append_block_param(done, shape.part)).collect();
+        let (whole, single) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(all, whole, &[], single, &[]);
+
+        self.b.switch_to_block(whole);
+        let (offsets, (pointer, at)) = self.guarded_address(from, ty)?;
+        let loaded: Vec<BlockArg> = offsets
+            .iter()
+            .step_by(shape.lanes as usize)
+            .map(|offset| if shape.lanes > 1 { self.load_vector(ty.dtype, shape.part, pointer, at + offset) } else { self.load_lane(ty.dtype, pointer, at + offset) })
+            .map(BlockArg::from)
+            .collect();
+        self.b.ins().jump(done, &loaded);
+
+        self.b.switch_to_block(single);
+        let zero = self.constant(Scalar::zero(ty.dtype), ty)?;
+        let mut lanes = Vec::with_capacity(ty.lanes as usize);
+        if ty.lanes > 1 {
+            let (offsets, (pointer, at)) = self.guarded_address(from, ty)?;
+            let guards = self.lanes(guard)?;
+            let lane_zero = self.split(&zero, ty)?[0];
+            for (guard, offset) in guards.into_iter().zip(offsets) {
+                let (inside, next) = (self.b.create_block(), self.b.create_block());
+                let value = self.b.append_block_param(next, carrier(ty.dtype)?);
+                self.b.ins().brif(guard, inside, &[], next, &[BlockArg::from(lane_zero)]);
+                self.b.switch_to_block(inside);
+                let loaded = self.load_lane(ty.dtype, pointer, at + offset);
+                self.b.ins().jump(next, &[BlockArg::from(loaded)]);
+                self.b.switch_to_block(next);
+                lanes.push(value);
+            }
+        }
+        let joined = if ty.lanes > 1 { self.join(&lanes, ty)? } else { zero };
+        let joined: Vec<BlockArg> = joined.into_iter().map(BlockArg::from).collect();
+        self.b.ins().jump(done, &joined);
+        self.b.switch_to_block(done);
+        self.set(dst, parts)
+    }
+
+    /// Byte offsets of the lanes, and the address of the first.
+    fn guarded_address(&mut self, address: &Address, ty: RegType) -> Result<(Vec<i32>, (Value, i32)), Error> {
+        let offsets = self.lane_offsets(ty, 1)?;
+        let furthest = i64::from(offsets.last().copied().unwrap_or(0));
+        Ok((offsets, self.address(address, ty.dtype, furthest)?))
+    }
+
+    /// As [`Self::guarded_load`].
     fn guarded_store(&mut self, src: Reg, to: &Address, guard: Reg) -> Result<(), Error> {
         let ty = self.reg_type(src)?;
-        let guard = self.scalar(guard)?;
-        let value = self.scalar(src)?;
-        let (inside, done) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(guard, inside, &[], done, &[]);
-        self.b.switch_to_block(inside);
-        let (pointer, at) = self.address(to, ty.dtype, 0)?;
-        self.store_lane(ty.dtype, value, pointer, at);
+        let guards = self.get(guard)?;
+        let all = self.everywhere(&guards).ok_or_else(|| self.bug("a register without lanes"))?;
+        let (whole, single, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(all, whole, &[], single, &[]);
+
+        self.b.switch_to_block(whole);
+        self.store(src, to, 1)?;
+        self.b.ins().jump(done, &[]);
+
+        self.b.switch_to_block(single);
+        if ty.lanes > 1 {
+            let (offsets, (pointer, at)) = self.guarded_address(to, ty)?;
+            let (guards, values) = (self.lanes(guard)?, self.lanes(src)?);
+            for ((guard, value), offset) in guards.into_iter().zip(values).zip(offsets) {
+                let (inside, next) = (self.b.create_block(), self.b.create_block());
+                self.b.ins().brif(guard, inside, &[], next, &[]);
+                self.b.switch_to_block(inside);
+                self.store_lane(ty.dtype, value, pointer, at + offset);
+                self.b.ins().jump(next, &[]);
+                self.b.switch_to_block(next);
+            }
+        }
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(done);
         Ok(())

@@ -4,7 +4,7 @@
 //! ops, how instructions are encoded.
 //!
 //! It works in two steps. [`expand`] writes unrolled loops out, splits vector loops into pieces of as many lanes as the target
-//! has (then smaller pieces, then single elements), and gives accumulations across lanes partial sums. [`emit`] turns the
+//! has (then one piece of which some lanes are dead, or smaller pieces and single elements), and gives accumulations across lanes partial sums. [`emit`] turns the
 //! remaining loops into instructions: each expression is computed once, in the outermost loop in which all that it
 //! needs is known, with one lane where it is the same for all lanes.
 

@@ -2,10 +2,10 @@
 //!
 //! In: a [`Group`] of nests and a [`Target`]. Out: a [`Kernel`] and the values that its parameters are. There are
 //! three schedules of a nest: a map (vectors along the last axis), a reduction (vectors along the last output axis or along the
-//! reduced one, whichever is contiguous), and a contraction (register tiles over staged panels). A nest alone runs its
-//! parallel loops as the grid; those of a group run one after the other at each grid point, which does some rows, and what
-//! only they use lies in tiles. Where teams of threads run grid points, [`team`] has schedules of its own. Must not know:
-//! emitters, memory plans.
+//! reduced one, whichever is contiguous; few steps are always done in columns), and a contraction (register tiles over staged
+//! panels). A nest alone runs its parallel loops as the grid; those of a group run one after the other at each grid point,
+//! which does some rows, and what only they use lies in tiles. Where teams of threads run grid points, [`team`] has schedules
+//! of its own. Must not know: emitters, memory plans.
 //!
 //! The order in which values are joined is fixed by the nest alone ([`Order`]), so that grouping never changes a bit.
 
@@ -29,6 +29,8 @@ use super::group::{Group, Member};
 
 /// One grid point of a map handles no more elements than this where its extents can be split evenly.
 const MAP_BLOCK: i64 = 8192;
+/// Rows of fewer vectors than this are joined in columns where each column is every other element.
+const COLUMN_STEPS: i64 = 4;
 /// Reductions of no more steps than this are written out.
 const MAX_UNROLLED: i64 = 9;
 
@@ -166,8 +168,11 @@ pub(super) fn order(graph: &Graph, fused: &Fused, target: &Target) -> Order {
             continue;
         }
         let along = |var: Option<&(Var, i64)>| var.and_then(|(var, extent)| strides(&work.exprs, value, *var).map(|s| (*extent, s)));
-        let unit = |strides: &[i64]| strides.iter().all(|s| matches!(s, 0 | 1));
-        let by_rows = along(loops.inner.last()).is_some_and(|(_, s)| unit(&s)) && !along(loops.outer.last()).is_some_and(|(extent, s)| extent >= lanes && unit(&s));
+        let within = |most: i64, strides: &[i64]| strides.iter().all(|s| (0..=most).contains(s));
+        // Columns pay for each step of the sum, rows once for joining lanes: few steps are done in columns even if these don't
+        // lie side by side.
+        let in_columns = |steps: i64, (extent, s): (i64, Vec<i64>)| extent >= lanes && (within(1, &s) || within(2, &s) && steps < COLUMN_STEPS * lanes || steps <= lanes);
+        let by_rows = along(loops.inner.last()).is_some_and(|(steps, s)| within(1, &s) && !along(loops.outer.last()).is_some_and(|columns| in_columns(steps, columns)));
         return if by_rows { Order::Vectors { merged } } else { Order::Sequential };
     }
     unreachable!("axes that are not merged need no division")

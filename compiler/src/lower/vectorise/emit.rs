@@ -15,7 +15,7 @@ use frit_ir::scalar::{Binary, Scalar};
 use frit_ir::tensor::ALIGNMENT;
 use frit_ir::vector::{Address, Inst, Program, Reg, RegType, Target};
 
-use super::expand::{Expanded, Leaf, Node, leaves, tile_access, tile_accesses};
+use super::expand::{Expanded, Lanes, Leaf, Node, leaves, tile_access, tile_accesses};
 
 /// Expressions nested deeper than this are refused.
 const DEEPEST: u32 = 600;
@@ -23,10 +23,16 @@ const DEEPEST: u32 = 600;
 /// A register that holds elements of a tile.
 struct TileReg {
     first: i64,
-    lanes: u32,
+    lanes: Lanes,
     reg: Reg,
     /// Has all of it been written before this point of the program?
     defined: bool,
+}
+
+impl TileReg {
+    fn holds(&self, element: i64) -> bool {
+        (self.first..self.first + i64::from(self.lanes.live)).contains(&element)
+    }
 }
 
 /// Where a place lies.
@@ -38,8 +44,8 @@ enum Home {
 /// What is known of an expression wherever it is computed.
 #[derive(Clone)]
 struct Facts {
-    /// Lanes of the lane variable that it depends on; 1 if it is the same for all.
-    lanes: u32,
+    /// Lanes of the lane variable that it depends on; one if it is the same for all.
+    lanes: Lanes,
     /// Loops that bind its variables: it can be computed inside so many.
     depth: usize,
     /// Places that it reads and the kernel writes.
@@ -64,7 +70,7 @@ struct Emitter<'a> {
     places: Vec<Place>,
     homes: Vec<Home>,
     written: BTreeSet<Source>,
-    lane_vars: BTreeMap<u32, Var>,
+    lane_vars: BTreeMap<Lanes, Var>,
     regs: Vec<RegType>,
     mutable: Vec<Reg>,
     scopes: Vec<Scope>,
@@ -77,6 +83,8 @@ struct Emitter<'a> {
     facts: HashMap<ExprId, Facts>,
     linears: Linears,
     at_lane: HashMap<(ExprId, u32), ExprId>,
+    /// Bool registers that are true in live lanes.
+    masks: BTreeMap<Lanes, Reg>,
     /// Tile registers that are read or partly written before all of them was written.
     undefined: Vec<Reg>,
 }
@@ -107,6 +115,7 @@ pub(super) fn emit(kernel: &Kernel, expanded: Expanded, target: &Target) -> Resu
         facts: HashMap::new(),
         linears: Linears::default(),
         at_lane: HashMap::new(),
+        masks: BTreeMap::new(),
         undefined: Vec::new(),
     };
     let grid_regs = kernel.grid.iter().map(|(var, _)| {
@@ -146,7 +155,7 @@ fn writes(body: &[Node], found: &mut BTreeSet<Source>) {
 
 impl Emitter<'_> {
     /// Gives every place its home. Returns the dtypes of the parameters and the size of scratch.
-    fn lay_out(&mut self, accesses: &BTreeMap<Source, Option<Vec<(i64, u32)>>>) -> Result<(Vec<DType>, u64), OpError> {
+    fn lay_out(&mut self, accesses: &BTreeMap<Source, Option<Vec<(i64, Lanes)>>>) -> Result<(Vec<DType>, u64), OpError> {
         let params: Vec<DType> = self.places.iter().filter(|place| matches!(place.space, Space::Input | Space::Output)).map(|place| place.dtype).collect();
         let mut buffer = 0;
         let mut scratch = 0u64;
@@ -170,10 +179,10 @@ impl Emitter<'_> {
                     list.sort_by_key(|(first, lanes)| (std::cmp::Reverse(*lanes), *first));
                     let mut tile: Vec<TileReg> = Vec::new();
                     for (first, lanes) in list {
-                        if tile.iter().any(|t| (t.first..t.first + i64::from(t.lanes)).contains(&first)) {
+                        if tile.iter().any(|t| t.holds(first)) {
                             continue;
                         }
-                        let reg = self.reg(dtype, lanes);
+                        let reg = self.reg(dtype, lanes.all);
                         self.mutable.push(reg);
                         tile.push(TileReg { first, lanes, reg, defined: false });
                     }
@@ -241,7 +250,7 @@ impl Emitter<'_> {
             if self.facts.contains_key(&node) {
                 continue;
             }
-            let mut facts = Facts { lanes: 1, depth: 0, reads: BTreeSet::new(), height: 0 };
+            let mut facts = Facts { lanes: Lanes::ONE, depth: 0, reads: BTreeSet::new(), height: 0 };
             for child in self.exprs.get(node).children() {
                 let Some(child) = self.facts.get(&child) else { return Err(self.bug("an expression before its parts")) };
                 facts.lanes = facts.lanes.max(child.lanes);
@@ -301,7 +310,7 @@ impl Emitter<'_> {
         {
             return Ok(*reg);
         }
-        if facts.lanes != 1 && facts.lanes != lanes {
+        if facts.lanes.all != 1 && facts.lanes.all != lanes {
             return Err(self.bug("an expression of as many lanes in another context"));
         }
         let expr = self.exprs.get(id).clone();
@@ -311,7 +320,7 @@ impl Emitter<'_> {
         if let Expr::Const(value) = expr {
             return self.make(id, lanes, |dst| Inst::Const { dst, value });
         }
-        if lanes > 1 && facts.lanes == 1 {
+        if lanes > 1 && facts.lanes.all == 1 {
             let a = self.value(id, 1)?;
             return self.make(id, lanes, |dst| Inst::Splat { dst, a });
         }
@@ -386,13 +395,13 @@ impl Emitter<'_> {
     /// it is not of that form.
     fn affine(&mut self, index: ExprId, lanes: u32) -> Result<Option<(Linear, i64)>, OpError> {
         let linear = self.linears.of(&self.exprs, index);
-        let lane = self.lane_vars.get(&lanes).copied();
         let (mut rest, mut step) = (Linear::constant(linear.constant), 0);
         for (atom, coefficient) in linear.terms {
-            if lanes > 1 && matches!(self.exprs.get(atom), Expr::Var(var) if Some(*var) == lane) {
-                step = coefficient;
-            } else if self.facts(atom)?.lanes == 1 {
+            let moves = self.facts(atom)?.lanes;
+            if moves == Lanes::ONE {
                 rest.terms.push((atom, coefficient));
+            } else if moves.all == lanes && matches!(self.exprs.get(atom), Expr::Var(_)) {
+                step = coefficient;
             } else {
                 return Ok(None);
             }
@@ -422,8 +431,9 @@ impl Emitter<'_> {
     }
 
     /// The expression in one lane.
-    fn at_lane(&mut self, id: ExprId, lanes: u32, lane: u32) -> Result<ExprId, OpError> {
-        if self.facts(id)?.lanes == 1 {
+    fn at_lane(&mut self, id: ExprId, lane: u32) -> Result<ExprId, OpError> {
+        let lanes = self.facts(id)?.lanes;
+        if lanes == Lanes::ONE {
             return Ok(id);
         }
         if let Some(known) = self.at_lane.get(&(id, lane)) {
@@ -457,29 +467,30 @@ impl Emitter<'_> {
                 None => self.read_tile(id, source, index, lanes),
             };
         }
-        let uniform = self.facts(id)?.lanes == 1;
+        let own = self.facts(id)?.lanes;
         let Some((rest, stride)) = self.affine(index, lanes)? else { return self.gather(id, lanes) };
-        let Some(guard) = guard else {
+        let all_live = own.live == own.all;
+        if all_live && guard.is_none() {
             let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
             let stride = if lanes == 1 { 1 } else { stride };
             return self.make(id, lanes, |dst| Inst::Load { dst, from, stride });
-        };
-        if lanes == 1 {
-            let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
-            let guard = self.value(guard, 1)?;
-            return self.make(id, 1, |dst| Inst::GuardedLoad { dst, from, guard });
         }
-        if uniform {
+        if own == Lanes::ONE && lanes > 1 {
             let a = self.value(id, 1)?;
             return self.make(id, lanes, |dst| Inst::Splat { dst, a });
         }
         let reach = stride.checked_mul(i64::from(lanes) - 1);
-        if self.facts(guard)?.lanes == 1 && reach.is_some_and(|reach| (0..self.places[source.0 as usize].elems).contains(&reach)) {
+        if let Some(guard) = guard
+            && all_live
+            && lanes > 1
+            && self.facts(guard)?.lanes == Lanes::ONE
+            && reach.is_some_and(|reach| (0..self.places[source.0 as usize].elems).contains(&reach))
+        {
             // Where the guard is false the place's first elements are read instead, and dropped.
             let rest = self.build(&rest)?;
             let first = self.exprs.int(0);
             let safe = self.exprs.select(guard, rest, first);
-            let Some(lane) = self.lane_vars.get(&lanes).copied() else { return Err(self.bug("lanes without a variable")) };
+            let Some(lane) = self.lane_vars.get(&own).copied() else { return Err(self.bug("lanes without a variable")) };
             let (lane, stride) = (self.exprs.var(lane), self.exprs.int(stride));
             let moved = self.exprs.mul(lane, stride);
             let index = self.exprs.add(safe, moved);
@@ -488,15 +499,51 @@ impl Emitter<'_> {
             let either = self.exprs.select(guard, load, zero);
             return self.value(either, lanes);
         }
+        if lanes == 1 || stride == 1 {
+            let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
+            let guard = guard.map(|guard| self.value(guard, lanes)).transpose()?;
+            let (guard, before) = self.live(guard, own);
+            let dst = self.reg(dtype, lanes);
+            return self.define(id, lanes, dst, before.into_iter().chain([Inst::GuardedLoad { dst, from, guard }]).collect());
+        }
         self.gather(id, lanes)
+    }
+
+    /// A bool register that is true in live lanes.
+    fn mask(&mut self, lanes: Lanes) -> Reg {
+        if let Some(known) = self.masks.get(&lanes) {
+            return *known;
+        }
+        let dtype = DType::I32;
+        let (zero, number, live, mask) = (self.reg(dtype, 1), self.reg(dtype, lanes.all), self.reg(dtype, lanes.all), self.reg(DType::Bool, lanes.all));
+        self.scopes[0].insts.extend([
+            Inst::Const { dst: zero, value: Scalar::Int(0) },
+            Inst::Ramp { dst: number, a: zero, step: 1 },
+            Inst::Const { dst: live, value: Scalar::Int(i128::from(lanes.live)) },
+            Inst::Binary { dst: mask, op: Binary::Lt, a: number, b: live },
+        ]);
+        self.masks.insert(lanes, mask);
+        mask
+    }
+
+    /// A guard that also keeps dead lanes out, and what makes it.
+    fn live(&mut self, guard: Option<Reg>, lanes: Lanes) -> (Reg, Option<Inst>) {
+        match guard {
+            Some(guard) if lanes.live == lanes.all => (guard, None),
+            None => (self.mask(lanes), None),
+            Some(guard) => {
+                let (mask, dst) = (self.mask(lanes), self.reg(DType::Bool, lanes.all));
+                (dst, Some(Inst::Binary { dst, op: Binary::And, a: guard, b: mask }))
+            }
+        }
     }
 
     /// An expression's value lane by lane.
     fn gather(&mut self, id: ExprId, lanes: u32) -> Result<Reg, OpError> {
         let dtype = self.exprs.dtype(id);
         let mut scalars = Vec::new();
-        for lane in 0..lanes {
-            let element = self.at_lane(id, lanes, lane)?;
+        for lane in 0..self.facts(id)?.lanes.live {
+            let element = self.at_lane(id, lane)?;
             scalars.push(self.value(element, 1)?);
         }
         let mut whole = self.reg(dtype, lanes);
@@ -512,7 +559,7 @@ impl Emitter<'_> {
     /// The register of a tile that holds an element, and the lane in it.
     fn tile_reg(&mut self, place: Source, first: i64) -> Option<(&mut TileReg, u32)> {
         let Home::Registers(tile) = &mut self.homes[place.0 as usize] else { return None };
-        tile.iter_mut().find(|t| (t.first..t.first + i64::from(t.lanes)).contains(&first)).map(|t| {
+        tile.iter_mut().find(|t| t.holds(first)).map(|t| {
             let lane = (first - t.first) as u32;
             (t, lane)
         })
@@ -521,14 +568,14 @@ impl Emitter<'_> {
     fn read_tile(&mut self, id: ExprId, place: Source, index: ExprId, lanes: u32) -> Result<Reg, OpError> {
         let Some(access) = tile_access(&self.exprs, &self.lane_vars, index) else { return Err(self.bug("a register tile at an index that is not known")) };
         let (reg, have, lane, defined) = match self.tile_reg(place, access.0) {
-            Some((tile, lane)) => (tile.reg, tile.lanes, lane, tile.defined),
+            Some((tile, lane)) => (tile.reg, tile.lanes.all, lane, tile.defined),
             None => return Err(self.bug("an element that a register tile does not have")),
         };
         if !defined && !self.undefined.contains(&reg) {
             self.undefined.push(reg);
         }
-        if access.1 > 1 {
-            return if have == access.1 && lanes == have && lane == 0 { Ok(reg) } else { Err(self.bug("a part of a vector of a register tile")) };
+        if access.1.all > 1 {
+            return if have == access.1.all && lanes == have && lane == 0 { Ok(reg) } else { Err(self.bug("a part of a vector of a register tile")) };
         }
         if lanes == 1 {
             return if have == 1 { Ok(reg) } else { self.make(id, 1, |dst| Inst::Extract { dst, a: reg, lane }) };
@@ -544,21 +591,27 @@ impl Emitter<'_> {
             return self.store(place, index, Value::Expr(value), guard, lanes);
         };
         let op = combine.op();
-        let uniform = self.facts(index)?.lanes == 1;
-        if lanes > 1 && uniform {
-            let whole = self.value(value, lanes)?;
+        let at = self.facts(index)?.lanes;
+        if lanes.all > 1 && at == Lanes::ONE {
+            let mut whole = self.value(value, lanes.all)?;
+            if lanes.live < lanes.all {
+                let (cond, b, dst) = (self.mask(lanes), self.reg(dtype, lanes.all), self.reg(dtype, lanes.all));
+                self.push(Inst::Const { dst: b, value: combine.identity(dtype) });
+                self.push(Inst::Select { dst, cond, a: whole, b });
+                whole = dst;
+            }
             let b = self.reg(dtype, 1);
             self.push(Inst::Join { dst: b, op, a: whole });
-            return self.accumulate(place, index, op, b, 1);
+            return self.accumulate(place, index, op, b, Lanes::ONE);
         }
-        if lanes > 1 && self.affine(index, lanes)?.is_none_or(|(_, step)| step == 0) {
+        if lanes.all > 1 && self.affine(index, lanes.all)?.is_none_or(|(_, step)| step == 0) {
             // Lanes may meet in one element, so they come one after the other.
-            let whole = self.value(value, lanes)?;
-            for lane in 0..lanes {
-                let index = self.at_lane(index, lanes, lane)?;
+            let whole = self.value(value, lanes.all)?;
+            for lane in 0..lanes.live {
+                let index = self.at_lane(index, lane)?;
                 let b = self.reg(dtype, 1);
                 self.push(Inst::Extract { dst: b, a: whole, lane });
-                self.accumulate(place, index, op, b, 1)?;
+                self.accumulate(place, index, op, b, Lanes::ONE)?;
             }
             return Ok(());
         }
@@ -567,28 +620,34 @@ impl Emitter<'_> {
             && self.fma
             && matches!(dtype, DType::F32 | DType::F64)
         {
-            let (a, b) = (self.value(a, lanes)?, self.value(b, lanes)?);
-            let old = self.exprs.load(place, dtype, vec![index]);
-            let c = self.value(old, lanes)?;
-            let dst = self.reg(dtype, lanes);
-            self.push(Inst::Fma { dst, a, b, c });
-            return self.store(place, index, Value::Reg(dst), None, lanes);
+            let (a, b) = (self.value(a, lanes.all)?, self.value(b, lanes.all)?);
+            return self.update(place, index, lanes, |c, dst| Inst::Fma { dst, a, b, c });
         }
-        let b = self.value(value, lanes)?;
+        let b = self.value(value, lanes.all)?;
         self.accumulate(place, index, op, b, lanes)
     }
 
     /// `place[index] = place[index] op b`.
-    fn accumulate(&mut self, place: Source, index: ExprId, op: Binary, b: Reg, lanes: u32) -> Result<(), OpError> {
-        let dtype = self.places[place.0 as usize].dtype;
-        let old = self.exprs.load(place, dtype, vec![index]);
-        let a = self.value(old, lanes)?;
-        let dst = self.reg(dtype, lanes);
-        self.push(Inst::Binary { dst, op, a, b });
-        self.store(place, index, Value::Reg(dst), None, lanes)
+    fn accumulate(&mut self, place: Source, index: ExprId, op: Binary, b: Reg, lanes: Lanes) -> Result<(), OpError> {
+        self.update(place, index, lanes, |a, dst| Inst::Binary { dst, op, a, b })
     }
 
-    fn store(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: u32) -> Result<(), OpError> {
+    /// Replaces `place[index]` by what an instruction makes of it. Elements of dead lanes stay as they are.
+    fn update(&mut self, place: Source, index: ExprId, lanes: Lanes, inst: impl FnOnce(Reg, Reg) -> Inst) -> Result<(), OpError> {
+        let dtype = self.places[place.0 as usize].dtype;
+        let old = self.exprs.load(place, dtype, vec![index]);
+        let old = self.value(old, lanes.all)?;
+        let mut new = self.reg(dtype, lanes.all);
+        self.push(inst(old, new));
+        if self.facts(index)?.lanes.live > lanes.live {
+            let (cond, dst) = (self.mask(lanes), self.reg(dtype, lanes.all));
+            self.push(Inst::Select { dst, cond, a: new, b: old });
+            new = dst;
+        }
+        self.store(place, index, Value::Reg(new), None, lanes)
+    }
+
+    fn store(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: Lanes) -> Result<(), OpError> {
         if matches!(self.homes[place.0 as usize], Home::Registers(_)) {
             self.write_tile(place, index, value, guard, lanes)?;
         } else {
@@ -598,40 +657,34 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn store_to_memory(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: u32) -> Result<(), OpError> {
+    fn store_to_memory(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: Lanes) -> Result<(), OpError> {
         let no_address = || OpError::bug("a tile without an address");
-        if lanes == 1 {
-            let src = self.settle(value, 1)?;
-            let Some((rest, _)) = self.affine(index, 1)? else { return Err(self.bug("a lane variable where there are no lanes")) };
+        let whole = self.settle(value, lanes.all)?;
+        let guarded = guard.is_some() || lanes.live < lanes.all;
+        if let Some((rest, stride)) = self.affine(index, lanes.all)?
+            && (lanes == Lanes::ONE || if guarded { stride == 1 } else { stride != 0 })
+        {
             let to = self.address(place, &rest)?.ok_or_else(no_address)?;
-            match guard {
-                Some(guard) => {
-                    let guard = self.value(guard, 1)?;
-                    self.push(Inst::GuardedStore { src, to, guard });
-                }
-                None => self.push(Inst::Store { src, to, stride: 1 }),
+            if guarded {
+                let guard = guard.map(|guard| self.value(guard, lanes.all)).transpose()?;
+                let (guard, before) = self.live(guard, lanes);
+                before.into_iter().for_each(|inst| self.push(inst));
+                self.push(Inst::GuardedStore { src: whole, to, guard });
+            } else {
+                self.push(Inst::Store { src: whole, to, stride: if lanes == Lanes::ONE { 1 } else { stride } });
             }
             return Ok(());
         }
-        let whole = self.settle(value, lanes)?;
-        if guard.is_none()
-            && let Some((rest, stride)) = self.affine(index, lanes)?
-            && stride != 0
-        {
-            let to = self.address(place, &rest)?.ok_or_else(no_address)?;
-            self.push(Inst::Store { src: whole, to, stride });
-            return Ok(());
-        }
         let dtype = self.places[place.0 as usize].dtype;
-        for lane in 0..lanes {
+        for lane in 0..lanes.live {
             let src = self.reg(dtype, 1);
             self.push(Inst::Extract { dst: src, a: whole, lane });
-            let index = self.at_lane(index, lanes, lane)?;
-            let guard = guard.map(|guard| self.at_lane(guard, lanes, lane)).transpose()?;
+            let index = self.at_lane(index, lane)?;
+            let guard = guard.map(|guard| self.at_lane(guard, lane)).transpose()?;
             let never = guard.is_some_and(|guard| self.exprs.as_const(guard) == Some(Scalar::Bool(false)));
             let always = guard.is_some_and(|guard| self.exprs.as_const(guard) == Some(Scalar::Bool(true)));
             if !never {
-                self.store_to_memory(place, index, Value::Reg(src), guard.filter(|_| !always), 1)?;
+                self.store_to_memory(place, index, Value::Reg(src), guard.filter(|_| !always), Lanes::ONE)?;
             }
         }
         Ok(())
@@ -644,30 +697,30 @@ impl Emitter<'_> {
         }
     }
 
-    fn write_tile(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: u32) -> Result<(), OpError> {
+    fn write_tile(&mut self, place: Source, index: ExprId, value: Value, guard: Option<ExprId>, lanes: Lanes) -> Result<(), OpError> {
         let dtype = self.places[place.0 as usize].dtype;
-        let mut src = self.settle(value, lanes)?;
+        let mut src = self.settle(value, lanes.all)?;
         if let Some(guard) = guard {
-            let cond = self.value(guard, lanes)?;
+            let cond = self.value(guard, lanes.all)?;
             let old = self.exprs.load(place, dtype, vec![index]);
-            let b = self.value(old, lanes)?;
-            let dst = self.reg(dtype, lanes);
+            let b = self.value(old, lanes.all)?;
+            let dst = self.reg(dtype, lanes.all);
             self.push(Inst::Select { dst, cond, a: src, b });
             src = dst;
         }
         let Some(access) = tile_access(&self.exprs, &self.lane_vars, index) else { return Err(self.bug("a register tile at an index that is not known")) };
-        if access.1 == 1 && lanes > 1 {
+        if access.1.all == 1 && lanes.all > 1 {
             // All lanes write one element: the last one stays.
             let dst = self.reg(dtype, 1);
-            self.push(Inst::Extract { dst, a: src, lane: lanes - 1 });
+            self.push(Inst::Extract { dst, a: src, lane: lanes.live - 1 });
             src = dst;
         }
         let Some((tile, lane)) = self.tile_reg(place, access.0) else { return Err(self.bug("an element that a register tile does not have")) };
-        let (reg, have, defined) = (tile.reg, tile.lanes, tile.defined);
-        if have == access.1 {
+        let (reg, have, defined) = (tile.reg, tile.lanes.all, tile.defined);
+        if have == access.1.all {
             tile.defined = true;
         } else {
-            if access.1 != 1 {
+            if access.1.all != 1 {
                 return Err(self.bug("a part of a vector of a register tile"));
             }
             if !defined && !self.undefined.contains(&reg) {

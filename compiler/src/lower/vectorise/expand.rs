@@ -27,14 +27,34 @@ const SMALL_BODY: [(usize, i64); 2] = [(12, 4), (40, 2)];
 /// Register tiles that need more than so many times the registers there are lie in memory.
 const MOST_REGISTERS: i64 = 4;
 
+/// The lanes of a piece.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Lanes {
+    /// How many there are; 1 has no lane variable.
+    pub all: u32,
+    /// So many of them, the first, stand for an iteration; what the others, the dead ones, hold does not matter, and what they would
+    /// read and write may not be there.
+    pub live: u32,
+}
+
+impl Lanes {
+    /// A scalar.
+    pub(super) const ONE: Self = Self::whole(1);
+
+    /// Lanes that all live.
+    pub(super) const fn whole(all: u32) -> Self {
+        Self { all, live: all }
+    }
+}
+
 /// Loops around leaves, and all they need.
 pub(super) struct Expanded {
     /// Arena of all expressions.
     pub exprs: Exprs,
     /// The kernel's places, then those of partial sums.
     pub places: Vec<Place>,
-    /// Lane variables by number of lanes.
-    pub lane_vars: BTreeMap<u32, Var>,
+    /// Lane variables; each is below the number of live lanes.
+    pub lane_vars: BTreeMap<Lanes, Var>,
     /// Extents of all variables.
     pub extents: Extents,
     /// What one grid point does.
@@ -62,7 +82,8 @@ pub(super) enum Node {
 pub(super) struct Leaf {
     /// Where to.
     pub place: Source,
-    /// Which element, in terms of the lane variable.
+    /// Which element, in terms of the lane variable. Where it is in terms of one with more live lanes, elements of dead lanes stay as
+    /// they are.
     pub index: ExprId,
     /// What, in terms of the lane variable.
     pub value: ExprId,
@@ -70,8 +91,8 @@ pub(super) struct Leaf {
     pub guard: Option<ExprId>,
     /// How it is joined to what is there; `None` to overwrite it.
     pub combine: Option<Combine>,
-    /// How many lanes; 1 has no lane variable.
-    pub lanes: u32,
+    /// Which lanes.
+    pub lanes: Lanes,
 }
 
 /// Partial sums that stand for one element inside a vector loop.
@@ -97,6 +118,7 @@ struct Expander<'a> {
     kernel: &'a Kernel,
     lanes: u32,
     smallest: u32,
+    masks: bool,
     next: u32,
     leaves: usize,
     env: BTreeMap<Var, ExprId>,
@@ -119,13 +141,13 @@ pub(super) fn expand(kernel: &Kernel, target: &Target) -> Result<Expanded, OpErr
         body: Vec::new(),
     };
     let smallest = (SMALLEST_VECTOR_BYTES / element.size()) as u32;
-    let mut expander = Expander { kernel, lanes, smallest, next, leaves: 0, env: BTreeMap::new(), across: None, out };
+    let mut expander = Expander { kernel, lanes, smallest, masks: target.masks(), next, leaves: 0, env: BTreeMap::new(), across: None, out };
     for (var, extent) in &kernel.grid {
         let value = if *extent == 1 { expander.out.exprs.int(0) } else { expander.out.exprs.var(*var) };
         expander.env.insert(*var, value);
     }
     let mut body = Vec::new();
-    expander.block(&kernel.body, 1, &mut body)?;
+    expander.block(&kernel.body, Lanes::ONE, &mut body)?;
     let mut out = expander.out;
     out.body = body;
     demote(&mut out, kernel.places.len(), target);
@@ -140,11 +162,11 @@ impl Expander<'_> {
         var
     }
 
-    fn lane_var(&mut self, lanes: u32) -> ExprId {
+    fn lane_var(&mut self, lanes: Lanes) -> ExprId {
         let var = match self.out.lane_vars.get(&lanes) {
             Some(var) => *var,
             None => {
-                let var = self.fresh(i64::from(lanes));
+                let var = self.fresh(i64::from(lanes.live));
                 self.out.lane_vars.insert(lanes, var);
                 var
             }
@@ -152,12 +174,12 @@ impl Expander<'_> {
         self.out.exprs.var(var)
     }
 
-    fn block(&mut self, body: &[Stmt], lanes: u32, out: &mut Vec<Node>) -> Result<(), OpError> {
+    fn block(&mut self, body: &[Stmt], lanes: Lanes, out: &mut Vec<Node>) -> Result<(), OpError> {
         for stmt in body {
             match stmt {
                 Stmt::For { extent: 0, .. } => {}
                 Stmt::For { var, extent, kind, body } => {
-                    let vector = *kind == LoopKind::Vector && lanes == 1 && self.lanes > 1 && !self.carries(*var, body);
+                    let vector = *kind == LoopKind::Vector && lanes == Lanes::ONE && self.lanes > 1 && !self.carries(*var, body);
                     if vector {
                         self.vector(*var, *extent, body, out)?;
                     } else if *extent == 1 || (*kind != LoopKind::Serial && *extent <= LONGEST_UNROLLED && (*kind == LoopKind::Unrolled || self.indexes_registers(*var, body))) {
@@ -173,7 +195,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    fn unrolled(&mut self, var: Var, range: std::ops::Range<i64>, body: &[Stmt], lanes: u32, out: &mut Vec<Node>) -> Result<(), OpError> {
+    fn unrolled(&mut self, var: Var, range: std::ops::Range<i64>, body: &[Stmt], lanes: Lanes, out: &mut Vec<Node>) -> Result<(), OpError> {
         for i in range {
             let value = self.out.exprs.int(i);
             self.env.insert(var, value);
@@ -182,7 +204,7 @@ impl Expander<'_> {
         Ok(())
     }
 
-    fn serial(&mut self, var: Var, first: i64, extent: i64, body: &[Stmt], lanes: u32, out: &mut Vec<Node>) -> Result<(), OpError> {
+    fn serial(&mut self, var: Var, first: i64, extent: i64, body: &[Stmt], lanes: Lanes, out: &mut Vec<Node>) -> Result<(), OpError> {
         let counter = self.fresh(extent);
         let value = self.out.exprs.var(counter);
         let first = self.out.exprs.int(first);
@@ -195,7 +217,7 @@ impl Expander<'_> {
     }
 
     /// A piece of `lanes` iterations of a vector loop that begins at iteration `first`.
-    fn piece(&mut self, var: Var, first: ExprId, lanes: u32, body: &[Stmt], out: &mut Vec<Node>) -> Result<(), OpError> {
+    fn piece(&mut self, var: Var, first: ExprId, lanes: Lanes, body: &[Stmt], out: &mut Vec<Node>) -> Result<(), OpError> {
         let lane = self.lane_var(lanes);
         let value = self.out.exprs.add(first, lane);
         self.env.insert(var, value);
@@ -207,7 +229,7 @@ impl Expander<'_> {
         let pieces = extent / lanes;
         let registers = self.indexes_registers(var, body) && pieces <= LONGEST_UNROLLED;
         // Lane variables exist before the mark, so that they don't count as bound inside.
-        self.lane_var(self.lanes);
+        self.lane_var(Lanes::whole(self.lanes));
         let size = self.size(body);
         let nested = body.iter().any(|stmt| matches!(stmt, Stmt::For { kind: LoopKind::Serial, .. }));
         let sums = self.accumulates_across(var, body);
@@ -222,9 +244,10 @@ impl Expander<'_> {
             fit
         };
         let times = times.min(pieces).max(1);
+        let rest = self.rest(var, extent - pieces * lanes, sums && pieces > 0, body);
         let rounds = pieces / times;
         let mut main = Vec::new();
-        if pieces > 1 {
+        if pieces + i64::from(rest.is_some()) > 1 {
             self.across = Some(Across { mark: Var(self.next), sum: 0, sums: times.min(PARTIAL_SUMS), partials: Vec::new() });
         }
         let looped = if rounds > 1 { rounds * times } else { 0 };
@@ -238,14 +261,21 @@ impl Expander<'_> {
                 let offset = self.out.exprs.int(u * lanes);
                 let first = self.out.exprs.add(round, offset);
                 self.sum_of_piece(u);
-                self.piece(var, first, self.lanes, body, &mut inner)?;
+                self.piece(var, first, Lanes::whole(self.lanes), body, &mut inner)?;
             }
             main.push(Node::Loop { var: counter, count: rounds, scale: times * lanes, body: inner });
         }
         for u in looped..pieces {
             let first = self.out.exprs.int(u * lanes);
             self.sum_of_piece(u);
-            self.piece(var, first, self.lanes, body, &mut main)?;
+            self.piece(var, first, Lanes::whole(self.lanes), body, &mut main)?;
+        }
+        let mut done = pieces * lanes;
+        if let Some(rest) = rest {
+            let first = self.out.exprs.int(done);
+            self.sum_of_piece(pieces);
+            self.piece(var, first, rest, body, &mut main)?;
+            done = extent;
         }
         let across = self.across.take();
         let partials = across.as_ref().map_or(&[][..], |across| &across.partials);
@@ -258,18 +288,55 @@ impl Expander<'_> {
             self.join(partial, sums, out);
         }
 
-        let mut done = pieces * lanes;
         let mut fewer = self.lanes / 2;
         while fewer >= self.smallest && fewer > 1 {
             if extent - done >= i64::from(fewer) {
                 let first = self.out.exprs.int(done);
-                self.piece(var, first, fewer, body, out)?;
+                self.piece(var, first, Lanes::whole(fewer), body, out)?;
                 done += i64::from(fewer);
             }
             fewer /= 2;
         }
         let left = extent - done;
-        if registers || left <= 2 { self.unrolled(var, done..extent, body, 1, out) } else { self.serial(var, done, left, body, 1, out) }
+        if registers || left <= 2 { self.unrolled(var, done..extent, body, Lanes::ONE, out) } else { self.serial(var, done, left, body, Lanes::ONE, out) }
+    }
+
+    /// The lanes that do all iterations left over by whole pieces, if they can be done at once. Those of sums are as many as the
+    /// sums'.
+    fn rest(&mut self, var: Var, left: i64, sums: bool, body: &[Stmt]) -> Option<Lanes> {
+        let live = u32::try_from(left).ok().filter(|live| self.masks && *live > 1)?;
+        let all = if sums { self.lanes } else { live.next_power_of_two().max(self.smallest).min(self.lanes) };
+        if !self.side_by_side(var, body) {
+            return None;
+        }
+        let lanes = Lanes { all, live };
+        self.lane_var(lanes);
+        Some(lanes)
+    }
+
+    /// Is no access one to elements that lie evenly apart, and does each store move with the variable?
+    fn side_by_side(&self, var: Var, body: &[Stmt]) -> bool {
+        let mut stmts = Vec::new();
+        Self::inside(body, &mut stmts);
+        let roots: Vec<ExprId> = stmts.iter().flat_map(|stmt| stmt.roots()).collect();
+        let step = |index: ExprId| {
+            let linear = Linear::of(&self.kernel.exprs, index);
+            let moving: Vec<_> = linear.terms.iter().filter(|(atom, _)| self.depends(*atom, var)).collect();
+            match moving[..] {
+                [] => Some(0),
+                [(atom, step)] if *self.kernel.exprs.get(*atom) == Expr::Var(var) => Some(*step),
+                // Done lane by lane.
+                _ => None,
+            }
+        };
+        self.kernel.exprs.reachable(&roots).iter().all(|id| match self.kernel.exprs.get(*id) {
+            Expr::Load { index, .. } => index.iter().all(|index| matches!(step(*index), None | Some(0 | 1))),
+            _ => true,
+        }) && stmts.iter().all(|stmt| match stmt {
+            Stmt::Store { index, .. } => matches!(step(*index), None | Some(1)),
+            Stmt::Accumulate { index, .. } => matches!(step(*index), None | Some(0 | 1)),
+            Stmt::For { .. } => true,
+        })
     }
 
     fn sum_of_piece(&mut self, piece: i64) {
@@ -280,7 +347,7 @@ impl Expander<'_> {
 
     /// Index of the lanes of one partial sum.
     fn sum_index(&mut self, sum: i64) -> ExprId {
-        let lane = self.lane_var(self.lanes);
+        let lane = self.lane_var(Lanes::whole(self.lanes));
         let offset = self.out.exprs.int(sum * i64::from(self.lanes));
         self.out.exprs.add(lane, offset)
     }
@@ -290,7 +357,7 @@ impl Expander<'_> {
         for sum in 0..sums {
             let index = self.sum_index(sum);
             let value = self.out.exprs.constant(partial.combine.identity(dtype), dtype);
-            out.push(Node::Leaf(Leaf { place: partial.sums, index, value, guard: None, combine: None, lanes: self.lanes }));
+            out.push(Node::Leaf(Leaf { place: partial.sums, index, value, guard: None, combine: None, lanes: Lanes::whole(self.lanes) }));
         }
     }
 
@@ -305,11 +372,11 @@ impl Expander<'_> {
         while values.len() > 1 {
             values = values.chunks(2).map(|pair| if let [a, b] = *pair { self.out.exprs.binary(partial.combine.op(), a, b) } else { pair[0] }).collect();
         }
-        out.push(Node::Leaf(Leaf { place: partial.place, index: partial.index, value: values[0], guard: None, combine: Some(partial.combine), lanes: self.lanes }));
+        out.push(Node::Leaf(Leaf { place: partial.place, index: partial.index, value: values[0], guard: None, combine: Some(partial.combine), lanes: Lanes::whole(self.lanes) }));
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of a statement")]
-    fn leaf(&mut self, place: Source, index: ExprId, value: ExprId, guard: Option<ExprId>, combine: Option<Combine>, lanes: u32, out: &mut Vec<Node>) -> Result<(), OpError> {
+    fn leaf(&mut self, place: Source, index: ExprId, value: ExprId, guard: Option<ExprId>, combine: Option<Combine>, lanes: Lanes, out: &mut Vec<Node>) -> Result<(), OpError> {
         self.leaves += 1;
         if self.leaves > MOST_LEAVES {
             return Err(OpError::unsupported(format!("kernel '{}' has more than {MOST_LEAVES} statements when it is written out", self.kernel.name)));
@@ -322,7 +389,7 @@ impl Expander<'_> {
             None | Some((_, Some(_))) => None,
             Some((guard, None)) => Some(guard),
         };
-        if let (Some(combine), true) = (combine, lanes == self.lanes && lanes > 1)
+        if let (Some(combine), true) = (combine, lanes.all == self.lanes && lanes.all > 1)
             && let Some(sums) = self.partial(place, index, combine)
         {
             place = sums;
@@ -334,10 +401,10 @@ impl Expander<'_> {
 
     /// The partial sums for an accumulation across lanes, if the element stays the same in the whole vector loop.
     fn partial(&mut self, place: Source, index: ExprId, combine: Combine) -> Option<Source> {
-        let lane = self.out.lane_vars[&self.lanes];
+        let lane_vars = &self.out.lane_vars;
         let across = self.across.as_mut()?;
         let moves = self.out.exprs.reachable(&[index]).iter().any(|id| match self.out.exprs.get(*id) {
-            Expr::Var(var) => *var == lane || *var >= across.mark,
+            Expr::Var(var) => lane_vars.values().any(|lane| lane == var) || *var >= across.mark,
             Expr::Load { .. } => true,
             _ => false,
         });
@@ -432,11 +499,11 @@ impl Expander<'_> {
     }
 }
 
-/// An access to a register tile: the first element and the number of lanes; `None` where that is not known.
-pub(super) fn tile_access(exprs: &Exprs, lane_vars: &BTreeMap<u32, Var>, index: ExprId) -> Option<(i64, u32)> {
+/// An access to a register tile: the first element and the lanes; `None` where that is not known.
+pub(super) fn tile_access(exprs: &Exprs, lane_vars: &BTreeMap<Lanes, Var>, index: ExprId) -> Option<(i64, Lanes)> {
     let linear = Linear::of(exprs, index);
     match linear.terms[..] {
-        [] => Some((linear.constant, 1)),
+        [] => Some((linear.constant, Lanes::ONE)),
         [(atom, 1)] => match exprs.get(atom) {
             Expr::Var(var) => lane_vars.iter().find(|(_, lane)| *lane == var).map(|(lanes, _)| (linear.constant, *lanes)),
             _ => None,
@@ -455,8 +522,8 @@ pub(super) fn leaves<'n>(body: &'n [Node], found: &mut Vec<&'n Leaf>) {
     }
 }
 
-/// Accesses to tiles in registers: by place, first element and number of lanes.
-pub(super) fn tile_accesses(expanded: &Expanded) -> BTreeMap<Source, Option<Vec<(i64, u32)>>> {
+/// Accesses to tiles in registers: by place, first element and lanes.
+pub(super) fn tile_accesses(expanded: &Expanded) -> BTreeMap<Source, Option<Vec<(i64, Lanes)>>> {
     let mut all = Vec::new();
     leaves(&expanded.body, &mut all);
     let roots: Vec<ExprId> = all.iter().flat_map(|leaf| [leaf.index, leaf.value].into_iter().chain(leaf.guard)).collect();
@@ -464,13 +531,13 @@ pub(super) fn tile_accesses(expanded: &Expanded) -> BTreeMap<Source, Option<Vec<
         Expr::Load { source, index, .. } => Some((*source, index[0])),
         _ => None,
     });
-    let mut accesses: BTreeMap<Source, Option<Vec<(i64, u32)>>> = BTreeMap::new();
+    let mut accesses: BTreeMap<Source, Option<Vec<(i64, Lanes)>>> = BTreeMap::new();
     for (place, index) in loads.chain(all.iter().map(|leaf| (leaf.place, leaf.index))) {
         let Place { space, elems, .. } = expanded.places[place.0 as usize];
         if space != Space::Registers {
             continue;
         }
-        let access = tile_access(&expanded.exprs, &expanded.lane_vars, index).filter(|(first, lanes)| *first >= 0 && *first <= elems - i64::from(*lanes));
+        let access = tile_access(&expanded.exprs, &expanded.lane_vars, index).filter(|(first, lanes)| *first >= 0 && *first <= elems - i64::from(lanes.live));
         let slot = accesses.entry(place).or_insert_with(|| Some(Vec::new()));
         match (slot.as_mut(), access) {
             (Some(list), Some(access)) if !list.contains(&access) => list.push(access),
@@ -486,10 +553,10 @@ pub(super) fn tile_accesses(expanded: &Expanded) -> BTreeMap<Source, Option<Vec<
 fn demote(expanded: &mut Expanded, own: usize, target: &Target) {
     for (place, accesses) in tile_accesses(expanded) {
         let fits = accesses.is_some_and(|list| {
-            let vectors: Vec<_> = list.iter().filter(|(_, lanes)| *lanes > 1).collect();
-            let overlap = vectors.iter().enumerate().any(|(at, a)| vectors[..at].iter().any(|b| a.0 < b.0 + i64::from(b.1) && b.0 < a.0 + i64::from(a.1)));
-            let covered = |first: i64| vectors.iter().any(|v| (v.0..v.0 + i64::from(v.1)).contains(&first));
-            let scalars = list.iter().filter(|(first, lanes)| *lanes == 1 && !covered(*first)).count();
+            let elements = |(first, lanes): &(i64, Lanes)| *first..*first + i64::from(lanes.live);
+            let vectors: Vec<_> = list.iter().filter(|(_, lanes)| lanes.all > 1).map(elements).collect();
+            let overlap = vectors.iter().enumerate().any(|(at, a)| vectors[..at].iter().any(|b| a.start < b.end && b.start < a.end));
+            let scalars = list.iter().filter(|(first, lanes)| lanes.all == 1 && !vectors.iter().any(|vector| vector.contains(first))).count();
             !overlap && (vectors.len() + scalars) as i64 <= MOST_REGISTERS * i64::from(target.vector_registers)
         });
         if !fits && (place.0 as usize) < own {

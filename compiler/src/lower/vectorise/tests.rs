@@ -14,6 +14,11 @@ fn target(vector_bits: u32) -> Target {
     Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits, vector_registers: 16, fma: vector_bits > 128, cache: [32 << 10, 1 << 20, 8 << 20], team: 1, points: 16 }
 }
 
+/// As [`target`], with masks.
+fn masked(vector_bits: u32) -> Target {
+    Target { features: vec!["has_avx512f".into()], ..target(vector_bits) }
+}
+
 fn place(dtype: DType, elems: i64, space: Space) -> Place {
     Place { dtype, elems, space }
 }
@@ -69,13 +74,14 @@ fn buffers(kernel: &Kernel, odd: bool) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Does it compute the same with vectors of 128, 256 and 512 bits? Returns the programs.
+/// Does it compute the same with vectors of 64 to 512 bits, and with masks? Returns the programs, those with masks last.
 fn check(kernel: &Kernel, tolerance: f64) -> Vec<Program> {
     kernel.verify().unwrap_or_else(|problems| panic!("{problems:?}\n{kernel}"));
     let mut programs = Vec::new();
-    for vector_bits in [64, 128, 256, 512] {
-        let program = vectorise(kernel, &target(vector_bits)).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
-        assert_eq!(program, vectorise(kernel, &target(vector_bits)).unwrap(), "twice the same");
+    for target in [target(64), target(128), target(256), target(512), masked(256), masked(512)] {
+        let vector_bits = target.vector_bits;
+        let program = vectorise(kernel, &target).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
+        assert_eq!(program, vectorise(kernel, &target).unwrap(), "twice the same");
         for odd in [false, true] {
             let (mut expected, mut got) = (buffers(kernel, odd), buffers(kernel, odd));
             kernel.run(&mut expected).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
@@ -119,9 +125,38 @@ fn elementwise_with_broadcasting() {
 }
 
 #[test]
+fn masks_do_what_is_left_over_at_once() {
+    let stores = |program: &Program| {
+        let mut found = Vec::new();
+        let mut blocks = vec![&program.body];
+        while let Some(block) = blocks.pop() {
+            for inst in block {
+                match inst {
+                    Inst::Loop { body, .. } => blocks.push(body),
+                    Inst::Store { src, .. } => found.push((program.regs[src.0 as usize].lanes, false)),
+                    Inst::GuardedStore { src, .. } => found.push((program.regs[src.0 as usize].lanes, true)),
+                    _ => {}
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    };
+    for (n, wanted) in [(49, vec![(1, false), (16, false), (16, false), (16, false)]), (31, vec![(16, false), (16, true)]), (11, vec![(16, true)]), (24, vec![(8, false), (16, false)]), (5, vec![(8, true)])] {
+        let mut e = Exprs::new();
+        let at = index(&mut e, &[(J, 1)], 0);
+        let x = e.load(Source(0), F32, vec![at]);
+        let y = e.mul(x, x);
+        let body = vec![each(J, n, LoopKind::Vector, vec![store(Source(1), at, y)])];
+        let programs = check(&kernel("squares", vec![place(F32, n, Space::Input), place(F32, n, Space::Output)], vec![], e, body), 0.0);
+        assert_eq!(stores(&programs[5]), wanted, "{}", programs[5]);
+    }
+}
+
+#[test]
 fn row_reductions() {
     for combine in [Combine::Sum, Combine::Max, Combine::Min] {
-        for n in [1, 4, 7, 16, 33, 64, 67, 259] {
+        for n in [1, 4, 7, 16, 23, 33, 49, 64, 67, 259] {
             for space in [Space::Registers, Space::Scratch] {
                 let mut e = Exprs::new();
                 let (flat, zero) = (index(&mut e, &[(I, n), (J, 1)], 0), e.int(0));
@@ -148,7 +183,7 @@ fn row_reductions() {
 #[test]
 fn matmul_tile() {
     // One 6 x 8 tile of the product of a 6 x 20 and a 20 x 8 matrix, whose panel is packed first.
-    for (m, n, k) in [(6, 8, 20), (5, 12, 7), (6, 48, 9), (2, 3, 4)] {
+    for (m, n, k) in [(6, 8, 20), (5, 12, 7), (6, 48, 9), (2, 3, 4), (3, 23, 5), (2, 49, 6)] {
         let mut e = Exprs::new();
         let packed = index(&mut e, &[(L, n), (Var(4), 1)], 0);
         let from = index(&mut e, &[(L, n), (Var(4), 1), (Var(9), 0)], 0);
@@ -258,6 +293,44 @@ fn padding() {
 }
 
 #[test]
+fn guards_that_hold_for_some_lanes_or_none() {
+    // The limit is 0 to 4 more than `below`: guards hold for no lane, for some, for all; the addresses of the others lie outside.
+    for (n, below) in [(1, 0), (5, -9), (21, -9), (21, -2), (40, 7), (40, 12), (40, 40)] {
+        let mut e = Exprs::new();
+        let column = index(&mut e, &[(I, 1)], 0);
+        let limit = { let (least, drawn) = (e.int(below), e.load(Source(1), DType::I64, vec![column])); e.add(drawn, least) };
+        let j = e.var(J);
+        let inside = e.binary(Binary::Lt, j, limit);
+        let guard = { let (holds, even) = (e.within(j, None, Some(n - 1)), e.load(Source(2), DType::Bool, vec![j])); let holds = e.and(holds, inside); e.and(holds, even) };
+        let (far, at) = (index(&mut e, &[(I, n - 1), (J, 1)], 0), index(&mut e, &[(I, n), (J, 1)], 0));
+        let x = e.guarded_load(Source(0), F32, vec![far], guard);
+        let y = { let one = e.float(1.0, F32); e.add(x, one) };
+        let backwards = index(&mut e, &[(I, n), (J, -1)], n - 1);
+        let body = vec![each(
+            J,
+            n,
+            LoopKind::Vector,
+            vec![
+                store(Source(3), at, y),
+                Stmt::Store { place: Source(4), index: far, value: y, guard: Some(guard) },
+                Stmt::Store { place: Source(5), index: backwards, value: y, guard: Some(guard) },
+                Stmt::Store { place: Source(6), index: at, value: y, guard: Some({ let zero = e.int(0); e.binary(Binary::Lt, limit, zero) }) },
+            ],
+        )];
+        let places = vec![
+            place(F32, (3 * n - 3).max(1), Space::Input),
+            place(DType::I64, 3, Space::Input),
+            place(DType::Bool, n, Space::Input),
+            place(F32, 3 * n, Space::Output),
+            place(F32, (3 * n - 3).max(1), Space::Output),
+            place(F32, 3 * n, Space::Output),
+            place(F32, 3 * n, Space::Output),
+        ];
+        check(&kernel("limits", places, vec![(I, 3)], e, body), 0.0);
+    }
+}
+
+#[test]
 fn mixed_dtypes() {
     for n in [2, 8, 35] {
         let mut e = Exprs::new();
@@ -291,7 +364,7 @@ fn mixed_dtypes() {
     let y = e.add(x, x);
     let body = vec![each(J, 19, LoopKind::Vector, vec![store(Source(1), at, y)])];
     let programs = check(&kernel("f64", vec![place(DType::F64, 19, Space::Input), place(DType::F64, 19, Space::Output)], vec![], e, body), 0.0);
-    for (program, lanes) in programs[1..].iter().zip([2, 4, 8]) {
+    for (program, lanes) in programs[1..].iter().zip([2, 4, 8, 4, 8]) {
         assert_eq!(program.regs.iter().map(|ty| ty.lanes).max(), Some(lanes));
     }
 }
