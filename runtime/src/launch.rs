@@ -5,7 +5,8 @@
 
 #![allow(unsafe_code, reason = "machine code is called with raw pointers")]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr;
+use std::sync::atomic::Ordering;
 
 use frit_ir::Error;
 use frit_ir::executable::{Executable, Operand};
@@ -14,6 +15,9 @@ use frit_ir::tensor::ALIGNMENT;
 use crate::code::{CodeMemory, KernelFn};
 use crate::frame::Frame;
 use crate::threads::Threads;
+
+/// Kernels with more buffers than this take some of a call's time to allocate the list.
+const FEW: usize = 32;
 
 /// The kernels of a checked executable.
 pub(crate) struct Kernels {
@@ -46,13 +50,20 @@ impl Kernels {
     /// Runs all grid points of a kernel. The frame's arena has [`Kernels::arena_bytes`] bytes for these threads.
     pub(crate) fn launch(&self, executable: &Executable, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>, threads: &Threads) -> Result<(), Error> {
         let (code, entry) = (&executable.kernels[kernel], self.entries[kernel]);
-        let (mut buffers, arena) = frame.pointers(operands)?;
-        buffers.push(AtomicPtr::new(arena.wrapping_add(self.scratch)));
+        let buffers = frame.pointers(operands, self.scratch)?;
         if code.points == 0 {
             return Ok(());
         }
         threads.split(code.points, code.grain, |worker, range| {
-            let mut own: Vec<*mut u8> = buffers.iter().map(|buffer| buffer.load(Ordering::Relaxed)).collect();
+            let (mut few, mut many) = ([ptr::null_mut(); FEW], Vec::new());
+            let own = match few.get_mut(..buffers.len()) {
+                Some(few) => few,
+                None => {
+                    many.resize(buffers.len(), ptr::null_mut());
+                    many.as_mut_slice()
+                }
+            };
+            own.iter_mut().zip(buffers).for_each(|(own, buffer)| *own = buffer.load(Ordering::Relaxed));
             if let Some(scratch) = own.last_mut() {
                 *scratch = scratch.wrapping_add(worker * self.stride);
             }

@@ -279,7 +279,7 @@ impl Shared {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::{Pool, SPIN};
 
@@ -348,8 +348,11 @@ mod tests {
                 let done = catch_unwind(AssertUnwindSafe(|| {
                     pool.run(2, true, &|place| {
                         met.fetch_add(1, Ordering::Relaxed);
-                        // The caller waits for the culprit, for a while.
-                        (0..500).take_while(|_| place == 0 && culprit > 0 && met.load(Ordering::Relaxed) < 3).for_each(|_| std::thread::sleep(Duration::from_micros(1)));
+                        // All wait for each other, for a while.
+                        let start = Instant::now();
+                        while met.load(Ordering::Relaxed) < 3 && start.elapsed() < Duration::from_millis(20) {
+                            std::thread::yield_now();
+                        }
                         assert!(place != culprit, "culprit {culprit}");
                     })
                 }));

@@ -21,7 +21,7 @@ const MOST: usize = 1024;
 const PARTS: u64 = 4;
 
 /// Ranges of least length that are worth waking a thread for. One that is awake joins for less.
-const WORTH_WAKING: u64 = 16;
+const WORTH_WAKING: u64 = 4;
 
 /// The threads of a session. Clones share them.
 #[derive(Clone, Debug)]

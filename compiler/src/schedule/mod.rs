@@ -40,7 +40,7 @@ pub struct Schedule {
     pub outputs: Vec<Port>,
     /// Kernels, each different.
     pub kernels: Vec<Kernel>,
-    /// Estimated nanoseconds of each on one core.
+    /// Estimated nanoseconds of each on one core, without its launch.
     pub costs: Vec<f64>,
     /// Constants as kernels want them.
     pub constants: Vec<Tensor>,
@@ -359,7 +359,7 @@ impl Planner<'_> {
             None => {
                 let kernel = self.kernels.len() as u32;
                 self.kernels.push(Kernel { name: format!("k{kernel}_{name}"), ..built.kernel });
-                self.costs.push(cost);
+                self.costs.push(cost - self.device.machine.launch);
                 self.known.insert(key, kernel);
                 kernel
             }
