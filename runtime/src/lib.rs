@@ -18,8 +18,10 @@ mod memory;
 pub mod peak;
 mod pool;
 mod session;
+mod spans;
 pub mod target;
 mod threads;
 
 pub use session::{Observer, Options, Session, Tensors, Timing};
+pub use spans::Span;
 pub use threads::Threads;
