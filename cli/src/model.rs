@@ -72,7 +72,7 @@ fn binding(model: &Model, files: &Files) -> Binding {
 /// The options that the arguments and the given arrays imply.
 pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: bool) -> Result<Options, Vec<Error>> {
     let machine = if model.machine == machine::DEFAULT { target::machine(target) } else { machine::named(&model.machine).map_err(one)? };
-    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model) })
+    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.

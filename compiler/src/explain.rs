@@ -87,7 +87,7 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explanation, Vec<Erro
         let before = sources.iter().map(|k| origins.costs[*k]).sum();
         let rules = rules.iter().filter_map(|name| rewrite::rules().find(|rule| rule.name == name)).collect();
         let (flops, bytes) = kernel.map_or((0, 0), |k| (schedule.kernels[k].flops, schedule.kernels[k].bytes));
-        let after = kernel.map_or(before, |k| schedule.costs[k]);
+        let after = kernel.map_or(before, |k| options.machine.launch + schedule.costs[k]);
         kernels.push(Kernel { name: name.to_owned(), sources, rules, before, after, flops, bytes, interpreted });
     }
     let constant_bytes = schedule.constants.iter().map(|tensor| tensor.bytes().len() as u64).sum();

@@ -78,26 +78,30 @@ pub struct Options {
     pub rewrite: rewrite::Options,
     /// Is it an error if an op is left to the reference interpreter?
     pub strict: bool,
+    /// May a kernel do the work of several source nodes (what rules made one node of counts as one)? Programs without fusion
+    /// are there to be compared with.
+    pub fusion: bool,
 }
 
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false }
+        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true }
     }
 }
 
 impl Options {
     /// Does something by what programs cost.
     pub fn priced<T>(&self, act: impl FnOnce(&Prices<'_>) -> T) -> T {
-        let device = self.device();
+        // Rewriting is the same without fusion, so that programs can be compared.
+        let device = Device { fusion: true, ..self.device() };
         act(&Prices { machine: &self.machine, kernels: &|graph| schedule::price(graph, &device) })
     }
 
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
         let supported: &dyn Fn(&Compute) -> Result<(), String> = if self.target.is_cuda() { &lower::supported_on_gpu } else { &lower::supported };
-        Device { target: &self.target, machine: &self.machine, supported }
+        Device { target: &self.target, machine: &self.machine, supported, fusion: self.fusion }
     }
 }
 

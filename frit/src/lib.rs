@@ -28,7 +28,7 @@ pub use frit_compiler::pipeline::{Options, Stage, compile, dump};
 pub use frit_compiler::specialise::Binding;
 pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
-pub use frit_runtime::{Options as RunOptions, Session, Threads, Timing, artifact, target};
+pub use frit_runtime::{Options as RunOptions, Session, Span, Threads, Timing, artifact, target};
 
 /// Reads a model. What `binding` says of its open dimensions is known from the start.
 ///

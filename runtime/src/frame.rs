@@ -28,6 +28,8 @@ enum Output {
 pub(crate) struct Frame<'a> {
     arena: &'a mut [u8],
     held: Held<'a>,
+    /// What [`Frame::pointers`] gives, kept so that a launch needs no memory of its own.
+    pointers: Vec<AtomicPtr<u8>>,
     /// The program on a GPU, and this call's memory there.
     pub(crate) gpu: Option<(&'a cuda::Program, &'a cuda::Memory)>,
 }
@@ -86,7 +88,7 @@ impl<'a> Frame<'a> {
             _ => Ok(Output::Open(None)),
         });
         let outputs = outputs.collect::<Result<_, Error>>()?;
-        Ok(Self { arena, held: Held { executable, inputs, outputs, dynamics: vec![None; executable.dynamics as usize] }, gpu: None })
+        Ok(Self { arena, held: Held { executable, inputs, outputs, dynamics: vec![None; executable.dynamics as usize] }, pointers: Vec::new(), gpu: None })
     }
 
     /// The same on a GPU; the inputs are still to be loaded.
@@ -116,7 +118,7 @@ impl<'a> Frame<'a> {
 
     /// The results.
     pub(crate) fn finish(mut self) -> Result<Vec<Tensor>, Error> {
-        for (at, port) in self.held.executable.outputs.iter().enumerate() {
+        for (at, port) in self.held.executable.outputs.iter().enumerate().filter(|_| self.gpu.is_some()) {
             let operand = Operand { slot: Slot::Output(at as u32), dtype: port.dtype, extents: port.extents.clone().unwrap_or_default() };
             if let (Some((memory, address)), Output::Fixed(bytes)) = (self.on_device(&operand)?, &mut self.held.outputs[at]) {
                 memory.stream.download(bytes.as_mut_slice(), address)?;
@@ -294,22 +296,27 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
-    /// Where the operands' bytes begin, then where the arena ends and scratch begins.
+    /// Where the operands' bytes begin, and then where byte `scratch` of the arena lies.
     ///
     /// The pointers are good until the frame is next used.
-    pub(crate) fn pointers(&mut self, operands: &[Operand]) -> Result<(Vec<AtomicPtr<u8>>, *mut u8), Error> {
+    pub(crate) fn pointers(&mut self, operands: &[Operand], scratch: usize) -> Result<&[AtomicPtr<u8>], Error> {
         let arena = self.arena.as_mut_ptr();
-        let outputs: Vec<*mut u8> = self.held.outputs.iter_mut().map(|output| if let Output::Fixed(bytes) = output { bytes.as_mut_slice().as_mut_ptr() } else { std::ptr::null_mut() }).collect();
-        let mut pointers = Vec::with_capacity(operands.len());
+        let outputs = self.held.outputs.iter_mut().map(|output| if let Output::Fixed(bytes) = output { bytes.as_mut_slice().as_mut_ptr() } else { std::ptr::null_mut() });
+        // The outputs' pointers come first: each is taken once, so that none is stale where two operands name one output.
+        self.pointers.clear();
+        self.pointers.extend(outputs.map(AtomicPtr::new));
+        let first = self.pointers.len();
         for operand in operands {
-            pointers.push(AtomicPtr::new(match operand.slot {
+            let pointer = match operand.slot {
                 Slot::Arena(first) => arena.wrapping_add(first as usize),
-                Slot::Output(at) => outputs[at as usize],
+                Slot::Output(at) => *self.pointers[at as usize].get_mut(),
                 Slot::Input(_) | Slot::Constant(_) => self.held.whole(operand)?.bytes().as_ptr().cast_mut(),
                 Slot::Dynamic(_) => return Err(misfit("a kernel takes a tensor of unknown size")),
-            }));
+            };
+            self.pointers.push(AtomicPtr::new(pointer));
         }
-        Ok((pointers, arena))
+        self.pointers.push(AtomicPtr::new(arena.wrapping_add(scratch)));
+        Ok(&self.pointers[first..])
     }
 }
 

@@ -5,7 +5,8 @@
 
 #![allow(unsafe_code, reason = "machine code is called with raw pointers")]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr;
+use std::sync::atomic::Ordering;
 
 use frit_ir::Error;
 use frit_ir::executable::{Executable, Operand};
@@ -13,7 +14,11 @@ use frit_ir::tensor::ALIGNMENT;
 
 use crate::code::{CodeMemory, KernelFn};
 use crate::frame::Frame;
+use crate::spans::Spans;
 use crate::threads::Threads;
+
+/// Kernels with more buffers than this take some of a call's time to allocate the list.
+const FEW: usize = 32;
 
 /// The kernels of a checked executable.
 pub(crate) struct Kernels {
@@ -43,16 +48,24 @@ impl Kernels {
         self.scratch.saturating_add(self.stride.saturating_mul(threads))
     }
 
-    /// Runs all grid points of a kernel. The frame's arena has [`Kernels::arena_bytes`] bytes for these threads.
-    pub(crate) fn launch(&self, executable: &Executable, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>, threads: &Threads) -> Result<(), Error> {
+    /// Runs all grid points of a kernel, and notes who did what if `spans` are wanted. The frame's arena has [`Kernels::arena_bytes`] bytes for these threads.
+    pub(crate) fn launch(&self, executable: &Executable, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>, threads: &Threads, spans: Option<&Spans>) -> Result<(), Error> {
         let (code, entry) = (&executable.kernels[kernel], self.entries[kernel]);
-        let (mut buffers, arena) = frame.pointers(operands)?;
-        buffers.push(AtomicPtr::new(arena.wrapping_add(self.scratch)));
+        let buffers = frame.pointers(operands, self.scratch)?;
         if code.points == 0 {
             return Ok(());
         }
         threads.split(code.points, code.grain, |worker, range| {
-            let mut own: Vec<*mut u8> = buffers.iter().map(|buffer| buffer.load(Ordering::Relaxed)).collect();
+            let begun = spans.map(Spans::now);
+            let (mut few, mut many) = ([ptr::null_mut(); FEW], Vec::new());
+            let own = match few.get_mut(..buffers.len()) {
+                Some(few) => few,
+                None => {
+                    many.resize(buffers.len(), ptr::null_mut());
+                    many.as_mut_slice()
+                }
+            };
+            own.iter_mut().zip(buffers).for_each(|(own, buffer)| *own = buffer.load(Ordering::Relaxed));
             if let Some(scratch) = own.last_mut() {
                 *scratch = scratch.wrapping_add(worker * self.stride);
             }
@@ -64,6 +77,9 @@ impl Kernels {
             // compiler makes different grid points write to different places, but for points of overlapping blocks, which write
             // the same bits.
             unsafe { entry(own.as_ptr(), range.start, range.end) };
+            if let (Some(spans), Some(begun)) = (spans, begun) {
+                spans.add(worker, begun, Some(range));
+            }
         });
         Ok(())
     }

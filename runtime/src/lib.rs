@@ -4,8 +4,8 @@
 //! turns input tensors into output tensors. Must not know: the compiler, source formats, terminals.
 //!
 //! Nothing of an executable is believed: [`check`] looks at every step before any code runs. `unsafe` is confined to
-//! [`code`] (bytes become callable), `launch` (they are called), `map` (files become bytes), `cuda::driver` (a GPU is used)
-//! and [`peak`] (the machine is measured).
+//! [`code`] (bytes become callable), `launch` (they are called), `map` (files become bytes), `pool` (threads do a call's work),
+//! `cuda::driver` (a GPU is used) and [`peak`] (the machine is measured).
 
 pub mod artifact;
 pub mod check;
@@ -16,9 +16,12 @@ mod launch;
 mod map;
 mod memory;
 pub mod peak;
+mod pool;
 mod session;
+mod spans;
 pub mod target;
 mod threads;
 
 pub use session::{Observer, Options, Session, Tensors, Timing};
+pub use spans::Span;
 pub use threads::Threads;

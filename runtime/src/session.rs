@@ -17,6 +17,7 @@ use crate::cuda;
 use crate::frame::{Frame, stacked};
 use crate::launch::Kernels;
 use crate::memory::ArenaPool;
+use crate::spans::{Span, Spans};
 use crate::target;
 use crate::threads::Threads;
 
@@ -233,7 +234,20 @@ impl Session {
     /// # Errors
     /// Invalid where number, dtypes or shapes of the inputs don't fit, or their values do not (an index out of range).
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        self.execute(inputs, None)
+        self.execute(inputs, None, None)
+    }
+
+    /// Runs the program and says when each thread did what.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; unsupported on a GPU.
+    pub fn run_traced(&self, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Span>), Error> {
+        if let Backend::Gpu(_) = &self.backend {
+            return Err(Error::unsupported("a GPU's threads are not traced").help("trace the program on the CPU"));
+        }
+        let spans = Spans::new(self.threads.len());
+        let outputs = self.execute(inputs, None, Some(&spans))?;
+        Ok((outputs, spans.finish()))
     }
 
     /// Runs the program and says what each step took.
@@ -261,7 +275,7 @@ impl Session {
     /// # Errors
     /// As [`Session::run`], and the observer's.
     pub fn run_observed(&self, inputs: &[Tensor], observer: &mut dyn Observer) -> Result<Vec<Tensor>, Error> {
-        self.execute(inputs, Some(observer))
+        self.execute(inputs, Some(observer), None)
     }
 
     /// Runs the program on inputs given by name, in any order; the outputs come with their names, in the model's order.
@@ -309,10 +323,10 @@ impl Session {
         Error::invalid(what).help(if inputs.is_empty() { "the program takes no inputs".to_owned() } else { format!("the inputs are {}", inputs.join(", ")) })
     }
 
-    fn launch(&self, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>) -> Result<(), Error> {
+    fn launch(&self, kernel: usize, operands: &[Operand], frame: &mut Frame<'_>, spans: Option<&Spans>) -> Result<(), Error> {
         match (&self.backend, frame.gpu) {
             (Backend::Gpu(program), Some((_, memory))) => program.launch(memory, &self.executable.kernels[kernel], kernel, operands),
-            (Backend::Cpu(kernels, _), None) => kernels.launch(&self.executable, kernel, operands, frame, &self.threads),
+            (Backend::Cpu(kernels, _), None) => kernels.launch(&self.executable, kernel, operands, frame, &self.threads, spans),
             _ => Err(Error::bug("a call's memory lies on another device than its program")),
         }
     }
@@ -327,7 +341,7 @@ impl Session {
         let memory = program.lease(&self.executable)?;
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
-            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None };
+            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None, spans: None };
             let taken = program.timed(&memory, 0, || match &memory.graph {
                 Some(graph) => memory.stream.run(graph),
                 None => call.frame.load().and_then(|()| call.steps(&self.steps)),
@@ -339,7 +353,7 @@ impl Session {
         Ok(Some(times))
     }
 
-    fn execute(&self, inputs: &[Tensor], observer: Option<&mut dyn Observer>) -> Result<Vec<Tensor>, Error> {
+    fn execute<'o>(&self, inputs: &[Tensor], observer: Option<&'o mut dyn Observer>, spans: Option<&'o Spans>) -> Result<Vec<Tensor>, Error> {
         let arenas = match &self.backend {
             Backend::Cpu(_, arenas) => arenas,
             Backend::Gpu(program) => return self.on_gpu(program, inputs, observer, None),
@@ -347,7 +361,7 @@ impl Session {
         self.check_inputs(inputs)?;
         self.verify()?;
         let mut arena = arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
-        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer, taken: None };
+        let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer, taken: None, spans };
         call.steps(&self.steps)?;
         call.frame.finish()
     }
@@ -359,11 +373,11 @@ impl Session {
         let mut memory = program.lease(&self.executable)?;
         let as_graph = program.is_fixed && observer.is_none() && taken.is_none();
         if as_graph && memory.graph.is_none() {
-            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None };
+            let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer: None, taken: None, spans: None };
             let graph = memory.stream.captured(|| call.steps(&self.steps))?;
             memory.graph = Some(graph);
         }
-        let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer, taken };
+        let mut call = Call { session: self, frame: Frame::on_gpu(&self.executable, inputs, program, &memory)?, observer, taken, spans: None };
         call.frame.load()?;
         match memory.graph.as_ref().filter(|_| as_graph) {
             Some(graph) => memory.stream.run(graph)?,
@@ -450,6 +464,8 @@ struct Call<'c, 'o> {
     observer: Option<&'o mut dyn Observer>,
     /// Where a GPU's times go.
     taken: Option<&'o mut Vec<cuda::Taken>>,
+    /// Where threads note what they do.
+    spans: Option<&'o Spans>,
 }
 
 impl Call<'_, '_> {
@@ -459,7 +475,10 @@ impl Call<'_, '_> {
 
     fn step(&mut self, step: &Ready) -> Result<(), Error> {
         match step {
-            Ready::Launch { leaf, kernel, operands } => self.observed(*leaf, |session, frame| session.launch(*kernel, operands, frame)),
+            Ready::Launch { leaf, kernel, operands } => {
+                let spans = self.spans;
+                self.observed(*leaf, |session, frame| session.launch(*kernel, operands, frame, spans))
+            }
             Ready::Interpret { leaf, graph, inputs, outputs } => self.observed(*leaf, |_, frame| {
                 let operands = inputs.iter().map(|operand| frame.tensor(operand)).collect::<Result<Vec<_>, _>>()?;
                 let results = frit_ir::eval::run(graph, &operands.iter().collect::<Vec<_>>())?;
@@ -478,9 +497,13 @@ impl Call<'_, '_> {
         if let Some(observer) = &mut self.observer {
             observer.before(leaf, &mut Tensors(&mut self.frame))?;
         }
+        let begun = self.spans.map(|spans| spans.begin(leaf));
         match (&mut self.taken, self.frame.gpu) {
             (Some(taken), Some((program, memory))) => taken.push(program.timed(memory, leaf, || work(self.session, &mut self.frame))?),
             _ => work(self.session, &mut self.frame)?,
+        }
+        if let (Some(spans), Some(begun)) = (self.spans, begun) {
+            spans.add(0, begun, None);
         }
         match &mut self.observer {
             Some(observer) => observer.after(leaf, &mut Tensors(&mut self.frame)),

@@ -4,32 +4,59 @@
 //!
 //! The ranges depend on who is free; results don't, because grid points are independent.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use frit_ir::Error;
 
+use crate::pool::Pool;
+
 /// More threads than this are a mistake.
 const MOST: usize = 1024;
 
-/// Ranges per thread, so that a thread that gets less time than the others does not hold them up.
-const RANGES_PER_THREAD: u64 = 4;
+/// A range is at most this part of a thread's share of what is left: ranges get shorter, so that a thread that gets less
+/// time than the others does not hold them up.
+const PARTS: u64 = 4;
 
-/// The threads of a session.
+/// Ranges of least length that are worth waking a thread for. One that is awake joins for less.
+const WORTH_WAKING: u64 = 4;
+
+/// The threads of a session. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Threads {
     count: usize,
-    pool: Option<Arc<rayon::ThreadPool>>,
+    others: Others,
+}
+
+/// Threads beside the caller's.
+#[derive(Clone)]
+enum Others {
+    None,
+    Own(Arc<Pool>),
+    Shared(Arc<rayon::ThreadPool>),
+}
+
+impl fmt::Debug for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Others::None => "none",
+            Others::Own(_) => "own",
+            Others::Shared(_) => "shared",
+        })
+    }
 }
 
 impl Threads {
     /// The caller's thread alone. Nothing is started.
     pub fn one() -> Self {
-        Self { count: 1, pool: None }
+        Self { count: 1, others: Others::None }
     }
 
-    /// So many threads, the caller's being one of them.
+    /// So many threads, the caller's being one of them. The others are started now and end with the last clone. They are awake
+    /// while kernels follow each other, and sleep when nothing has come for some tens of microseconds. Where several callers
+    /// run programs on the same threads at once, one has them for the time of a kernel, and the others go on alone.
     ///
     /// # Errors
     /// Invalid for none or more than a thousand; unsupported where the system gives no threads.
@@ -37,12 +64,8 @@ impl Threads {
         match count {
             1 => Ok(Self::one()),
             2..=MOST => {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(count - 1)
-                    .thread_name(|at| format!("frit-{}", at + 1))
-                    .build()
-                    .map_err(|error| Error::unsupported(format!("can't start {count} threads: {error}")).help("ask for fewer threads"))?;
-                Ok(Self { count, pool: Some(Arc::new(pool)) })
+                let pool = Pool::new(count - 1).map_err(|error| Error::unsupported(format!("can't start {count} threads: {error}")).help("ask for fewer threads"))?;
+                Ok(Self { count, others: Others::Own(Arc::new(pool)) })
             }
             _ => Err(Error::invalid(format!("{count} threads can't run a program")).help(format!("give a number from 1 to {MOST}"))),
         }
@@ -56,9 +79,9 @@ impl Threads {
         Self::count(std::thread::available_parallelism().map_or(1, usize::from).min(MOST))
     }
 
-    /// A pool that the caller shares with other work.
+    /// A pool that the caller shares with other work. Each kernel that is worth it is a `rayon` scope there.
     pub fn shared(pool: Arc<rayon::ThreadPool>) -> Self {
-        Self { count: pool.current_num_threads().clamp(1, MOST), pool: Some(pool) }
+        Self { count: pool.current_num_threads().clamp(1, MOST), others: Others::Shared(pool) }
     }
 
     /// How many run at a time, at most.
@@ -73,29 +96,45 @@ impl Threads {
 
     /// Calls `work(worker, range)` until the ranges have covered `0..points`. Ranges have at least `grain` points (but
     /// the last); no two calls at the same time have the same worker number, which is below [`Threads::len`].
-    pub(crate) fn split(&self, points: u64, grain: u64, work: impl Fn(usize, Range<u64>) + Sync) {
-        let workers = (points / grain.max(1)).clamp(1, self.count as u64);
-        let Some(pool) = self.pool.as_ref().filter(|_| workers > 1) else {
+    ///
+    /// # Panics
+    /// As `work`, on whichever thread it did.
+    pub fn split(&self, points: u64, grain: u64, work: impl Fn(usize, Range<u64>) + Sync) {
+        let grain = grain.max(1);
+        let grains = points / grain;
+        let workers = grains.clamp(1, self.count as u64);
+        if workers == 1 {
             return work(0, 0..points);
-        };
-        let length = points.div_ceil(workers * RANGES_PER_THREAD).max(grain);
+        }
         let next = AtomicU64::new(0);
         let run = |worker: usize| {
-            loop {
-                let begin = next.fetch_add(1, Ordering::Relaxed).saturating_mul(length);
-                if begin >= points {
-                    break;
+            let mut begin = next.load(Ordering::Relaxed);
+            while begin < points {
+                let end = begin + ((points - begin) / (workers * PARTS)).max(grain).min(points - begin);
+                match next.compare_exchange_weak(begin, end, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => {
+                        work(worker, begin..end);
+                        begin = next.load(Ordering::Relaxed);
+                    }
+                    Err(now) => begin = now,
                 }
-                work(worker, begin..points.min(begin.saturating_add(length)));
             }
         };
-        pool.in_place_scope(|scope| {
-            for worker in 1..workers as usize {
-                let run = &run;
-                scope.spawn(move |_| run(worker));
+        match &self.others {
+            Others::None => work(0, 0..points),
+            Others::Own(pool) => {
+                if !pool.run(workers as usize - 1, grains >= WORTH_WAKING, &run) {
+                    work(0, 0..points);
+                }
             }
-            run(0);
-        });
+            Others::Shared(pool) => pool.in_place_scope(|scope| {
+                for worker in 1..workers as usize {
+                    let run = &run;
+                    scope.spawn(move |_| run(worker));
+                }
+                run(0);
+            }),
+        }
     }
 }
 

@@ -36,11 +36,12 @@ fn the_callers_pool_is_used() {
 }
 
 #[test]
-fn many_callers_share_a_session() {
-    let session = session(program(3000), 2);
+fn many_callers_share_sessions_and_their_threads() {
+    let threads = Threads::count(3).expect("threads");
+    let sessions = [(); 2].map(|()| Session::new(program(3000), &Options { threads: threads.clone() }).expect("a session"));
     std::thread::scope(|scope| {
         for caller in 0..8 {
-            let session = &session;
+            let session = &sessions[caller % 2];
             scope.spawn(move || {
                 for round in 0..20 {
                     let start = (caller * 100 + round) as f32;

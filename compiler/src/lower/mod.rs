@@ -22,8 +22,9 @@ use crate::schedule::Schedule;
 
 /// Kernels start at multiples of this many bytes.
 const CODE_ALIGNMENT: usize = 64;
-/// Work (floating-point operations, or bytes) below which a second thread costs more than it brings.
-const GRAIN: u64 = 1 << 17;
+/// Estimated nanoseconds that are worth a range of their own. Two threads begin and end a kernel together in about one
+/// microsecond (`benches/fork_join.rs`), so a kernel of two such ranges is the least that gets faster.
+const GRAIN: f64 = 2000.0;
 
 /// Can a nest be compiled for a CPU?
 ///
@@ -69,7 +70,7 @@ pub fn text(kernel: &Kernel, target: &Target) -> Result<cuda::Text, Error> {
     cuda::emit(&math::legalise_kernel(kernel, target.fma)?, target)
 }
 
-fn emit(kernel: &Kernel, target: &Target) -> Result<Emitted, Error> {
+fn emit(kernel: &Kernel, cost: f64, target: &Target) -> Result<Emitted, Error> {
     if target.is_cuda() {
         let text = text(kernel, target)?;
         return Ok(Emitted { bytes: text.text.into_bytes(), scratch_bytes: 0, grain: u64::from(text.teams), team: text.team });
@@ -93,6 +94,8 @@ fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
         }
     }
     clif::emit(program, target)
+    let grain = ((GRAIN / cost.max(1.0) * points as f64) as u64).clamp(1, points.max(1));
+    Ok(Emitted { bytes: clif::emit(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
 }
 
 /// Lowers all kernels of a schedule.
@@ -100,7 +103,7 @@ fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// As [`program`], and what the emitter says.
 pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
-    let emitted: Vec<Emitted> = schedule.kernels.par_iter().map(|kernel| emit(kernel, target)).collect::<Result<_, Error>>()?;
+    let emitted: Vec<Emitted> = schedule.kernels.par_iter().zip(&schedule.costs).map(|(kernel, cost)| emit(kernel, *cost, target)).collect::<Result<_, Error>>()?;
     let (mut code, filler) = if target.is_cuda() { (cuda::PRELUDE.as_bytes().to_vec(), b'\n') } else { (Vec::new(), 0) };
     let mut kernels = Vec::new();
     for (kernel, emitted) in schedule.kernels.iter().zip(emitted) {

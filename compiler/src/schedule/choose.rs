@@ -37,7 +37,7 @@ pub(super) fn choose(graph: &Graph, device: &Device<'_>) -> Result<Forms, Error>
     let mut known: HashMap<String, bool> = HashMap::new();
     let mut looked_at: BTreeSet<ValueId> = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let doubts = fuse(graph, device.supported, &forms).doubts;
+        let doubts = fuse(graph, device, &forms).doubts;
         for (value, form) in doubts.into_iter().filter(|(value, _)| looked_at.insert(*value)) {
             let Some(window) = Window::around(graph, &uses, value) else { continue };
             let inside: Forms = forms.iter().filter(|(value, _)| window.holds(**value)).map(|(value, form)| (*value, *form)).collect();
@@ -66,7 +66,7 @@ pub(super) fn choose(graph: &Graph, device: &Device<'_>) -> Result<Forms, Error>
 
 /// Estimated nanoseconds of a graph's kernels.
 fn price(graph: &Graph, device: &Device<'_>, forms: &Forms) -> f64 {
-    group::price(graph, fuse(graph, device.supported, forms).actions, device)
+    group::price(graph, fuse(graph, device, forms).actions, device)
 }
 
 /// A part of a graph.

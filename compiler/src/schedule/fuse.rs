@@ -18,6 +18,7 @@ use frit_ir::ops::{Body, reshape::flatten, reshape::unflatten};
 use frit_ir::scalar::Scalar;
 use frit_ir::{DType, Op};
 
+use super::Device;
 use super::contraction::Contraction;
 use crate::cost::additions;
 
@@ -146,9 +147,6 @@ pub(super) enum Action {
     Node(NodeId, String),
 }
 
-/// Can a nest be compiled? If not, why not?
-pub(super) type Supported<'a> = dyn Fn(&Compute) -> Result<(), String> + 'a;
-
 /// What is known of a value.
 enum State {
     /// In a buffer, or a constant, or an input.
@@ -179,8 +177,8 @@ pub(super) struct Fusion {
 }
 
 /// Fuses a graph. Values have the given forms where that is possible.
-pub(super) fn fuse(graph: &Graph, supported: &Supported<'_>, forms: &Forms) -> Fusion {
-    let mut fuser = Fuser { graph, supported, forms, doubts: Forms::new(), actions: Vec::new(), states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
+pub(super) fn fuse(graph: &Graph, device: &Device<'_>, forms: &Forms) -> Fusion {
+    let mut fuser = Fuser { graph, device, forms, doubts: Forms::new(), actions: Vec::new(), states: (0..graph.values().len()).map(|_| None).collect(), uses: uses(graph) };
     for (_, value) in graph.inputs() {
         fuser.states[value.0 as usize] = Some(State::Stored);
     }
@@ -204,7 +202,7 @@ fn uses(graph: &Graph) -> Vec<Vec<NodeId>> {
 
 struct Fuser<'a> {
     graph: &'a Graph,
-    supported: &'a Supported<'a>,
+    device: &'a Device<'a>,
     forms: &'a Forms,
     doubts: Forms,
     actions: Vec<Action>,
@@ -220,7 +218,7 @@ impl Fuser<'_> {
         }
         let types: Vec<_> = node.inputs.iter().map(|v| self.graph.ty(*v)).collect();
         let nests = match node.op.def().body(&types) {
-            Ok(Body::Loops(nests)) => nests.iter().try_for_each(|nest| (self.supported)(nest)).map(|()| nests),
+            Ok(Body::Loops(nests)) => nests.iter().try_for_each(|nest| (self.device.supported)(nest)).map(|()| nests),
             _ => Err("it is irregular work that no kernel does".to_owned()),
         };
         let nests = match nests {
@@ -329,6 +327,9 @@ impl Fuser<'_> {
     /// May a value wait for its consumers?
     fn may_wait(&mut self, id: NodeId, value: ValueId) -> bool {
         if self.graph.outputs().iter().any(|(_, v)| *v == value) {
+            return false;
+        }
+        if !self.uses[value.0 as usize].iter().all(|user| self.device.joins(self.graph, id, *user)) {
             return false;
         }
         let Some(fused) = self.waiting(value) else { return false };

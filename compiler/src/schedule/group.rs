@@ -161,6 +161,7 @@ impl Nest {
 
 struct Grouper<'a> {
     graph: &'a Graph,
+    device: &'a Device<'a>,
     target: &'a Target,
     machine: &'a Machine,
     /// By position; `None` where the action is no kernel that may be grouped.
@@ -182,10 +183,11 @@ struct Grouper<'a> {
 }
 
 impl<'a> Grouper<'a> {
-    fn new(graph: &'a Graph, actions: Vec<Action>, device: &Device<'a>) -> Self {
+    fn new(graph: &'a Graph, actions: Vec<Action>, device: &'a Device<'a>) -> Self {
         let target = device.target;
         let mut grouper = Self {
             graph,
+            device,
             target,
             machine: device.machine,
             nests: Vec::new(),
@@ -301,6 +303,11 @@ impl<'a> Grouper<'a> {
             }
             let mut members: Vec<usize> = before.members.iter().chain(&group.members).copied().collect();
             members.sort_unstable();
+            let mut nodes = members.iter().filter_map(|at| self.nest(*at)).flat_map(|nest| &nest.fused.nodes);
+            let first = nodes.next();
+            if !nodes.all(|id| first.is_some_and(|first| self.device.joins(self.graph, *first, *id))) {
+                continue;
+            }
             let Some(rows) = self.plan(&members) else { continue };
             let both = Candidate { members, rows };
             if self.cost(&both).1 < self.cost(before).1 + self.cost(&group).1 {

@@ -40,7 +40,7 @@ pub struct Schedule {
     pub outputs: Vec<Port>,
     /// Kernels, each different.
     pub kernels: Vec<Kernel>,
-    /// Estimated nanoseconds of each on one core.
+    /// Estimated nanoseconds of each on one core, without its launch.
     pub costs: Vec<f64>,
     /// Constants as kernels want them.
     pub constants: Vec<Tensor>,
@@ -96,6 +96,16 @@ pub struct Device<'a> {
     pub machine: &'a Machine,
     /// Says whether (and if not, why not) the emitters can do a nest.
     pub supported: &'a dyn Fn(&Compute) -> Result<(), String>,
+    /// May a kernel do the work of several source nodes?
+    pub fusion: bool,
+}
+
+impl Device<'_> {
+    /// May two nodes of a graph be in one kernel?
+    fn joins(&self, graph: &Graph, a: NodeId, b: NodeId) -> bool {
+        let [a, b] = [a, b].map(|id| &graph.node(id).origins.nodes);
+        self.fusion || (a == b && !a.is_empty())
+    }
 }
 
 /// Schedules a graph.
@@ -120,7 +130,7 @@ pub fn ungrouped(graph: &Graph, device: &Device<'_>) -> Result<Schedule, Error> 
 /// As [`schedule`].
 pub fn price(graph: &Graph, device: &Device<'_>) -> Result<f64, Error> {
     let graph = legalise::legalise(graph, device.supported)?;
-    Ok(group::price(&graph, fuse::fuse(&graph, device.supported, &fuse::Forms::new()).actions, device))
+    Ok(group::price(&graph, fuse::fuse(&graph, device, &fuse::Forms::new()).actions, device))
 }
 
 fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
@@ -252,7 +262,7 @@ impl Planner<'_> {
     fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, Error> {
         self.scopes.push(graph.inputs().iter().map(|(_, v)| *v).zip(inputs.iter().copied()).collect());
         let forms = choose::choose(graph, self.device)?;
-        let actions = fuse::fuse(graph, self.device.supported, &forms).actions;
+        let actions = fuse::fuse(graph, self.device, &forms).actions;
         for grouped in group::group(graph, actions, self.device, self.grouping) {
             match grouped {
                 Grouped::Kernel(group) => self.kernel(graph, &group),
@@ -359,7 +369,7 @@ impl Planner<'_> {
             None => {
                 let kernel = self.kernels.len() as u32;
                 self.kernels.push(Kernel { name: format!("k{kernel}_{name}"), ..built.kernel });
-                self.costs.push(cost);
+                self.costs.push(cost - self.device.machine.launch);
                 self.known.insert(key, kernel);
                 kernel
             }
