@@ -142,6 +142,7 @@ fn functions_of_one_f32_keep_their_bounds() {
             let got = run(&program, &target, &[&xs]);
             let worst = (0..xs.len()).max_by(|a, b| units(got[*a], want[*a]).total_cmp(&units(got[*b], want[*b]))).expect("samples");
             let error = units(got[worst], want[worst]);
+            println!("{} fma {} {error:.3} at {:e}", op.name(), target.fma, xs[worst]);
             if error > *bound {
                 failures.push(format!("{} (fma {}): {error:.2} units at {:e}: {:e}, not {:e}", op.name(), target.fma, xs[worst], got[worst], want[worst]));
             }
