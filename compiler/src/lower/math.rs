@@ -678,11 +678,12 @@ impl Math {
             (self.e.cast(dtype, signed), 2f64.powi(-(fraction as i32)))
         } else {
             // Few vectors convert 64-bit integers. One below 2^fraction, put into the fraction of 2^fraction, is that power plus the integer.
-            let biased = self.bit_op(Binary::Add, e, bias << fraction);
+            let place = bias + i128::from(fraction);
+            let biased = self.bit_op(Binary::Add, e, place << fraction);
             let biased = self.bit_op(Binary::Shr, biased, i128::from(fraction));
-            let placed = self.bit_op(Binary::Or, biased, (bias + i128::from(fraction)) << fraction);
+            let placed = self.bit_op(Binary::Or, biased, place << fraction);
             let placed = self.e.bitcast(dtype, placed);
-            let zero_at = self.k(f, 2f64.powi(fraction as i32) + bias as f64);
+            let zero_at = self.k(f, 2f64.powi(fraction as i32) + place as f64);
             (self.e.sub(placed, zero_at), 1.0)
         };
         let ln2 = self.k(f, LN_2 * unit);
