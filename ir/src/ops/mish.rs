@@ -4,20 +4,20 @@ use crate::ops::{Domain, Tolerance};
 use crate::scalar::{Binary, Unary};
 
 elementwise! {
-    /// `y = x * tanh(ln(1 + e^x))`. Source: arXiv:1908.08681.
+    /// `y = x * tanh(ln(1 + e^x))`, computed as `x * n / (n + 2)` with `n = e^x * (e^x + 2)`. Source: arXiv:1908.08681.
     Mish = "mish", Floats, |e, x| wide(e, x, |e, x| {
         let d = e.dtype(x);
-        let size = e.unary(Unary::Abs, x);
-        let minus = e.unary(Unary::Neg, size);
-        let power = e.unary(Unary::Exp, minus);
-        let log = e.unary(Unary::Log1p, power);
-        let zero = e.float(0.0, d);
-        let above = e.binary(Binary::Max, x, zero);
-        let soft = e.add(above, log);
-        let gate = e.unary(Unary::Tanh, soft);
+        // From here on the quotient is 1.
+        let (end, two) = (e.float(20.0, d), e.float(2.0, d));
+        let held = e.binary(Binary::Min, x, end);
+        let power = e.unary(Unary::Exp, held);
+        let sum = e.add(power, two);
+        let n = e.mul(power, sum);
+        let below = e.add(n, two);
+        let gate = e.binary(Binary::Div, n, below);
         e.mul(x, gate)
     }),
-    // Four functions in a row, each with a few roundings.
-    tolerance: |d| Tolerance::sum(d, 4.0),
+    // An exponential and a quotient, each with a few roundings.
+    tolerance: |d| Tolerance::ulps(16.0, d),
     domain: Domain::Any,
 }
