@@ -77,8 +77,7 @@ fn emit(kernel: &Kernel, cost: f64, target: &Target) -> Result<Emitted, Error> {
     }
     let program = program(kernel, target)?;
     let points = kernel.points().max(0) as u64;
-    let work = kernel.flops.max(kernel.bytes).max(1);
-    let grain = (GRAIN.saturating_mul(points) / work).clamp(1, points.max(1));
+    let grain = ((GRAIN / cost.max(1.0) * points as f64) as u64).clamp(1, points.max(1));
     Ok(Emitted { bytes: code(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
 }
 
@@ -94,8 +93,6 @@ fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
         }
     }
     clif::emit(program, target)
-    let grain = ((GRAIN / cost.max(1.0) * points as f64) as u64).clamp(1, points.max(1));
-    Ok(Emitted { bytes: clif::emit(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
 }
 
 /// Lowers all kernels of a schedule.

@@ -703,9 +703,12 @@ fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprI
     if extent % width == 0 { start } else { work.exprs.binary(Binary::Min, start, last) }
 }
 
+/// Rows that are not packed are no more than this: those whose distance is a power of two displace each other in a cache.
+const MOST_LOOSE_ROWS: i64 = 8;
+
 /// Rows and width of a register tile: as many accumulators as the target's registers hold beside the operands, and
 /// shapes that leave little over.
-fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
+fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64, packed_rows: bool) -> (i64, i64) {
     // Two registers stay free for what the code generator moves about.
     let room = registers - 2;
     let mut best = (f64::MAX, (1, lanes));
@@ -714,7 +717,7 @@ fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64) -> (i64, i64) {
         if vectors > 1 && width > n {
             break;
         }
-        for rows in 1..=m.min(room) {
+        for rows in 1..=m.min(if packed_rows { room } else { MOST_LOOSE_ROWS }) {
             // A single row uses each vector once, straight from memory.
             let held = if rows == 1 { vectors + 1 } else { rows * vectors + vectors + 1 };
             if held > room {
@@ -750,7 +753,8 @@ fn unrolled_steps(reduce: &[i64]) -> i64 {
 }
 
 /// A sum of products. Parallel: batch axes and panels of the vector operand. Each stages its panel (unless it was
-/// packed at compile time) and runs register tiles over all rows.
+/// packed at compile time) and runs register tiles over all rows. Rows that are constants are packed, too: what one step reads of
+/// them lies side by side, and not in cache lines that displace each other.
 fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target, roles: &Contraction) -> Option<Piece> {
     let fused = &member.fused;
     let rank = fused.extents.len();
@@ -762,15 +766,19 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     if !CONTRACTED.contains(&dtype) {
         return None;
     }
-    let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers));
-    let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
-    let (row_blocks, panels) = ((m + rows - 1) / rows, (n + width - 1) / width);
     // A constant is packed whole, so the region must not cut it.
-    let cut = (0..rank).any(|k| region.extents[k] != fused.extents[k] && depends(&fused.exprs, roles.vector, Var(k as u32)));
-    let packed = if cut { None } else { pack(work.graph, fused, roles, panels, width, n) };
+    let whole = |operand: ExprId| (0..rank).all(|k| region.extents[k] == fused.extents[k] || !depends(&fused.exprs, operand, Var(k as u32)));
+    let constant_rows = m > 1 && whole(roles.scalar) && is_constant(work.graph, fused, roles.scalar);
+    let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers), constant_rows);
+    let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
+    let columns = Blocks::new(fused, roles, roles.vector, &roles.n, n, width);
+    let row_blocks = Blocks::new(fused, roles, roles.scalar, &roles.m, m, rows);
+    let panels = columns.count;
+    let packed = if whole(roles.vector) { pack(work.graph, fused, &columns) } else { None };
     if m == 1 && packed.is_none() {
         return None;
     }
+    let packed_rows = if constant_rows && packed.is_none() { pack(work.graph, fused, &row_blocks) } else { None };
 
     let place = work.destination(member);
     let groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
@@ -785,7 +793,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let at_n = work.exprs.add(base, lane);
     assign(work, &mut axes, &all, &roles.n, at_n);
     // Rows: a block's start and a row.
-    let (block, row) = (work.var(row_blocks), work.var(rows));
+    let (block, row) = (work.var(row_blocks.count), work.var(rows));
     let start = overlapped(work, block, rows, m);
     let row_at = work.exprs.var(row);
     let at_m = work.exprs.add(start, row_at);
@@ -797,29 +805,33 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let steps_at = work.exprs.int(steps);
     let begin = work.exprs.mul(several_at, steps_at);
     let k_at = work.exprs.add(begin, k_in);
-    let mut row_axes = axes.clone();
-    assign(work, &mut row_axes, &all, &reduced, k_at);
-    let row_axes = region.place(work, &row_axes);
-    let scalar = work.import(fused, &[roles.scalar], &row_axes, None)[0];
+    let depth_at = work.exprs.int(depth);
+    let scalar = match packed_rows {
+        Some(tensor) => {
+            let place = work.place(Place { dtype, elems: tensor.elems() as i64, space: Space::Input }, Some(Operand::Packed(tensor)));
+            let first = packed_block(work, &row_blocks, roles, &batch, &all, block);
+            let first = work.exprs.mul(first, depth_at);
+            let step = work.exprs.add(first, k_at);
+            let rows_at = work.exprs.int(rows);
+            let first = work.exprs.mul(step, rows_at);
+            let index = work.exprs.add(first, row_at);
+            work.exprs.load(place, dtype, vec![index])
+        }
+        None => {
+            let mut row_axes = axes.clone();
+            assign(work, &mut row_axes, &all, &reduced, k_at);
+            let row_axes = region.place(work, &row_axes);
+            work.import(fused, &[roles.scalar], &row_axes, None)[0]
+        }
+    };
 
-    let (depth_at, wide) = (work.exprs.int(depth), work.exprs.int(width));
+    let wide = work.exprs.int(width);
     let mut body = Vec::new();
     let (panel_place, first) = match packed {
         Some(tensor) => {
             let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
-            let mut flat = work.exprs.int(0);
-            // The packed constant has a panel for each batch point that it depends on.
-            for ((var, extent), k) in batch.iter().zip(&roles.batch) {
-                if depends(&fused.exprs, roles.vector, Var(*k as u32)) {
-                    let (var, extent) = (work.exprs.var(*var), work.exprs.int(*extent));
-                    let scaled = work.exprs.mul(flat, extent);
-                    flat = work.exprs.add(scaled, var);
-                }
-            }
-            let (count, var) = (work.exprs.int(panels), work.exprs.var(panel));
-            let scaled = work.exprs.mul(flat, count);
-            let number = work.exprs.add(scaled, var);
+            let number = packed_block(work, &columns, roles, &batch, &all, panel);
             let rows = work.exprs.mul(number, depth_at);
             (place, work.exprs.mul(rows, wide))
         }
@@ -893,9 +905,24 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     });
     let some = Stmt::For { var: k, extent: steps, kind: LoopKind::Unrolled, body: vec![step] };
     let sum = Stmt::For { var: several, extent: depth / steps, kind: LoopKind::Serial, body: vec![some] };
-    body.push(Stmt::For { var: block, extent: row_blocks, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
+    body.push(Stmt::For { var: block, extent: row_blocks.count, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
     let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
     Some(Piece { parallel, body, flops })
+}
+
+/// The number of a block in a packed operand: there are as many blocks for each batch point that it depends on.
+fn packed_block(work: &mut Work<'_>, blocks: &Blocks<'_>, roles: &Contraction, batch: &[(Var, i64)], extents: &[i64], block: Var) -> ExprId {
+    let mut flat = work.exprs.int(0);
+    for ((var, _), k) in batch.iter().zip(&roles.batch) {
+        if blocks.batch.contains(k) {
+            let (var, extent) = (work.exprs.var(*var), work.exprs.int(extents[*k]));
+            let scaled = work.exprs.mul(flat, extent);
+            flat = work.exprs.add(scaled, var);
+        }
+    }
+    let (count, var) = (work.exprs.int(blocks.count), work.exprs.var(block));
+    let scaled = work.exprs.mul(flat, count);
+    work.exprs.add(scaled, var)
 }
 
 /// Sets the indices of axes that run as one.
@@ -943,42 +970,62 @@ fn constant_load(graph: &Graph, fused: &Fused, id: ExprId) -> Option<ConstantLoa
     Some(ConstantLoad { flat: Affine::of(&exprs, flat)?, tensor })
 }
 
-/// Lays an operand that only constants feed out as panels: `[batch, panel, depth, width]`.
-fn pack(graph: &Graph, fused: &Fused, roles: &Contraction, panels: i64, width: i64, n: i64) -> Option<Tensor> {
-    match constant_load(graph, fused, roles.vector) {
-        Some(load) => copied(fused, roles, &load, panels, width, n),
-        None => computed(graph, fused, roles, panels, width, n),
+/// An operand of a contraction in blocks of its own axes, the last block overlapping the one before.
+struct Blocks<'a> {
+    operand: ExprId,
+    /// The output axes that only it has.
+    own: &'a [usize],
+    /// The batch axes that it has.
+    batch: Vec<usize>,
+    count: i64,
+    width: i64,
+    /// The extent of all its own axes.
+    extent: i64,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(fused: &Fused, roles: &Contraction, operand: ExprId, own: &'a [usize], extent: i64, width: i64) -> Self {
+        let batch = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, operand, Var(*k as u32))).collect();
+        Self { operand, own, batch, count: (extent + width - 1) / width, width, extent }
+    }
+}
+
+/// Lays an operand that only constants feed out in blocks: `[batch, block, depth, width]`.
+fn pack(graph: &Graph, fused: &Fused, blocks: &Blocks<'_>) -> Option<Tensor> {
+    match constant_load(graph, fused, blocks.operand) {
+        Some(load) => copied(fused, blocks, &load),
+        None => computed(graph, fused, blocks),
     }
 }
 
 /// Packs what an expression makes of constants.
-fn computed(graph: &Graph, fused: &Fused, roles: &Contraction, panels: i64, width: i64, n: i64) -> Option<Tensor> {
+fn computed(graph: &Graph, fused: &Fused, blocks: &Blocks<'_>) -> Option<Tensor> {
     let mut operands: Vec<ValueId> = Vec::new();
-    for id in fused.exprs.reachable(&[roles.vector]) {
+    for id in fused.exprs.reachable(&[blocks.operand]) {
         if let Expr::Load { source: Source(v), .. } = fused.exprs.get(id) {
             operands.push(ValueId(*v));
         }
     }
     let tensors: Vec<&Tensor> = operands.iter().map(|v| graph.constant(*v)).collect::<Option<_>>()?;
     let shape = |axes: &[usize]| axes.iter().map(|k| fused.extents[*k]).collect::<Vec<i64>>();
-    let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();
-    let extents = [shape(&batch).iter().product(), panels, fused.reduce.iter().product(), width];
-    let packed = Compute::map(fused.exprs.dtype(roles.vector), &extents, |e, at| {
+    let Blocks { operand, own, batch, count, width, extent } = blocks;
+    let extents = [shape(batch).iter().product(), *count, fused.reduce.iter().product(), *width];
+    let packed = Compute::map(fused.exprs.dtype(*operand), &extents, |e, at| {
         let mut vars = vec![e.int(0); fused.extents.len() + fused.reduce.len()];
-        let (wide, last) = (e.int(width), e.int(n - width));
+        let (wide, last) = (e.int(*width), e.int(extent - width));
         let first = e.mul(at[1], wide);
         let first = e.binary(Binary::Min, first, last);
         let column = e.add(first, at[3]);
         let reduced: Vec<usize> = (fused.extents.len()..vars.len()).collect();
-        let parts = [unflatten(e, &shape(&batch), at[0]), unflatten(e, &shape(&roles.n), column), unflatten(e, &fused.reduce, at[2])];
-        for (k, part) in batch.iter().chain(&roles.n).chain(&reduced).zip(parts.into_iter().flatten()) {
+        let parts = [unflatten(e, &shape(batch), at[0]), unflatten(e, &shape(own), column), unflatten(e, &fused.reduce, at[2])];
+        for (k, part) in batch.iter().chain(*own).chain(&reduced).zip(parts.into_iter().flatten()) {
             vars[*k] = part;
         }
         let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| {
             let operand = operands.iter().position(|v| v.0 == source.0).unwrap_or_default();
             e.add_node(Expr::Load { source: Source(operand as u32), index, guard }, dtype)
         };
-        translate(&fused.exprs, &[Some(roles.vector)], e, &vars, None, &mut load)[0].expect("a value was translated")
+        translate(&fused.exprs, &[Some(*operand)], e, &vars, None, &mut load)[0].expect("a value was translated")
     });
     let result = packed.run(&tensors).ok();
     tensors.iter().for_each(|tensor| tensor.release());
@@ -986,26 +1033,26 @@ fn computed(graph: &Graph, fused: &Fused, roles: &Contraction, panels: i64, widt
 }
 
 /// Packs a constant, element for element.
-fn copied(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, width: i64, n: i64) -> Option<Tensor> {
+fn copied(fused: &Fused, blocks: &Blocks<'_>, load: &ConstantLoad) -> Option<Tensor> {
     let rank = fused.extents.len();
     let step = |k: usize| load.flat.coefficient(Var(k as u32));
-    let batch: Vec<usize> = roles.batch.iter().copied().filter(|k| depends(&fused.exprs, roles.vector, Var(*k as u32))).collect();
+    let Blocks { own, batch, count, width, extent, .. } = blocks;
     let offsets = |axes: &[usize], extent: &dyn Fn(usize) -> i64| -> Vec<i64> {
         axes.iter().fold(vec![0], |offsets, k| offsets.iter().flat_map(|o| (0..extent(*k)).map(move |i| o + i * step(*k))).collect())
     };
     let of_axis = |k: usize| if k < rank { fused.extents[k] } else { fused.reduce[k - rank] };
-    let batch_offsets = offsets(&batch, &of_axis);
+    let batch_offsets = offsets(batch, &of_axis);
     let depth_offsets = offsets(&(0..fused.reduce.len()).map(|k| rank + k).collect::<Vec<_>>(), &of_axis);
-    let column_offsets = offsets(&roles.n, &of_axis);
+    let column_offsets = offsets(own, &of_axis);
     let size = load.tensor.dtype().size();
-    let elems = batch_offsets.len() * panels as usize * depth_offsets.len() * width as usize;
+    let elems = batch_offsets.len() * *count as usize * depth_offsets.len() * *width as usize;
     let mut data = frit_ir::tensor::AlignedBytes::zeroed(elems.checked_mul(size)?).ok()?;
     let (from, to) = (load.tensor.bytes(), data.as_mut_slice());
     let mut at = 0;
     for batch in &batch_offsets {
-        for panel in 0..panels {
-            let first = (panel * width).min(n - width) as usize;
-            let columns = &column_offsets[first..first + width as usize];
+        for block in 0..*count {
+            let first = (block * width).min(extent - width) as usize;
+            let columns = &column_offsets[first..first + *width as usize];
             let contiguous = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
             for depth in &depth_offsets {
                 let base = load.flat.constant + batch + depth;
@@ -1024,6 +1071,6 @@ fn copied(fused: &Fused, roles: &Contraction, load: &ConstantLoad, panels: i64, 
         }
     }
     load.tensor.release();
-    let shape = [batch_offsets.len() as i64, panels, depth_offsets.len() as i64, width];
+    let shape = [batch_offsets.len() as i64, *count, depth_offsets.len() as i64, *width];
     Tensor::from_bytes(load.tensor.dtype(), &shape, data).ok()
 }
