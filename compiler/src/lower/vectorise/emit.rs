@@ -20,6 +20,9 @@ use super::expand::{Expanded, Lanes, Leaf, Node, leaves, tile_access, tile_acces
 /// Expressions nested deeper than this are refused.
 const DEEPEST: u32 = 600;
 
+/// Vectors of more runs than this are loaded and stored lane by lane.
+const MOST_RUNS: i64 = 6;
+
 /// A register that holds elements of a tile.
 struct TileReg {
     first: i64,
@@ -33,6 +36,16 @@ impl TileReg {
     fn holds(&self, element: i64) -> bool {
         (self.first..self.first + i64::from(self.lanes.live)).contains(&element)
     }
+}
+
+/// Lanes that follow each other and whose index is affine.
+struct Run {
+    /// The index in these lanes.
+    index: ExprId,
+    /// Is a lane one of them?
+    here: ExprId,
+    /// Is it one of them, or behind them?
+    from: ExprId,
 }
 
 /// Where a place lies.
@@ -65,6 +78,8 @@ struct Scope {
 struct Emitter<'a> {
     name: &'a str,
     fma: bool,
+    /// Does guarding each lane cost nothing?
+    guards: bool,
     exprs: Exprs,
     extents: Extents,
     places: Vec<Place>,
@@ -99,6 +114,7 @@ pub(super) fn emit(kernel: &Kernel, expanded: Expanded, target: &Target) -> Resu
     let mut emitter = Emitter {
         name: &kernel.name,
         fma: target.fma,
+        guards: target.masks(),
         exprs,
         extents,
         places,
@@ -468,7 +484,22 @@ impl Emitter<'_> {
             };
         }
         let own = self.facts(id)?.lanes;
-        let Some((rest, stride)) = self.affine(index, lanes)? else { return self.gather(id, lanes) };
+        let Some((rest, stride)) = self.affine(index, lanes)? else {
+            let Some(runs) = self.runs(index, lanes)? else { return self.gather(id, lanes) };
+            let mut whole = None;
+            for Run { index, here, from } in runs {
+                let guard = guard.map_or(here, |guard| self.exprs.and(guard, here));
+                let load = self.exprs.guarded_load(source, dtype, vec![index], guard);
+                whole = Some(match whole {
+                    Some(before) => self.exprs.select(from, load, before),
+                    None => load,
+                });
+            }
+            return match whole {
+                Some(whole) => self.value(whole, lanes),
+                None => Err(self.bug("an index without runs")),
+            };
+        };
         let all_live = own.live == own.all;
         if all_live && guard.is_none() {
             let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
@@ -507,6 +538,65 @@ impl Emitter<'_> {
             return self.define(id, lanes, dst, before.into_iter().chain([Inst::GuardedLoad { dst, from, guard }]).collect());
         }
         self.gather(id, lanes)
+    }
+
+    /// Splits the lanes of an index that divides `e` by a constant, `e` growing by one from lane to lane, as rows of an image that
+    /// follow each other do, into runs in which the quotient is the same: there it is an index without division. `None` where it is
+    /// not of that form, or where there may be too many runs.
+    fn runs(&mut self, index: ExprId, lanes: u32) -> Result<Option<Vec<Run>>, OpError> {
+        let mut divided = None;
+        for id in self.exprs.reachable(&[index]) {
+            let Expr::Binary(Binary::FloorDiv | Binary::Mod, e, by) = *self.exprs.get(id) else { continue };
+            if self.facts(id)?.lanes == Lanes::ONE {
+                continue;
+            }
+            match (self.exprs.as_int(by), divided) {
+                (Some(by), None) => divided = Some((e, by)),
+                (Some(by), Some(known)) if known == (e, by) => {}
+                _ => return Ok(None),
+            }
+        }
+        let Some((e, by)) = divided else { return Ok(None) };
+        if !self.guards || by <= 0 || self.affine(e, lanes)?.is_none_or(|(_, step)| step != 1) {
+            return Ok(None);
+        }
+        let most = (i64::from(lanes) - 2) / by + 2;
+        if most > MOST_RUNS {
+            return Ok(None);
+        }
+        let (first, by_at) = (self.at_lane(e, 0)?, self.exprs.int(by));
+        let first = self.exprs.binary(Binary::FloorDiv, first, by_at);
+        let mut runs = Vec::new();
+        for number in 0..most {
+            let number_at = self.exprs.int(number);
+            let quotient = self.exprs.add(first, number_at);
+            let begin = self.exprs.mul(quotient, by_at);
+            let end = self.exprs.add(begin, by_at);
+            let rest = self.exprs.sub(e, begin);
+            let mut known: HashMap<ExprId, ExprId> = HashMap::new();
+            for node in self.exprs.reachable(&[index]) {
+                let (expr, dtype) = self.exprs.nodes()[node.0 as usize].clone();
+                let new = match expr {
+                    Expr::Binary(Binary::FloorDiv, a, b) if a == e && self.exprs.as_int(b) == Some(by) => quotient,
+                    Expr::Binary(Binary::Mod, a, b) if a == e && self.exprs.as_int(b) == Some(by) => rest,
+                    _ => self.exprs.rebuild(&expr, dtype, |child| known[&child]),
+                };
+                known.insert(node, new);
+            }
+            let own = simplify(&mut self.exprs, known[&index], &self.extents);
+            if self.affine(own, lanes)?.is_none_or(|(_, step)| step != 1) {
+                return Ok(None);
+            }
+            let from = self.exprs.binary(Binary::Le, begin, e);
+            let below = self.exprs.binary(Binary::Lt, e, end);
+            let here = match number {
+                0 => below,
+                _ if number + 1 == most => from,
+                _ => self.exprs.and(from, below),
+            };
+            runs.push(Run { index: own, here, from });
+        }
+        Ok(Some(runs))
     }
 
     /// A bool register that is true in live lanes.
@@ -672,6 +762,13 @@ impl Emitter<'_> {
                 self.push(Inst::GuardedStore { src: whole, to, guard });
             } else {
                 self.push(Inst::Store { src: whole, to, stride: if lanes == Lanes::ONE { 1 } else { stride } });
+            }
+            return Ok(());
+        }
+        if let Some(runs) = self.runs(index, lanes.all)? {
+            for Run { index, here, .. } in runs {
+                let guard = guard.map_or(here, |guard| self.exprs.and(guard, here));
+                self.store_to_memory(place, index, Value::Reg(whole), Some(guard), lanes)?;
             }
             return Ok(());
         }
