@@ -489,7 +489,8 @@ impl Emitter<'_> {
             let mut whole = None;
             for Run { index, here, from } in runs {
                 let guard = guard.map_or(here, |guard| self.exprs.and(guard, here));
-                let load = self.exprs.guarded_load(source, dtype, vec![index], guard);
+                let always = self.exprs.as_const(guard) == Some(Scalar::Bool(true));
+                let load = if always { self.exprs.load(source, dtype, vec![index]) } else { self.exprs.guarded_load(source, dtype, vec![index], guard) };
                 whole = Some(match whole {
                     Some(before) => self.exprs.select(from, load, before),
                     None => load,
@@ -560,11 +561,13 @@ impl Emitter<'_> {
         if !self.guards || by <= 0 || self.affine(e, lanes)?.is_none_or(|(_, step)| step != 1) {
             return Ok(None);
         }
-        let most = (i64::from(lanes) - 2) / by + 2;
+        let (first, by_at) = (self.at_lane(e, 0)?, self.exprs.int(by));
+        // Lanes that begin at a multiple of their number do not cross a multiple of it.
+        let aligned = by % i64::from(lanes) == 0 && self.is_multiple(first, i64::from(lanes));
+        let most = if aligned { 1 } else { (i64::from(lanes) - 2) / by + 2 };
         if most > MOST_RUNS {
             return Ok(None);
         }
-        let (first, by_at) = (self.at_lane(e, 0)?, self.exprs.int(by));
         let first = self.exprs.binary(Binary::FloorDiv, first, by_at);
         let mut runs = Vec::new();
         for number in 0..most {
@@ -584,12 +587,13 @@ impl Emitter<'_> {
                 known.insert(node, new);
             }
             let own = simplify(&mut self.exprs, known[&index], &self.extents);
-            if self.affine(own, lanes)?.is_none_or(|(_, step)| step != 1) {
+            if self.affine(own, lanes)?.is_none_or(|(_, step)| step != 1 && !aligned) {
                 return Ok(None);
             }
             let from = self.exprs.binary(Binary::Le, begin, e);
             let below = self.exprs.binary(Binary::Lt, e, end);
             let here = match number {
+                _ if aligned => self.exprs.constant(Scalar::Bool(true), DType::Bool),
                 0 => below,
                 _ if number + 1 == most => from,
                 _ => self.exprs.and(from, below),
@@ -597,6 +601,22 @@ impl Emitter<'_> {
             runs.push(Run { index: own, here, from });
         }
         Ok(Some(runs))
+    }
+
+    /// Is an index known to be a multiple of a number?
+    fn is_multiple(&mut self, index: ExprId, of: i64) -> bool {
+        let linear = self.linears.of(&self.exprs, index);
+        linear.constant % of == 0
+            && linear.terms.iter().all(|(atom, coefficient)| {
+                coefficient % of == 0
+                    || match *self.exprs.get(*atom) {
+                        Expr::Binary(Binary::Min | Binary::Max, a, b) => [a, b].into_iter().all(|part| {
+                            let part = self.linears.of(&self.exprs, part);
+                            part.constant % of == 0 && part.terms.iter().all(|(_, coefficient)| coefficient % of == 0)
+                        }),
+                        _ => false,
+                    }
+            })
     }
 
     /// A bool register that is true in live lanes.
@@ -768,7 +788,8 @@ impl Emitter<'_> {
         if let Some(runs) = self.runs(index, lanes.all)? {
             for Run { index, here, .. } in runs {
                 let guard = guard.map_or(here, |guard| self.exprs.and(guard, here));
-                self.store_to_memory(place, index, Value::Reg(whole), Some(guard), lanes)?;
+                let always = self.exprs.as_const(guard) == Some(Scalar::Bool(true));
+                self.store_to_memory(place, index, Value::Reg(whole), Some(guard).filter(|_| !always), lanes)?;
             }
             return Ok(());
         }

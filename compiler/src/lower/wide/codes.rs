@@ -345,3 +345,9 @@ pub(super) const LOAD_8: Family = [EVEX_Vmovdqu8_xmm_k1z_xmmm128, EVEX_Vmovdqu8_
 
 /// Mask of bytes that are not zero.
 pub(super) const TEST_8: Family = [EVEX_Vptestmb_kr_k1_xmm_xmmm128, EVEX_Vptestmb_kr_k1_ymm_ymmm256, EVEX_Vptestmb_kr_k1_zmm_zmmm512];
+
+/// Lanes of two vectors by number; the first of them is overwritten.
+pub(super) const PERMUTE_32: Family = [EVEX_Vpermt2ps_xmm_k1z_xmm_xmmm128b32, EVEX_Vpermt2ps_ymm_k1z_ymm_ymmm256b32, EVEX_Vpermt2ps_zmm_k1z_zmm_zmmm512b32];
+
+/// Lanes of two vectors by number; the first of them is overwritten.
+pub(super) const PERMUTE_64: Family = [EVEX_Vpermt2pd_xmm_k1z_xmm_xmmm128b64, EVEX_Vpermt2pd_ymm_k1z_ymm_ymmm256b64, EVEX_Vpermt2pd_zmm_k1z_zmm_zmmm512b64];

@@ -494,7 +494,7 @@ impl<'a> Assembler<'a> {
 
     fn instruction(&mut self, instruction: &'a Instruction) -> Result<(), Error> {
         match instruction.op {
-            Op::Simd(code) | Op::Commutes(code) => self.simd(code, instruction),
+            Op::Simd(code) | Op::Commutes(code) | Op::Updates(code) => self.simd(code, instruction),
             Op::Fma(codes) => self.fma(codes, instruction),
             Op::Ones => {
                 let (register, number) = self.target(OpCodeOperandKind::k_reg, dst(instruction)?)?;
@@ -554,6 +554,12 @@ impl<'a> Assembler<'a> {
             }
         }
         let mut spare = 0;
+        if let (Op::Updates(_), Some((dst, _))) = (instruction.op, written)
+            && !matches!(self.location(dst), Location::Register(_))
+        {
+            self.load_spare(dst, 0)?;
+            spare = 1;
+        }
         let store = instruction.dst.is_none();
         if store {
             let memory = instruction.memory.as_ref().ok_or_else(|| bug("an instruction that gives nothing"))?;

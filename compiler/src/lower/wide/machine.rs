@@ -85,6 +85,8 @@ pub(super) enum Op {
     Simd(Code),
     /// As `Simd` of two sources that may be exchanged.
     Commutes(Code),
+    /// As `Simd`, of the destination's old value too.
+    Updates(Code),
     /// `dst = a * b + c`, by the forms 132, 213 and 231.
     Fma([Code; 3]),
     /// `dst = a`.
@@ -144,8 +146,9 @@ impl Instruction {
 
     /// The registers that it reads.
     pub(super) fn reads(&self) -> impl Iterator<Item = VReg> {
+        let old = self.dst.filter(|_| matches!(self.op, Op::Updates(_)));
         let memory = self.memory.into_iter().flat_map(|memory| [Some(memory.base), memory.index]).flatten();
-        self.sources.iter().copied().chain(memory).chain(self.mask)
+        self.sources.iter().copied().chain(memory).chain(self.mask).chain(old)
     }
 }
 

@@ -459,6 +459,19 @@ impl Selector<'_> {
                 at += 1;
                 continue;
             }
+            if let Some(chain) = self.chain(&insts[at - 1..]) {
+                let (Inst::Splat { a, .. }, Some(Inst::Insert { dst, .. })) = (inst, insts.get(at + chain - 2)) else { return Err(self.bug("lanes one by one")) };
+                let mut lanes = vec![self.one(*a)?];
+                for inst in &insts[at..at + chain - 1] {
+                    if let Inst::Insert { b, .. } = inst {
+                        lanes.push(self.one(*b)?);
+                    }
+                }
+                let regs = self.gather_lanes(&lanes, self.ty(*dst))?;
+                self.set(*dst, regs);
+                at += chain - 1;
+                continue;
+            }
             if let Inst::Loop { counter, end, step, body } = inst {
                 let cleared = insts[..at - 1].iter().filter_map(|inst| match inst {
                     Inst::Move { dst, .. } => Some(*dst),
@@ -471,6 +484,27 @@ impl Selector<'_> {
             self.inst(inst, inst.dst().unwrap_or(Reg(0)))?;
         }
         Ok(())
+    }
+
+    /// How many instructions put scalars side by side, in as many lanes as they are: one that fills all lanes, then one for each of the
+    /// others, from the second on.
+    fn chain(&self, insts: &[Inst]) -> Option<usize> {
+        let Some(Inst::Splat { dst, .. }) = insts.first() else { return None };
+        let ty = self.ty(*dst);
+        if ty.dtype == DType::Bool {
+            return None;
+        }
+        let (mut whole, mut count) = (*dst, 1);
+        while let Some(Inst::Insert { dst, a, lane, .. }) = insts.get(count)
+            && *a == whole
+            && *lane as usize == count
+            && self.uses[whole.0 as usize] == 1
+            && !self.mutable[whole.0 as usize]
+        {
+            whole = *dst;
+            count += 1;
+        }
+        (count > 1 && !self.mutable[whole.0 as usize]).then_some(count)
     }
 
     /// A loop. `cleared`: the registers that are set before it in the same block.
@@ -1320,19 +1354,30 @@ impl Selector<'_> {
 
     /// Scalars as the lanes of a type.
     fn gather_lanes(&mut self, lanes: &[VReg], ty: RegType) -> Result<Vec<VReg>, Error> {
-        let Form::Vectors { width, .. } = self.form(ty)? else { return Err(self.bug("lanes of a mask one by one")) };
+        let float = ty.dtype.is_float();
+        let wide = carrier(ty.dtype) == Some(8);
         let per_part = self.part_lanes(ty) as usize;
         let mut regs = Vec::new();
-        for group in lanes.chunks(per_part) {
-            let mut whole = self.broadcast(group[0], ty)?[0];
-            for (lane, value) in group.iter().enumerate().skip(1) {
-                let all = self.broadcast(*value, ty)?[0];
-                let here = self.lane_mask(1 << lane);
-                let result = self.vector();
-                self.blend(result, carrier(ty.dtype).unwrap_or(4), width, here, all, whole);
-                whole = result;
+        for part in lanes.chunks(per_part) {
+            let mut quarters = Vec::new();
+            for quarter in part.chunks(if wide { 2 } else { 4 }) {
+                let mut whole = match (float, wide) {
+                    (true, _) => quarter[0],
+                    (false, true) => self.simd(Code::EVEX_Vmovq_xmm_rm64, &quarter[..1]),
+                    (false, false) => self.simd(Code::EVEX_Vmovd_xmm_rm32, &quarter[..1]),
+                };
+                for (lane, value) in quarter.iter().enumerate().skip(1) {
+                    whole = match (float, wide) {
+                        (true, true) => self.simd(Code::EVEX_Vunpcklpd_xmm_k1z_xmm_xmmm128b64, &[whole, *value]),
+                        (true, false) => self.simd_with(Code::EVEX_Vinsertps_xmm_xmm_xmmm32_imm8, &[whole, *value], (lane as i64) << 4),
+                        (false, true) => self.simd_with(Code::EVEX_Vpinsrq_xmm_xmm_rm64_imm8, &[whole, *value], lane as i64),
+                        (false, false) => self.simd_with(Code::EVEX_Vpinsrd_xmm_xmm_rm32_imm8, &[whole, *value], lane as i64),
+                    };
+                }
+                quarters.push(whole);
             }
-            regs.push(whole);
+            let halves: Vec<VReg> = quarters.chunks(2).map(|pair| if let [low, high] = *pair { self.simd_with(Code::EVEX_Vinsertf32x4_ymm_k1z_ymm_xmmm128_imm8, &[low, high], 1) } else { pair[0] }).collect();
+            regs.push(self.whole(&halves)[0]);
         }
         Ok(regs)
     }
@@ -1734,6 +1779,9 @@ impl Selector<'_> {
             self.set(dst, vec![own[0]; parts as usize]);
             return Ok(());
         }
+        if stride == 2 && ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16 {
+            return self.load_every_other(dst, from);
+        }
         let mut lanes = Vec::new();
         for lane in 0..i64::from(if stride == 0 { 1 } else { ty.lanes }) {
             let behind = lane.checked_mul(stride).and_then(|at| at.checked_mul(ty.dtype.size() as i64)).ok_or_else(|| self.bug("a stride that is too large"))?;
@@ -1749,6 +1797,25 @@ impl Selector<'_> {
             self.gather_lanes(&lanes, ty)?
         };
         self.set(dst, regs);
+        Ok(())
+    }
+
+    /// Every other element, from two vectors that overlap in one element, so that nothing behind the last is read.
+    fn load_every_other(&mut self, dst: Reg, from: &Address) -> Result<(), Error> {
+        let ty = self.ty(dst);
+        let (lanes, size) = (i64::from(self.part_lanes(ty)), ty.dtype.size() as i64);
+        let width = self.width(ty)?;
+        let numbers: Vec<i64> = (0..lanes).map(|lane| if lane < lanes / 2 { 2 * lane } else { lanes + 2 * lane - (lanes - 1) }).collect();
+        let carrier = if size == 8 { DType::I64 } else { DType::I32 };
+        let numbers = self.lanes_constant(&numbers, carrier, width);
+        let results = self.result(dst)?;
+        for (part, result) in results.iter().enumerate() {
+            let first = part as i64 * lanes * 2;
+            let (low, high) = (self.memory(from, ty.dtype, first * size)?, self.memory(from, ty.dtype, (first + lanes - 1) * size)?);
+            self.from_memory(by_size(codes::LOAD_F, codes::LOAD_64, ty.dtype)[width], low, None, *result);
+            self.push(Instruction { memory: Some(high), ..Instruction::new(Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]), Some(*result), &[numbers]) });
+        }
+        self.set(dst, results);
         Ok(())
     }
 
