@@ -29,8 +29,11 @@ use super::group::{Group, Member};
 
 /// One grid point of a map handles no more elements than this where its extents can be split evenly.
 const MAP_BLOCK: i64 = 8192;
-/// Rows of fewer vectors than this are joined in columns where each column is every other element.
+/// Sums of fewer vectors than this are done in columns where these lie side by side or are every other element, and sums of no
+/// more elements than this in any case.
 const COLUMN_STEPS: i64 = 4;
+/// Fewer columns than this are not worth vectors.
+const COLUMNS: i64 = 4;
 /// Reductions of no more steps than this are written out.
 const MAX_UNROLLED: i64 = 9;
 
@@ -169,9 +172,12 @@ pub(super) fn order(graph: &Graph, fused: &Fused, target: &Target) -> Order {
         }
         let along = |var: Option<&(Var, i64)>| var.and_then(|(var, extent)| strides(&work.exprs, value, *var).map(|s| (*extent, s)));
         let within = |most: i64, strides: &[i64]| strides.iter().all(|s| (0..=most).contains(s));
-        // Columns pay for each step of the sum, rows once for joining lanes: few steps are done in columns even if these don't
-        // lie side by side.
-        let in_columns = |steps: i64, (extent, s): (i64, Vec<i64>)| extent >= lanes && (within(1, &s) || within(2, &s) && steps < COLUMN_STEPS * lanes || steps <= lanes);
+        // Columns pay for each step of the sum, rows once for joining lanes: few steps are done in columns even if these are fewer
+        // than lanes or don't lie side by side.
+        let few = |steps: i64| steps < COLUMN_STEPS * lanes;
+        let in_columns = |steps: i64, (extent, s): (i64, Vec<i64>)| {
+            extent >= lanes.min(COLUMNS) && (within(1, &s) && (extent >= lanes || few(steps)) || within(2, &s) && few(steps) || steps <= COLUMN_STEPS)
+        };
         let by_rows = along(loops.inner.last()).is_some_and(|(steps, s)| within(1, &s) && !along(loops.outer.last()).is_some_and(|columns| in_columns(steps, columns)));
         return if by_rows { Order::Vectors { merged } } else { Order::Sequential };
     }
@@ -637,7 +643,7 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             *work = before;
             continue;
         }
-        let columns = outer.last().is_some_and(|(_, extent)| *extent >= lanes) && !by_rows;
+        let columns = outer.last().is_some_and(|(_, extent)| *extent >= lanes.min(COLUMNS)) && !by_rows;
         let start = identity(work, fused.combine, dtype);
         if !columns {
             let tile = work.tile(dtype, 1, Space::Registers);

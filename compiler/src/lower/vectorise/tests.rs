@@ -293,6 +293,45 @@ fn padding() {
 }
 
 #[test]
+fn rows_that_run_as_one() {
+    // Rows of `width` elements with a margin on both sides, taken as one; vectors begin and end anywhere in them.
+    for (width, count, first) in [(60, 150, 7), (17, 49, 3), (16, 48, 0), (19, 40, 18), (5, 33, 2), (64, 64, 0)] {
+        let mut e = Exprs::new();
+        let (rows, around) = ((first + 2 * count) / width + 2, width + 2);
+        let x = index(&mut e, &[(I, count), (J, 1)], first);
+        let (row, column) = { let w = e.int(width); (e.binary(Binary::FloorDiv, x, w), e.binary(Binary::Mod, x, w)) };
+        let (at, padded) = { let (w, a) = (e.int(width), e.int(around)); let (line, wide) = (e.mul(row, w), e.mul(row, a)); (e.add(line, column), e.add(wide, column)) };
+        let inside = { let next = index(&mut e, &[], 1); let right = e.add(column, next); e.within(right, None, Some(width)) };
+        let right = { let one = e.int(1); e.add(at, one) };
+        let turned = { let r = e.int(rows); let line = e.mul(column, r); e.add(line, row) };
+        let values = [e.load(Source(0), F32, vec![padded]), e.load(Source(1), F32, vec![row]), e.guarded_load(Source(2), F32, vec![right], inside), e.load(Source(2), F32, vec![turned])];
+        let sum = values.into_iter().reduce(|a, b| e.add(a, b)).unwrap();
+        let to = index(&mut e, &[(I, count), (J, 1)], 0);
+        let body = vec![each(
+            J,
+            count,
+            LoopKind::Vector,
+            vec![
+                store(Source(3), to, sum),
+                store(Source(4), padded, sum),
+                store(Source(5), row, sum),
+                Stmt::Store { place: Source(6), index: right, value: sum, guard: Some(inside) },
+            ],
+        )];
+        let places = vec![
+            place(F32, rows * around, Space::Input),
+            place(F32, rows, Space::Input),
+            place(F32, rows * width, Space::Input),
+            place(F32, 2 * count, Space::Output),
+            place(F32, rows * around, Space::Output),
+            place(F32, rows, Space::Output),
+            place(F32, rows * width, Space::Output),
+        ];
+        check(&kernel("rows", places, vec![(I, 2)], e, body), 0.0);
+    }
+}
+
+#[test]
 fn guards_that_hold_for_some_lanes_or_none() {
     // The limit is 0 to 4 more than `below`: guards hold for no lane, for some, for all; the addresses of the others lie outside.
     for (n, below) in [(1, 0), (5, -9), (21, -9), (21, -2), (40, 7), (40, 12), (40, 40)] {
