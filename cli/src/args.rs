@@ -177,9 +177,50 @@ pub(crate) struct Bench {
     /// How many runs; about a second's worth by default.
     #[arg(long, value_name = "N")]
     pub runs: Option<usize>,
-    /// Writes the measurements as JSON; `-` is the terminal.
-    #[arg(long, value_name = "FILE")]
+    /// Times another program of the same model as well, in turn, and shows what each kernel saves: `unfused` has kernels of its
+    /// own for each source node (or what rewrites made one node of). With --without-rule, the program with all rules is
+    /// the other one.
+    #[arg(long, value_name = "WHAT", value_enum, help_heading = "Comparing")]
+    pub compare: Option<Compare>,
+    /// Times other engines as well, in turn, each in a process of its own, after their outputs were compared. They are
+    /// packages of the Python that FRIT_PYTHON names, or of `python3`.
+    #[arg(long, value_name = "ENGINE", value_enum, value_delimiter = ',', help_heading = "Comparing")]
+    pub against: Vec<Engine>,
+    /// Writes the measurements as JSON; `-` is the terminal. docs/bench.md says what it holds.
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
     pub json: Option<PathBuf>,
+    /// Writes a page that shows each kernel under this machine's roofline.
+    #[arg(long, value_name = "FILE.html", help_heading = "Reports")]
+    pub html: Option<PathBuf>,
+    /// Writes when each thread ran what, as Chrome trace events, which Perfetto opens.
+    #[arg(long, value_name = "FILE.json", help_heading = "Reports")]
+    pub trace: Option<PathBuf>,
+}
+
+/// Which other program a benchmark times.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compare {
+    /// Each source node has kernels of its own.
+    Unfused,
+}
+
+/// An engine that Frit can be timed beside.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// ONNX Runtime, on the CPU.
+    Onnxruntime,
+    /// OpenVINO, on the CPU.
+    Openvino,
+}
+
+impl Engine {
+    /// Its name, and that of its Python package.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Engine::Onnxruntime => "onnxruntime",
+            Engine::Openvino => "openvino",
+        }
+    }
 }
 
 #[derive(clap::Args)]

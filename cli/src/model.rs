@@ -27,6 +27,8 @@ pub(crate) enum Source {
 pub(crate) struct Ready {
     pub session: Session,
     pub graph: Option<Box<Graph>>,
+    /// The session's threads.
+    pub threads: Threads,
     /// How it was compiled.
     pub options: Options,
     pub inputs: Option<Vec<Tensor>>,
@@ -78,7 +80,7 @@ pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: boo
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
 pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
     let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
-    let run = RunOptions { threads };
+    let run = RunOptions { threads: threads.clone() };
     let files = Files::read(inputs).map_err(one)?;
     match open(model, &files)? {
         Source::Artifact => {
@@ -90,7 +92,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
             }
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
             let inputs = given(&files, &ports).map_err(one)?;
-            Ok(Ready { session, graph: None, options: Options::default(), inputs, compile: Duration::ZERO, load })
+            Ok(Ready { session, graph: None, threads, options: Options::default(), inputs, compile: Duration::ZERO, load })
         }
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
@@ -102,7 +104,7 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
             warn(&executable);
             let start = Instant::now();
             let session = Session::new(executable, &run).map_err(one)?;
-            Ok(Ready { session, graph: Some(graph), options, inputs, compile, load: start.elapsed() })
+            Ok(Ready { session, graph: Some(graph), threads, options, inputs, compile, load: start.elapsed() })
         }
     }
 }

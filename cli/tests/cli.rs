@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use frit_compiler::lower::target;
 use frit_ir::Tensor;
 use frit_proto::onnx as wire;
-use frit_tests::npz;
+use frit_tests::{data, npz};
 use prost::Message;
 use serde_json::Value;
 
@@ -217,7 +217,8 @@ fn reports_are_json() {
     folder.frit(&format!("bench {model} --runs 3 --threads 1 --json bench.json")).ends(0, &["median", "GFLOP/s", "peak memory"]);
     let report: Value = serde_json::from_slice(&std::fs::read(folder.0.join("bench.json")).expect("a file")).expect("JSON");
     has_fields(&report, "model device threads median_ms min_ms runs compile_ms load_ms arena_bytes constant_bytes peak_gflops peak_rss_bytes kernels");
-    has_fields(&report["kernels"][0], "name source_nodes rules ms flops bytes gflops gbps placement");
+    has_fields(&report["kernels"][0], "name source_nodes rules ms calls flops bytes gflops gbps intensity of_peak of_roof limit placement");
+    assert_eq!(report["roofs"].as_array().map(Vec::len), Some(4));
     assert_eq!((report["runs"].as_u64(), report["threads"].as_u64()), (Some(3), Some(1)));
     if cfg!(target_os = "linux") {
         assert!(report["peak_rss_bytes"].as_u64().is_some_and(|bytes| (1 << 20..1 << 32).contains(&bytes)), "{report}");
@@ -344,4 +345,119 @@ fn the_page_stands_alone() {
     // Nothing is fetched, and no name ends the script early.
     assert!(!page.contains("src=") && !page.contains("href=") && page.matches("</script>").count() == 2);
     folder.frit(&format!("inspect {model} --html nowhere/page.html")).ends(1, &["can't write"]);
+}
+
+#[test]
+fn benchmarks_compare_programs() {
+    let folder = Folder::new("compare");
+    let model = folder.digits();
+    let report = folder.frit(&format!("bench {model} --threads 2 --runs 7 --compare unfused --without-rule merge-linear --json -")).json();
+    let beside = report["beside"].as_array().expect("programs");
+    assert_eq!(beside.iter().map(|other| other["name"].as_str().expect("a name")).collect::<Vec<_>>(), ["unfused", "all rules"]);
+    for other in beside {
+        has_fields(other, "name median_ms min_ms runs times off kernels");
+        assert_eq!(other["runs"], 7);
+    }
+    let count = |pairs: &Value, which: &str| pairs.as_array().expect("pairs").iter().flat_map(|pair| pair[which].as_array().expect("kernels")).count();
+    // Each step is in one pair, and without fusion no kernel does two source nodes' work.
+    let unfused = &beside[0]["kernels"];
+    assert_eq!(count(unfused, "kernels"), report["kernels"].as_array().expect("kernels").len());
+    assert!(count(unfused, "other_kernels") > count(unfused, "kernels"), "{unfused}");
+    assert!(unfused.as_array().is_some_and(|pairs| pairs.iter().any(|pair| pair["kernels"].as_array().map(Vec::len) < pair["source_nodes"].as_array().map(Vec::len))), "{unfused}");
+    assert_eq!(count(&beside[1]["kernels"], "kernels"), count(unfused, "kernels"));
+    folder.frit(&format!("bench {model} --runs 2 --compare unfused")).ends(0, &["of roof", "beside unfused", "steps, unfused", "in turn, on the same inputs", "GFLOP/s of"]);
+    folder.frit(&format!("bench {model} --without-rule nosuch")).ends(1, &["there is no rule 'nosuch'"]);
+    folder.frit(&format!("bench {model} --compare yesterday")).ends(2, &["unfused"]);
+    folder.frit(&format!("compile {model} -o digits.frit")).ends(0, &[]);
+    folder.frit("bench digits.frit --compare unfused").ends(1, &["an artifact can't be compiled in another way"]);
+    folder.frit("bench digits.frit --against onnxruntime").ends(1, &["other engines can't run an artifact"]);
+}
+
+#[test]
+fn benchmarks_run_other_engines_in_turn() {
+    let folder = Folder::new("against");
+    let model = folder.digits();
+    let python = data::folder().unwrap_or_else(|why| panic!("{why}")).join("python");
+    let python = python.to_str().expect("UTF-8");
+    // A module where the user happens to be does not stand in for one of Python's own.
+    std::fs::write(folder.0.join("json.py"), "raise Exception('not this one')").expect("a file");
+    let report = folder.frit_with(&format!("bench {model} --threads 1 --runs 6 --against onnxruntime --json -"), &[("FRIT_PYTHON", python)]).json();
+    let engine = &report["beside"][0];
+    assert!(engine["name"].as_str().is_some_and(|name| name.starts_with("onnxruntime ")) && engine["runs"] == 6, "{engine}");
+    assert!(engine["off"].as_f64().is_some_and(|off| off < 1e-5) && engine["median_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{engine}");
+    folder.frit_with(&format!("bench {model} --runs 2 --against onnxruntime"), &[("FRIT_PYTHON", python)]).ends(0, &["onnxruntime", "times frit's", "outputs off by"]);
+    folder.frit_with(&format!("bench {model} --against onnxruntime"), &[("FRIT_PYTHON", "nowhere")]).ends(1, &["can't start 'nowhere'", "pip install numpy onnxruntime", "FRIT_PYTHON"]);
+    folder.frit(&format!("bench {model} --against abacus")).ends(2, &["onnxruntime, openvino"]);
+
+    // Packages that are not there, don't take the model, or compute something else.
+    std::fs::create_dir(folder.0.join("stubs")).expect("a folder");
+    std::fs::write(folder.0.join("stubs/openvino.py"), "raise ImportError('no such luck')").expect("a file");
+    let stub = |run: &str| {
+        let text = format!("import numpy\nSessionOptions = type('SessionOptions', (), {{}})\ndef set_default_logger_severity(level): pass\nclass InferenceSession:\n    def __init__(self, *_, **__): pass\n    def run(self, names, feed): {run}\n");
+        std::fs::write(folder.0.join("stubs/onnxruntime.py"), text).expect("a file");
+    };
+    let stubs = folder.0.join("stubs");
+    let variables = [("FRIT_PYTHON", python), ("PYTHONPATH", stubs.to_str().expect("UTF-8")), ("PYTHONDONTWRITEBYTECODE", "1")];
+    folder.frit_with(&format!("bench {model} --against openvino"), &variables).ends(1, &["openvino can't be timed", "no such luck", "pip install numpy openvino"]);
+    stub("return [numpy.full((1, 10), 0.5, numpy.float32)]");
+    folder.frit_with(&format!("bench {model} --against onnxruntime"), &variables).ends(1, &["output 'probability' of frit and of 'onnxruntime '", "differ by", "--inputs"]);
+    stub("raise ValueError('not this model')");
+    folder.frit_with(&format!("bench {model} --against onnxruntime"), &variables).ends(1, &["onnxruntime does not run the model: ValueError: not this model"]);
+    stub("return []");
+    folder.frit_with(&format!("bench {model} --against onnxruntime"), &variables).ends(1, &["0 outputs instead of 1"]);
+}
+
+#[test]
+fn traces_are_chromes() {
+    let folder = Folder::new("trace");
+    let model = folder.digits();
+    folder.frit(&format!("bench {model} --threads 3 --runs 2 --trace trace.json")).ends(0, &["wrote 'trace.json'"]);
+    let trace: Value = serde_json::from_slice(&std::fs::read(folder.0.join("trace.json")).expect("a file")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let named: Vec<&str> = events.iter().filter(|event| event["name"] == "thread_name").filter_map(|event| event["args"]["name"].as_str()).collect();
+    assert_eq!(named, ["caller", "thread 1", "thread 2"]);
+    let slices: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let kernels: Vec<&&Value> = slices.iter().filter(|event| event["cat"] == "compiled").collect();
+    assert_eq!(kernels.len() % 3, 0);
+    assert!(kernels.len() >= 9 && kernels.iter().any(|event| event["args"]["flops"].as_u64() > Some(0)), "{trace:#}");
+    kernels.iter().for_each(|event| has_fields(&event["args"], "source_nodes rules flops bytes gflops gbps"));
+    // On each track slices lie inside each other or apart; Chrome's tracing draws nothing else right.
+    for thread in 0..3 {
+        let mut ends: Vec<f64> = Vec::new();
+        for slice in slices.iter().filter(|event| event["tid"] == thread) {
+            let (start, length) = (slice["ts"].as_f64().expect("a time"), slice["dur"].as_f64().expect("a time"));
+            assert!(start >= 0.0 && length >= 0.0);
+            if slice["cat"] == "points" {
+                ends.push(start + length);
+                let inside = kernels.iter().filter(|kernel| kernel["name"] == slice["name"]).any(|kernel| {
+                    let (begin, whole) = (kernel["ts"].as_f64().expect("a time"), kernel["dur"].as_f64().expect("a time"));
+                    begin <= start + 1e-3 && start + length <= begin + whole + 1e-3
+                });
+                assert!(inside, "{slice}");
+            }
+        }
+        assert!(ends.windows(2).all(|pair| pair[0] <= pair[1] + 1e-3));
+    }
+    folder.frit(&format!("bench {model} --runs 2 --trace nowhere/trace.json")).ends(1, &["can't write"]);
+}
+
+#[test]
+fn the_roofline_stands_alone() {
+    let folder = Folder::new("roofline");
+    let model = folder.digits();
+    // Names are text, not markup.
+    std::fs::rename(folder.0.join(model), folder.0.join("d<i>gits.onnx")).expect("a name");
+    folder.frit("bench d<i>gits.onnx --threads 1 --runs 2 --html page.html --json bench.json").ends(0, &["wrote 'page.html'"]);
+    let page = std::fs::read_to_string(folder.0.join("page.html")).expect("a page");
+    assert!(page.contains("d&lt;i&gt;gits.onnx") && !page.contains("<i>") && !page.contains("<!--"), "{page}");
+    // Nothing is fetched, nothing is run.
+    assert!(!page.contains("src=") && !page.contains("<script") && !page.contains("url(") && page.matches("href=").count() == page.matches("href=\"#s").count());
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.0.join("bench.json")).expect("a file")).expect("JSON");
+    let kernels = report["kernels"].as_array().expect("kernels");
+    let dots = kernels.iter().filter(|kernel| kernel["flops"].as_u64() > Some(0)).count();
+    assert_eq!((page.matches("<circle").count(), page.matches("<tr id=").count()), (dots, kernels.len()));
+    for says in ["GFLOP/s", "L1 ", "memory ", "convolution", "matrix product", "conv2"] {
+        assert!(page.contains(says), "{says}");
+    }
+    folder.frit("bench d<i>gits.onnx --runs 2 --html nowhere/page.html").ends(1, &["can't write"]);
 }

@@ -1,29 +1,62 @@
-//! The fastest that this machine multiplies and adds, measured: what kernels' speeds are compared with.
+//! The fastest that this machine multiplies and adds, and reads, measured: what kernels' speeds are compared with.
 //!
-//! In: a number of threads. Out: GFLOP/s in f32. Must not know: kernels.
+//! In: a number of threads. Out: GFLOP/s in f32, GB/s. Must not know: kernels.
 
 #![allow(unsafe_code, reason = "functions for CPU features that were found are called")]
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Independent accumulators: enough to hide the latency of a fused multiply-add on every CPU known, and few enough to stay
 /// in the sixteen registers that every vector unit has, beside the multiplier.
 const CHAINS: usize = 12;
 
+/// Elements that a reading loop joins at a time.
+const BLOCK: usize = 128;
+
 /// Rounds in one measurement.
 const ROUNDS: u64 = 1 << 18;
 
-/// Measures so many threads at once, for some 50 ms, and gives the best round's GFLOP/s.
+/// Measures so many threads at once, for some 50 ms, and gives the best rounds' GFLOP/s.
 pub fn gflops(threads: usize) -> f64 {
-    let one = || {
+    together(threads, || {
         let (flops, run) = kernel();
+        move || {
+            black_box(run(black_box(1.000_001)));
+            (flops * ROUNDS) as f64
+        }
+    })
+}
+
+/// GB/s that so many threads at once read, each from an array of its own of so many bytes (at least a kilobyte), again and again.
+pub fn bandwidth(threads: usize, bytes: usize) -> f64 {
+    together(threads, || {
+        let data = vec![1f32; (bytes / size_of::<f32>()).next_multiple_of(BLOCK)];
+        let run = reader();
+        let times = ((1 << 18) / data.len()).max(1);
+        move || {
+            (0..times).for_each(|_| {
+                black_box(run(black_box(&data)));
+            });
+            (times * data.len() * size_of::<f32>()) as f64
+        }
+    })
+}
+
+/// Repeats what `make` makes on each thread for some 50 ms, all at once, and adds up the best rates: thousand millions a second
+/// of what each round says that it did.
+fn together<R: FnMut() -> f64>(threads: usize, make: impl Fn() -> R + Sync) -> f64 {
+    let barrier = Barrier::new(threads.max(1));
+    let one = || {
+        let mut round = make();
+        barrier.wait();
         let end = Instant::now() + Duration::from_millis(50);
         let mut best = 0f64;
         while Instant::now() < end {
             let start = Instant::now();
-            black_box(run(black_box(1.000_001)));
-            best = best.max((flops * ROUNDS) as f64 / start.elapsed().as_secs_f64() / 1e9);
+            let done = round();
+            best = best.max(done / start.elapsed().as_secs_f64() / 1e9);
         }
         best
     };
@@ -31,6 +64,34 @@ pub fn gflops(threads: usize) -> f64 {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
         one() + others.into_iter().map(|other| other.join().unwrap_or(0.0)).sum::<f64>()
     })
+}
+
+/// The widest reading loop that this CPU runs.
+fn reader() -> fn(&[f32]) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the CPU has the feature that the function is compiled for.
+            return |data| unsafe { x86::read_wide(data) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            return |data| unsafe { x86::read_half(data) };
+        }
+    }
+    read
+}
+
+/// Joins all elements, as every compiler can vectorise it; elements behind the last whole block are left out.
+#[inline(always)]
+fn read(data: &[f32]) -> f32 {
+    let mut joined = [0u32; BLOCK];
+    for block in data.chunks_exact(BLOCK) {
+        for (joined, x) in joined.iter_mut().zip(block) {
+            *joined |= x.to_bits();
+        }
+    }
+    f32::from_bits(joined.into_iter().fold(0, |a, b| a | b))
 }
 
 /// The widest loop that this CPU runs, and the floating-point operations of one of its rounds.
@@ -89,5 +150,29 @@ mod x86 {
             }
         }
         sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn read_wide(data: &[f32]) -> f32 {
+        super::read(data)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn read_half(data: &[f32]) -> f32 {
+        super::read(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK, bandwidth, gflops, read, reader};
+
+    #[test]
+    fn what_is_measured_is_done() {
+        let data: Vec<f32> = (0..3 * BLOCK).map(|k| f32::from_bits(1 << (k % 20))).collect();
+        assert_eq!(read(&data).to_bits(), (1 << 20) - 1);
+        assert_eq!(reader()(&data).to_bits(), (1 << 20) - 1);
+        let (one, small, large) = (gflops(1), bandwidth(1, 16 << 10), bandwidth(2, 64 << 20));
+        assert!(one > 1.0 && small > 1.0 && large > 0.1, "{one} {small} {large}");
     }
 }
