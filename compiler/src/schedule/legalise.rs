@@ -1,14 +1,15 @@
 //! The graph in the form that fusion wants: core ops only, no windows that reach outside, scans forward over first axes.
 //!
 //! In: a rewritten graph. Out: an equal graph without composites; padding of convolutions is an op of its
-//! own, so that it becomes a store address of whatever makes the padded tensor. Must not know: kernels.
+//! own, so that it becomes a store address of whatever makes the padded tensor, and transposed convolutions whose windows don't
+//! overlap are convolutions. Must not know: kernels.
 
 use std::collections::BTreeMap;
 
 use frit_ir::build::{Folding, MAX_FOLDED};
 use frit_ir::compute::Compute;
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
-use frit_ir::ops::{Body, conv::Conv, if_::If, loop_::Loop, pad::Pad, scan::Scan, slice::Slice, transpose::Transpose};
+use frit_ir::ops::{Body, conv::Conv, conv_transpose::ConvTranspose, if_::If, loop_::Loop, pad::Pad, reshape::Reshape, scan::Scan, slice::Slice, transpose::Transpose};
 use frit_ir::scalar::Scalar;
 use frit_ir::shape::axis;
 use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
@@ -137,11 +138,36 @@ fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], supported: Supported<'
             let zeros = vec![0; conv.strides.len()];
             b.apply_all(Conv { before: zeros.clone(), after: zeros, ..conv.clone() }, &[padded, operands[1]])
         }
+        Op::ConvTranspose(conv) => match apart(b, conv, operands)? {
+            Some(value) => Ok(vec![value]),
+            None => b.apply_all(conv.clone(), operands),
+        },
         Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, supported)?, else_branch: inner(&branches.else_branch, supported)? }, operands),
         Op::Loop(repeat) => b.apply_all(Loop { body: inner(&repeat.body, supported)?, ..repeat.clone() }, operands),
         Op::Scan(scan) => forward(b, scan, operands, supported),
         _ => b.apply_all(op.clone(), operands),
     }
+}
+
+/// A transposed convolution whose windows lie side by side: each element of `x` makes a block of the result by itself, so it is a
+/// convolution with windows of one element, a channel for each place in the block, and the blocks put in place.
+fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId]) -> Result<Option<ValueId>, OpError> {
+    let (x, w) = (b.extents(operands[0])?, b.extents(operands[1])?);
+    let (spatial, window) = (x[2..].to_vec(), w[2..].to_vec());
+    let plain = conv.groups == 1 && conv.dilations.iter().all(|n| *n == 1) && conv.before.iter().chain(&conv.after).all(|n| *n == 0);
+    if !plain || window != conv.strides || window.iter().all(|n| *n == 1) {
+        return Ok(None);
+    }
+    let (rank, axes) = (x.len(), spatial.len());
+    let channels = w[1..].iter().product();
+    let last = b.apply(Transpose { perm: (1..rank).chain([0]).collect() }, &operands[1..])?;
+    let weights = b.apply(Reshape { extents: [vec![channels, w[0]], vec![1; axes]].concat() }, &[last])?;
+    let (ones, zeros) = (vec![1; axes], vec![0; axes]);
+    let blocks = b.apply(Conv { strides: ones.clone(), dilations: ones, before: zeros.clone(), after: zeros, groups: 1 }, &[operands[0], weights])?;
+    let split = b.apply(Reshape { extents: [&[x[0], w[1]], &window[..], &spatial].concat() }, &[blocks])?;
+    let placed = b.apply(Transpose { perm: [0, 1].into_iter().chain((0..axes).flat_map(|k| [2 + axes + k, 2 + k])).collect() }, &[split])?;
+    let extents = [x[0], w[1]].into_iter().chain(spatial.iter().zip(&window).map(|(n, k)| n * k)).collect();
+    b.apply(Reshape { extents }, &[placed]).map(Some)
 }
 
 fn inner(graph: &Graph, supported: Supported<'_>) -> Result<Graph, OpError> {
