@@ -122,14 +122,14 @@ fn samples() -> Vec<f32> {
     for sign in [0, 1 << 31] {
         all.extend(((127 - 13) << 23..(127 + 8) << 23).step_by(97).map(|bits: u32| f32::from_bits(bits | sign)));
     }
-    for x in [0.0, f32::MIN_POSITIVE, 1e-45, 1.0, 1.0 + f32::EPSILON, 1.0 - f32::EPSILON / 2.0, 0.35, 0.64, 2.0, 4.0, 9.02, 88.72284, 88.72283, 103.97, 104.0, 89.0, f32::MAX, f32::INFINITY, f32::NAN, FRAC_PI_2, PI, TAU, 16_367_173.0, 16_367_173.0 * 2f32.powi(72), 3.6e16, 1e30] {
+    for x in [0.0, f32::MIN_POSITIVE, 1e-45, 1.0, 1.0 + f32::EPSILON, 1.0 - f32::EPSILON / 2.0, 0.35, 0.64, 2.0, 4.0, 9.02, 88.72284, 88.72283, 103.97, 104.0, 89.0, f32::MAX, f32::INFINITY, f32::NAN, FRAC_PI_2, PI, TAU, 16_367_173.0, 3.6e16, 1e30] {
         all.extend([x, -x]);
     }
     all
 }
 
 /// The largest error of a function in units, with fused multiply-adds and without, and where they are: found among all f32 from 2^-13 to
-/// 2^8 and every 102nd of the others.
+/// 2^8, every 102nd of the others, and the hardest of all to reduce by quarter turns.
 struct Bound {
     op: Unary,
     units: [f64; 2],
@@ -146,7 +146,8 @@ const BOUNDS: &[Bound] = &[
     bound(Unary::Erf, [1.22, 1.28], [0x3f83_f17e, 0x3f81_e09c]),
     bound(Unary::Tanh, [2.48, 2.48], [0x3cfc_dea3, 0x3cfc_dea3]),
     bound(Unary::Sin, [1.57, 1.56], [0x61bb_b70d, 0xd0b1_b0a2]),
-    bound(Unary::Cos, [1.57, 1.58], [0x781b_e1bc, 0xf3bf_f2a3]),
+    // Of all f32 this is the nearest to an odd number of quarter turns.
+    bound(Unary::Cos, [2.73, 2.73], [0xef79_be45, 0xef79_be45]),
     bound(Unary::Expm1, [1.55, 1.57], [0x4126_5b11, 0x40f3_fff5]),
     bound(Unary::Tan, [3.21, 3.75], [0xe9ff_1d42, 0x407b_5394]),
     bound(Unary::Log1p, [1.96, 2.07], [0x3eaa_e257, 0x3eaa_d13b]),
@@ -221,7 +222,7 @@ fn functions_of_two_f32_keep_their_bounds() {
     }
     pairs.resize(pairs.len().next_multiple_of(WIDE), (1.0, 1.0));
     let (xs, ys): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
-    for (op, bounds) in [(Binary::Pow, [1.6, 1.5]), (Binary::Atan2, [1.9, 1.8])] {
+    for (op, bounds) in [(Binary::Pow, [1.6, 1.5]), (Binary::Atan2, [1.9, 2.0])] {
         for (target, bound) in targets().iter().zip(bounds) {
             let expanded = expand(DType::F32, 2, target.fma, |e, x| e.binary(op, x[0], x[1]));
             let want = |at: usize| op.apply(Scalar::Float(f64::from(xs[at])), Scalar::Float(f64::from(ys[at])), DType::F64).as_f64();

@@ -17,8 +17,8 @@ rules! {
         "What is added to x beyond 20 is less than half of its last place.";
     finite "softplus": "log(add(1, exp(?x)))" => "softplus(?x)", if "same_type(?x, ?@)",
         "That is its definition, but for exponentials that overflow.";
-    exact "mish": "mul(?x, tanh(softplus(?x)))" => "mish(?x)", if "wide(?x)",
-        "That is its definition.";
+    reassociating "mish": "mul(?x, tanh(softplus(?x)))" => "mish(?x)", if "wide(?x)",
+        "The tangent of a logarithm is a quotient of exponentials.";
     reassociating "mish-logarithm": "mul(?x, tanh(log(add(1, exp(?x)))))" => "mish(?x)", if "same_type(?x, ?@)",
         "An exponential that overflows gives 1 in the end, as it should.";
     reassociating "hard-sigmoid": "mul(clip(add(?x, 3), 0, 6), ?s)" => "hard_sigmoid[alpha=number(?s), beta=0.5](?x)", if "constant(?s), scalar(?s), near(number(?s), 0.16666667)",
