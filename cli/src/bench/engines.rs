@@ -76,7 +76,8 @@ impl Running {
         if let Some(missing) = ready["missing"].as_str() {
             return Err(Error::invalid(format!("{name} can't be timed: '{}' has no package {missing} ({})", python.display(), ready["why"].as_str().unwrap_or_default())).help(install(name)));
         }
-        running.version = ready["version"].as_str().unwrap_or_default().to_owned();
+        // What follows a dash says how it was built.
+        running.version = ready["version"].as_str().and_then(|version| version.split('-').next()).unwrap_or_default().to_owned();
         let dtypes: Vec<DType> = session.outputs().iter().map(|port| port.dtype).collect();
         running.outputs = read(&made, &dtypes).map_err(|why| Error::invalid(format!("what {name} made can't be read: {why}")))?;
         Ok(running)
