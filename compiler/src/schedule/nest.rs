@@ -712,35 +712,71 @@ fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprI
 /// Rows that are not packed are no more than this: those whose distance is a power of two displace each other in a cache.
 const MOST_LOOSE_ROWS: i64 = 8;
 
-/// Rows and width of a register tile: as many accumulators as the target's registers hold beside the operands, and
-/// shapes that leave little over.
-fn tile_shape(m: i64, n: i64, lanes: i64, registers: i64, packed_rows: bool) -> (i64, i64) {
-    // Two registers stay free for what the code generator moves about.
-    let room = registers - 2;
-    let mut best = (f64::MAX, (1, lanes));
-    for vectors in 1..=room {
-        let width = vectors * lanes;
-        if vectors > 1 && width > n {
-            break;
-        }
-        for rows in 1..=m.min(if packed_rows { room } else { MOST_LOOSE_ROWS }) {
-            // A single row uses each vector once, straight from memory.
-            let held = if rows == 1 { vectors + 1 } else { rows * vectors + vectors + 1 };
-            if held > room {
+/// A register tile: as many accumulators as the target's registers hold beside the operands, in a shape that leaves little over.
+struct Tile {
+    rows: i64,
+    width: i64,
+    /// Cycles of one step of the sum for all tiles.
+    time: f64,
+}
+
+impl Tile {
+    /// The best tile for `m` rows of `n` columns and a depth of elements of a dtype, among those whose number of rows fits.
+    fn best([m, n, depth]: [i64; 3], dtype: DType, target: &Target, fits: impl Fn(i64) -> bool) -> Self {
+        // Two registers stay free for what the code generator moves about.
+        let (lanes, room) = (i64::from(target.lanes(dtype)), i64::from(target.vector_registers) - 2);
+        let mut best = Self { rows: 1, width: lanes.min(n), time: f64::MAX };
+        for vectors in 1..=room {
+            let width = vectors * lanes;
+            if vectors > 1 && width > n {
                 break;
             }
-            // Time of one step of the sum, in cycles: two multiply-adds or two loads at once, four cycles of latency (a little more
-            // where nothing may be late), and what panels cost that come from the second cache, and rows that lie far apart.
-            let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
-            let step = (fmas / 2.0).max(loads / 2.0).max(5.0) + 0.25 * vectors as f64 + 0.1 * rows as f64;
-            let tiles = (m as f64 / rows as f64).ceil() * (n as f64 / width as f64).ceil();
-            let time = step * tiles;
-            if time < best.0 * 0.999 {
-                best = (time, (rows, width.min(n)));
+            for rows in (1..=m.min(room)).filter(|rows| fits(*rows)) {
+                // A single row uses each vector once, straight from memory.
+                let held = if rows == 1 { vectors + 1 } else { rows * vectors + vectors + 1 };
+                if held > room {
+                    break;
+                }
+                // Two multiply-adds or two loads at once, four cycles of latency (a little more where nothing may be late), and what
+                // panels cost that come from the second cache, or do not fit into it, and rows that lie far apart.
+                let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
+                let far = (depth * width) as u64 * dtype.size() as u64 > target.cache[1] * 3 / 4;
+                let step = (fmas / 2.0).max(loads / 2.0).max(5.0) + if far { 2.0 } else { 0.25 } * vectors as f64 + 0.1 * rows as f64;
+                let time = step * (m as f64 / rows as f64).ceil() * (n as f64 / width as f64).ceil();
+                if time < best.time * 0.999 {
+                    best = Self { rows, width: width.min(n), time };
+                }
             }
         }
+        best
     }
-    best.1
+}
+
+/// The roles of a contraction's operands, perhaps exchanged, and its tile. Constant rows may as well be the panels: then nothing is
+/// staged and they come from far away once and not for each panel, but results are stored one by one.
+fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> (Contraction, Tile) {
+    const STAGED: f64 = 3.0;
+    const STORED: f64 = 2.0;
+    const FAR_BYTES: f64 = 12.0;
+    let dtype = fused.exprs.dtype(fused.value);
+    let lanes = i64::from(target.lanes(dtype));
+    let size = |axes: &[usize]| axes.iter().map(|k| extents[*k]).product::<i64>();
+    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
+    let own = Tile::best([m, n, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
+    let plain = matches!(fused.exprs.get(roles.vector), Expr::Load { guard: None, .. });
+    // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
+    let last = roles.n.last().map_or(1, |k| extents[*k]);
+    let turned = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
+    let bytes = (m * depth) as f64 * dtype.size() as f64;
+    let far = if bytes > target.cache[1] as f64 { bytes / FAR_BYTES } else { 0.0 };
+    let (m, n, depth) = (m as f64, n as f64, depth as f64);
+    let own_time = own.time * depth + far * (n / own.width as f64).ceil() + depth * n / lanes as f64 * STAGED + m * n / lanes as f64;
+    let turned_time = turned.time * depth + far + m * n * STORED;
+    if constant_rows && plain && m >= lanes as f64 && turned_time < own_time {
+        let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
+        return (roles, turned);
+    }
+    (roles.clone(), own)
 }
 
 /// How many steps of a sum are done at a time: those of the last axes (a window's), as long as they are few, or a divisor of the
@@ -766,16 +802,16 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let rank = fused.extents.len();
     let dtype = fused.exprs.dtype(fused.value);
     let all: Vec<i64> = region.extents.iter().chain(&fused.reduce).copied().collect();
-    let lanes = i64::from(target.lanes(dtype));
     let size = |axes: &[usize]| axes.iter().map(|k| all[*k]).product::<i64>();
-    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
     if !CONTRACTED.contains(&dtype) {
         return None;
     }
     // A constant is packed whole, so the region must not cut it.
     let whole = |operand: ExprId| (0..rank).all(|k| region.extents[k] == fused.extents[k] || !depends(&fused.exprs, operand, Var(k as u32)));
-    let constant_rows = m > 1 && whole(roles.scalar) && is_constant(work.graph, fused, roles.scalar);
-    let (rows, width) = tile_shape(m, n, lanes, i64::from(target.vector_registers), constant_rows);
+    let constant_rows = size(&roles.m) > 1 && whole(roles.scalar) && is_constant(work.graph, fused, roles.scalar);
+    let (roles, Tile { rows, width, .. }) = &orient(fused, &all, roles, target, constant_rows);
+    let (rows, width) = (*rows, *width);
+    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
     let columns = Blocks::new(fused, roles, roles.vector, &roles.n, n, width);
     let row_blocks = Blocks::new(fused, roles, roles.scalar, &roles.m, m, rows);
