@@ -24,16 +24,24 @@ use crate::specialise::rebuild;
 /// A bug where a composite does not expand.
 pub(super) fn legalise(graph: &Graph, supported: Supported<'_>) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, supported)?)
+    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, supported, &[])?)
 }
 
 /// Says whether a nest can be compiled.
 pub(super) type Supported<'a> = &'a dyn Fn(&Compute) -> Result<(), String>;
 
-/// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early.
-fn simplify(graph: &Graph, supported: Supported<'_>) -> Result<Graph, Error> {
+/// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early. `known`: of the
+/// graph's inputs those that are constants, which it then has itself.
+fn simplify(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
     let mut builder = Builder::new(graph.name.clone()).folding(Folding::Early);
-    let mut map: BTreeMap<ValueId, ValueId> = graph.inputs().iter().map(|(name, v)| (*v, builder.input(name.clone(), graph.ty(*v).clone()))).collect();
+    let mut map: BTreeMap<ValueId, ValueId> = BTreeMap::new();
+    for (at, (name, v)) in graph.inputs().iter().enumerate() {
+        let value = match known.get(at).and_then(Option::as_ref) {
+            Some(tensor) => builder.constant(tensor.clone()),
+            None => builder.input(name.clone(), graph.ty(*v).clone()),
+        };
+        map.insert(*v, value);
+    }
     let uses = graph.uses();
     let kept = kept(graph, &uses, supported);
     // Folded tensors, until the last node that is folded too has read them.
@@ -142,8 +150,11 @@ fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], supported: Supported<'
             Some(value) => Ok(vec![value]),
             None => b.apply_all(conv.clone(), operands),
         },
-        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, supported)?, else_branch: inner(&branches.else_branch, supported)? }, operands),
-        Op::Loop(repeat) => b.apply_all(Loop { body: inner(&repeat.body, supported)?, ..repeat.clone() }, operands),
+        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, supported, &[])?, else_branch: inner(&branches.else_branch, supported, &[])? }, operands),
+        Op::Loop(repeat) => {
+            let (known, operands) = captured(b, operands, 2 + repeat.carried);
+            b.apply_all(Loop { body: inner(&repeat.body, supported, &known)?, ..repeat.clone() }, &operands)
+        }
         Op::Scan(scan) => forward(b, scan, operands, supported),
         _ => b.apply_all(op.clone(), operands),
     }
@@ -170,13 +181,22 @@ fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId]) -> Result<
     b.apply(Reshape { extents }, &[placed]).map(Some)
 }
 
-fn inner(graph: &Graph, supported: Supported<'_>) -> Result<Graph, OpError> {
-    Ok(tidy(&simplify(graph, supported)?)?)
+fn inner(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -> Result<Graph, OpError> {
+    Ok(tidy(&simplify(graph, supported, known)?)?)
+}
+
+/// The constants among what a body captures (the operands from `first` on), which it is to have itself, so that products can pack
+/// them; and the operands that are left.
+fn captured(b: &Builder, operands: &[ValueId], first: usize) -> (Vec<Option<Tensor>>, Vec<ValueId>) {
+    let known: Vec<Option<Tensor>> = operands.iter().enumerate().map(|(at, v)| b.as_constant(*v).filter(|_| at >= first).cloned()).collect();
+    let left = operands.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(v, _)| *v).collect();
+    (known, left)
 }
 
 /// A scan over first axes from the start, whatever the axes and directions were.
 fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId], supported: Supported<'_>) -> Result<Vec<ValueId>, OpError> {
-    let body = inner(&scan.body, supported)?;
+    let (constants, operands) = &captured(b, operands, scan.states + scan.input_axes.len());
+    let body = inner(&scan.body, supported, constants)?;
     let known = operands[scan.states..].iter().take(scan.input_axes.len()).all(|v| b.extents(*v).is_ok());
     let results = scan.body.outputs()[scan.states..].iter().all(|(_, v)| scan.body.ty(*v).rank().is_ok());
     if !known || !results {

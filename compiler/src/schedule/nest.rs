@@ -755,8 +755,11 @@ impl Tile {
 /// The roles of a contraction's operands, perhaps exchanged, and its tile. Constant rows may as well be the panels: then nothing is
 /// staged and they come from far away once and not for each panel, but results are stored one by one.
 fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> (Contraction, Tile) {
+    // Cycles of a vector that is staged, of one whose elements lie apart, and of an element that is stored by itself.
     const STAGED: f64 = 3.0;
-    const STORED: f64 = 2.0;
+    const STAGED_APART: f64 = 16.0;
+    const STORED: f64 = 4.0;
+    // Bytes per cycle that come from behind the second cache.
     const FAR_BYTES: f64 = 12.0;
     let dtype = fused.exprs.dtype(fused.value);
     let lanes = i64::from(target.lanes(dtype));
@@ -764,13 +767,18 @@ fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, 
     let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
     let own = Tile::best([m, n, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
     let plain = matches!(fused.exprs.get(roles.vector), Expr::Load { guard: None, .. });
+    let beside = match fused.exprs.get(roles.vector) {
+        Expr::Load { index, .. } => roles.n.last().zip(index.last()).and_then(|(k, at)| Some(Affine::of(&fused.exprs, *at)?.coefficient(Var(*k as u32)))) == Some(1),
+        _ => true,
+    };
+    let staged = if beside { STAGED } else { STAGED_APART };
     // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
     let last = roles.n.last().map_or(1, |k| extents[*k]);
     let turned = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
     let bytes = (m * depth) as f64 * dtype.size() as f64;
     let far = if bytes > target.cache[1] as f64 { bytes / FAR_BYTES } else { 0.0 };
     let (m, n, depth) = (m as f64, n as f64, depth as f64);
-    let own_time = own.time * depth + far * (n / own.width as f64).ceil() + depth * n / lanes as f64 * STAGED + m * n / lanes as f64;
+    let own_time = own.time * depth + far * (n / own.width as f64).ceil() + depth * n / lanes as f64 * staged + m * n / lanes as f64;
     let turned_time = turned.time * depth + far + m * n * STORED;
     if constant_rows && plain && m >= lanes as f64 && turned_time < own_time {
         let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
