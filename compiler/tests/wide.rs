@@ -94,9 +94,16 @@ impl Maker {
             }
             8 => {
                 let (from, dst) = (self.address(small), self.reg(DType::F32, lanes));
-                let stride = self.draw.of(&[0, 1, 2, 3]);
-                self.floats.push(dst);
-                vec![Inst::Load { dst, from, stride }]
+                let (stride, live) = (self.draw.of(&[0, 1, 2, 3]), 1 + self.draw.below(lanes as usize) as u32);
+                if self.draw.below(2) == 0 {
+                    self.floats.push(dst);
+                    return vec![Inst::Load { dst, from, stride }];
+                }
+                // Only what is defined goes on: one of the live lanes.
+                let (one, all) = (self.reg(DType::F32, 1), self.reg(DType::F32, lanes));
+                let lane = self.draw.below(live as usize) as u32;
+                self.floats.push(all);
+                vec![Inst::PartialLoad { dst, from, stride, live }, Inst::Extract { dst: one, a: dst, lane }, Inst::Splat { dst: all, a: one }]
             }
             9 if !self.masks.is_empty() => {
                 let masks = self.masks.clone();

@@ -117,6 +117,8 @@ pub enum Inst {
     Insert { dst: Reg, a: Reg, b: Reg, lane: u32 },
     /// Lane `i` is the element at `index + offset + i * stride`; stride 1 is a contiguous load, 0 a broadcast.
     Load { dst: Reg, from: Address, stride: i64 },
+    /// As `Load` for the first `live` lanes. The others are undefined, and no memory is touched for them.
+    PartialLoad { dst: Reg, from: Address, stride: i64, live: u32 },
     /// As `Load` with stride 1, where `guard` has as many bool lanes: lane `i` is zero where that of the guard is false. Memory of
     /// such lanes is not touched, and may lie outside the buffer.
     GuardedLoad { dst: Reg, from: Address, guard: Reg },
@@ -169,6 +171,7 @@ impl Inst {
             | Inst::Extract { dst, .. }
             | Inst::Insert { dst, .. }
             | Inst::Load { dst, .. }
+            | Inst::PartialLoad { dst, .. }
             | Inst::GuardedLoad { dst, .. }
             | Inst::Join { dst, .. }
             | Inst::Move { dst, .. } => Some(*dst),
@@ -273,6 +276,9 @@ impl Machine<'_> {
                 value
             }
             Inst::Load { dst, from, stride } => (0..ty(dst).lanes as usize).map(|lane| self.load(from, ty(dst).dtype, lane, *stride)).collect::<Result<_, _>>()?,
+            Inst::PartialLoad { dst, from, stride, live } => (0..ty(dst).lanes as usize)
+                .map(|lane| if lane < *live as usize { self.load(from, ty(dst).dtype, lane, *stride) } else { Ok(Scalar::zero(ty(dst).dtype)) })
+                .collect::<Result<_, _>>()?,
             Inst::GuardedLoad { dst, from, guard } => {
                 let dtype = ty(dst).dtype;
                 lanes(guard).iter().enumerate().map(|(lane, inside)| if inside.as_bool() { self.load(from, dtype, lane, 1) } else { Ok(Scalar::zero(dtype)) }).collect::<Result<_, _>>()?
@@ -456,6 +462,12 @@ impl Check<'_> {
                 }
             }
             Inst::Load { from, .. } => self.address(from),
+            Inst::PartialLoad { from, live, .. } => {
+                self.address(from);
+                if *live == 0 || *live > dst.lanes {
+                    self.problems.push(format!("{dst} has no {live} lanes"));
+                }
+            }
             Inst::GuardedLoad { from, guard, .. } => {
                 self.address(from);
                 self.expect(*guard, same_lanes(DType::Bool));
@@ -552,6 +564,7 @@ impl Program {
                 Inst::Extract { a, lane, .. } => writeln!(f, "extract r{}, {lane}", a.0)?,
                 Inst::Insert { a, b, lane, .. } => writeln!(f, "insert r{}, r{}, {lane}", a.0, b.0)?,
                 Inst::Load { from, stride, .. } => writeln!(f, "load {}", self.operand(from, *stride))?,
+                Inst::PartialLoad { from, stride, live, .. } => writeln!(f, "load {} of {live}", self.operand(from, *stride))?,
                 Inst::GuardedLoad { from, guard, .. } => writeln!(f, "load {} if r{}", self.operand(from, 1), guard.0)?,
                 Inst::Store { src, to, stride } => writeln!(f, "store {} = r{}", self.operand(to, *stride), src.0)?,
                 Inst::GuardedStore { src, to, guard } => writeln!(f, "store {} = r{} if r{}", self.operand(to, 1), src.0, guard.0)?,

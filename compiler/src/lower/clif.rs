@@ -740,6 +740,7 @@ impl Emitter<'_> {
             }
             Inst::Insert { dst, a, b, lane } => self.insert(*dst, *a, *b, *lane),
             Inst::Load { dst, from, stride } => self.load(*dst, from, *stride),
+            Inst::PartialLoad { dst, from, stride, live } => self.partial_load(*dst, from, *stride, *live),
             Inst::GuardedLoad { dst, from, guard } => self.guarded_load(*dst, from, *guard),
             Inst::Store { src, to, stride } => self.store(*src, to, *stride),
             Inst::GuardedStore { src, to, guard } => self.guarded_store(*src, to, *guard),
@@ -1677,6 +1678,18 @@ impl Emitter<'_> {
             let lanes: Vec<Value> = offsets.iter().map(|offset| self.load_lane(ty.dtype, pointer, at + offset)).collect();
             self.join(&lanes, ty)?
         };
+        self.set(dst, parts)
+    }
+
+    /// The first lanes; the others are zero.
+    fn partial_load(&mut self, dst: Reg, from: &Address, stride: i64, live: u32) -> Result<(), Error> {
+        let ty = self.reg_type(dst)?;
+        let offsets = self.lane_offsets(ty, stride)?;
+        let furthest = i64::from(offsets[live as usize - 1]);
+        let (pointer, at) = self.address(from, ty.dtype, furthest)?;
+        let zero = self.constant(Scalar::zero(ty.dtype), RegType { lanes: 1, ..ty })?[0];
+        let lanes: Vec<Value> = offsets.iter().enumerate().map(|(lane, offset)| if lane < live as usize { self.load_lane(ty.dtype, pointer, at + offset) } else { zero }).collect();
+        let parts = self.join(&lanes, ty)?;
         self.set(dst, parts)
     }
 

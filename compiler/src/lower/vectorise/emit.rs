@@ -531,6 +531,10 @@ impl Emitter<'_> {
             let either = self.exprs.select(guard, load, zero);
             return self.value(either, lanes);
         }
+        if guard.is_none() && stride == 2 {
+            let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
+            return self.make(id, lanes, |dst| Inst::PartialLoad { dst, from, stride, live: own.live });
+        }
         if lanes == 1 || stride == 1 {
             let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
             let guard = guard.map(|guard| self.value(guard, lanes)).transpose()?;

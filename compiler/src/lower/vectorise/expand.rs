@@ -314,7 +314,8 @@ impl Expander<'_> {
         Some(lanes)
     }
 
-    /// Is no access one to elements that lie evenly apart, and does each store move with the variable?
+    /// Is no access one to elements that lie evenly apart (but for every other one, which is as good), and does each store move with
+    /// the variable?
     fn side_by_side(&self, var: Var, body: &[Stmt]) -> bool {
         let mut stmts = Vec::new();
         Self::inside(body, &mut stmts);
@@ -330,7 +331,11 @@ impl Expander<'_> {
             }
         };
         self.kernel.exprs.reachable(&roots).iter().all(|id| match self.kernel.exprs.get(*id) {
-            Expr::Load { index, .. } => index.iter().all(|index| matches!(step(*index), None | Some(0 | 1))),
+            Expr::Load { source, index, guard } => index.iter().all(|index| match step(*index) {
+                None | Some(0 | 1) => true,
+                Some(2) => guard.is_none() && self.kernel.places[source.0 as usize].dtype.size() >= 4,
+                _ => false,
+            }),
             _ => true,
         }) && stmts.iter().all(|stmt| match stmt {
             Stmt::Store { index, .. } => matches!(step(*index), None | Some(1)),

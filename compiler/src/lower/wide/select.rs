@@ -132,7 +132,7 @@ fn count_uses(body: &[Inst], uses: &mut [u32]) {
             Inst::Binary { a, b, .. } | Inst::Insert { a, b, .. } => [a, b].into_iter().for_each(reads),
             Inst::Fma { a, b, c, .. } => [a, b, c].into_iter().for_each(reads),
             Inst::Select { cond, a, b, .. } => [cond, a, b].into_iter().for_each(reads),
-            Inst::Load { from, .. } => reads(&from.index),
+            Inst::Load { from, .. } | Inst::PartialLoad { from, .. } => reads(&from.index),
             Inst::GuardedLoad { from, guard, .. } => [&from.index, guard].into_iter().for_each(reads),
             Inst::Store { src, to, .. } => [src, &to.index].into_iter().for_each(reads),
             Inst::GuardedStore { src, to, guard } => [src, &to.index, guard].into_iter().for_each(reads),
@@ -592,6 +592,8 @@ impl Selector<'_> {
             }
             Inst::Insert { a, b, lane, .. } => self.insert(dst, *a, *b, *lane),
             Inst::Load { from, stride, .. } => self.load(dst, from, *stride),
+            Inst::PartialLoad { from, stride: 2, live, .. } if self.parts_in_two(dst) => self.load_every_other(dst, from, *live),
+            Inst::PartialLoad { from, stride, live, .. } => self.load_lanes(dst, from, *stride, *live),
             Inst::GuardedLoad { from, guard, .. } => self.guarded_load(dst, from, *guard),
             Inst::Store { src, to, stride } => self.store(*src, to, *stride),
             Inst::GuardedStore { src, to, guard } => self.guarded_store(*src, to, *guard),
@@ -1779,11 +1781,23 @@ impl Selector<'_> {
             self.set(dst, vec![own[0]; parts as usize]);
             return Ok(());
         }
-        if stride == 2 && ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16 {
-            return self.load_every_other(dst, from);
+        if stride == 2 && self.parts_in_two(dst) {
+            return self.load_every_other(dst, from, ty.lanes);
         }
+        self.load_lanes(dst, from, stride, ty.lanes)
+    }
+
+    /// Do two vectors of at least 128 bits hold every part's elements, every other of which it is?
+    fn parts_in_two(&self, dst: Reg) -> bool {
+        let ty = self.ty(dst);
+        ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16
+    }
+
+    /// The first lanes, one by one; the others get the first one's element.
+    fn load_lanes(&mut self, dst: Reg, from: &Address, stride: i64, live: u32) -> Result<(), Error> {
+        let ty = self.ty(dst);
         let mut lanes = Vec::new();
-        for lane in 0..i64::from(if stride == 0 { 1 } else { ty.lanes }) {
+        for lane in 0..i64::from(if stride == 0 { 1 } else { live }) {
             let behind = lane.checked_mul(stride).and_then(|at| at.checked_mul(ty.dtype.size() as i64)).ok_or_else(|| self.bug("a stride that is too large"))?;
             let memory = self.memory(from, ty.dtype, behind)?;
             let own = if ty.dtype.is_float() { self.vector() } else { self.general() };
@@ -1794,14 +1808,15 @@ impl Selector<'_> {
         } else if ty.dtype == DType::Bool {
             self.mask_of_lanes(&lanes)
         } else {
+            lanes.resize(ty.lanes as usize, lanes[0]);
             self.gather_lanes(&lanes, ty)?
         };
         self.set(dst, regs);
         Ok(())
     }
 
-    /// Every other element, from two vectors that overlap in one element, so that nothing behind the last is read.
-    fn load_every_other(&mut self, dst: Reg, from: &Address) -> Result<(), Error> {
+    /// Every other element, from two vectors that overlap in one element, so that nothing behind the last live one is read.
+    fn load_every_other(&mut self, dst: Reg, from: &Address, live: u32) -> Result<(), Error> {
         let ty = self.ty(dst);
         let (lanes, size) = (i64::from(self.part_lanes(ty)), ty.dtype.size() as i64);
         let width = self.width(ty)?;
@@ -1810,10 +1825,24 @@ impl Selector<'_> {
         let numbers = self.lanes_constant(&numbers, carrier, width);
         let results = self.result(dst)?;
         for (part, result) in results.iter().enumerate() {
-            let first = part as i64 * lanes * 2;
-            let (low, high) = (self.memory(from, ty.dtype, first * size)?, self.memory(from, ty.dtype, (first + lanes - 1) * size)?);
-            self.from_memory(by_size(codes::LOAD_F, codes::LOAD_64, ty.dtype)[width], low, None, *result);
-            self.push(Instruction { memory: Some(high), ..Instruction::new(Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]), Some(*result), &[numbers]) });
+            let first = part as i64 * lanes;
+            // Elements from this part's first on that may be read.
+            let there = (2 * (i64::from(live) - first) - 1).max(0);
+            let (low, high) = (self.memory(from, ty.dtype, first * 2 * size)?, self.memory(from, ty.dtype, (first * 2 + lanes - 1) * size)?);
+            let load = by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width];
+            let fetch = |this: &mut Self, memory: Memory, there: i64, to: VReg| {
+                let mask = (there < lanes).then(|| this.lane_mask((1 << there.max(0)) - 1));
+                this.from_memory(load, memory, mask, to);
+            };
+            fetch(self, low, there, *result);
+            let permute = Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]);
+            if there >= 2 * lanes - 1 {
+                self.push(Instruction { memory: Some(high), ..Instruction::new(permute, Some(*result), &[numbers]) });
+            } else {
+                let upper = self.vector();
+                fetch(self, high, there - (lanes - 1), upper);
+                self.emit(permute, Some(*result), &[numbers, upper]);
+            }
         }
         self.set(dst, results);
         Ok(())
