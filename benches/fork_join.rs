@@ -1,21 +1,24 @@
 //! What it costs to fork work and to join it.
 //!
 //! `cargo bench --workspace --bench fork_join`: for pools of 2, 4 and 8 threads, and for one of `rayon` beside them, nanoseconds
-//! of a kernel's launch that two threads and more may share and that does nothing: while the threads are awake, and after
-//! they fell asleep. Then what a second thread brings for work of so many nanoseconds.
+//! of a kernel's launch that does nothing but wait for another thread to take part (50 us at most): while the threads are awake, and
+//! after they fell asleep; and in what part of the launches another one came. Then what a second thread brings for work of so many
+//! nanoseconds.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
-use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use frit_runtime::Threads;
 
 /// Launches in a measurement while threads are awake, and after they fell asleep.
-const AWAKE: usize = 100_000;
+const AWAKE: usize = 20_000;
 const ASLEEP: usize = 300;
+
+/// How long a caller waits for another thread.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 fn main() {
     let rayon = |count: usize| rayon::ThreadPoolBuilder::new().num_threads(count).build().map(|pool| Threads::shared(Arc::new(pool)));
@@ -38,18 +41,28 @@ fn main() {
             launch();
             start.elapsed()
         };
-        let (one, both) = (percentiles(AWAKE / 20, || timed(&|| part(0, 0..32))), percentiles(AWAKE / 20, || timed(&|| two.split(32, 1, part))));
+        let (one, both) = (percentiles(AWAKE / 4, || timed(&|| part(0, 0..32))), percentiles(AWAKE / 4, || timed(&|| two.split(32, 1, part))));
         println!("{work:12} {:12} {:12}", one.0, both.0);
     }
 }
 
 /// Measures a pool.
 fn row(name: &str, count: usize, threads: &Threads) {
-    let joined = AtomicU64::new(0);
-    let launch = || threads.split(64, 1, |worker, range| {
-        joined.fetch_add(u64::from(worker > 0), Ordering::Relaxed);
-        black_box(range);
-    });
+    let (met, joined) = (AtomicBool::new(false), AtomicU64::new(0));
+    let launch = || {
+        met.store(false, Ordering::Relaxed);
+        let start = Instant::now();
+        threads.split(64, 1, |worker, _| {
+            if worker > 0 {
+                met.store(true, Ordering::Relaxed);
+                return;
+            }
+            while !met.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
+                std::hint::spin_loop();
+            }
+        });
+        joined.fetch_add(u64::from(met.load(Ordering::Relaxed)), Ordering::Relaxed);
+    };
     let timed = || {
         let start = Instant::now();
         launch();
