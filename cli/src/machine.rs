@@ -13,8 +13,9 @@ use crate::tell;
 pub(crate) const DEFAULT: &str = "default";
 
 /// What each number of a table is, by its name.
-const MEANINGS: [(&str, &str); 11] = [
+const MEANINGS: [(&str, &str); 12] = [
     ("contraction", "products and sums in register tiles, per ns and core"),
+    ("dot", "such of 8-bit integers, per ns and core"),
     ("elementwise", "additions of single elements, per ns and core"),
     ("l1-bytes", "first cache"),
     ("l1-bandwidth", "bytes per ns from it"),

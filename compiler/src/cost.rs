@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use frit_ir::Error;
+use frit_ir::{DType, Error};
 use frit_ir::expr::{Expr, ExprId, Exprs};
 use frit_ir::scalar::{Binary, Unary};
 
@@ -25,6 +25,9 @@ pub struct Cache {
 pub struct Machine {
     /// Products and sums in register tiles, each counted, that a core does in a nanosecond.
     pub contraction: f64,
+    /// Products and sums of 8-bit integers in register tiles, each counted, that a core does in a nanosecond where it has instructions for
+    /// them.
+    pub dot: f64,
     /// Additions of single elements that a core does in a nanosecond.
     pub elementwise: f64,
     /// The caches, the smallest first.
@@ -41,6 +44,7 @@ impl Machine {
     /// A usual x86-64 server core. Builds that must not depend on the machine are priced by it.
     pub const DEFAULT: Machine = Machine {
         contraction: 50.0,
+        dot: 200.0,
         elementwise: 10.0,
         caches: [Cache { bytes: 32 << 10, bandwidth: 100.0 }, Cache { bytes: 1 << 20, bandwidth: 50.0 }, Cache { bytes: 16 << 20, bandwidth: 25.0 }],
         memory: 10.0,
@@ -51,6 +55,7 @@ impl Machine {
     /// A large GPU, in which a core is a unit with the memory that its threads share.
     pub const GPU: Machine = Machine {
         contraction: 200.0,
+        dot: 100.0,
         elementwise: 60.0,
         caches: [Cache { bytes: 46 << 10, bandwidth: 120.0 }, Cache { bytes: 256 << 10, bandwidth: 60.0 }, Cache { bytes: 32 << 20, bandwidth: 40.0 }],
         memory: 20.0,
@@ -61,7 +66,7 @@ impl Machine {
     /// All numbers by their names.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         let caches = self.caches.iter().enumerate().flat_map(|(k, cache)| [(BYTES[k], cache.bytes as f64), (BANDWIDTH[k], cache.bandwidth)]);
-        let rates = [("contraction", self.contraction), ("elementwise", self.elementwise), ("memory-bandwidth", self.memory), ("launch", self.launch), ("threads", f64::from(self.threads))];
+        let rates = [("contraction", self.contraction), ("dot", self.dot), ("elementwise", self.elementwise), ("memory-bandwidth", self.memory), ("launch", self.launch), ("threads", f64::from(self.threads))];
         rates.into_iter().chain(caches).collect()
     }
 
@@ -87,7 +92,7 @@ impl Machine {
 
     /// The time of arithmetic on one core, in nanoseconds.
     pub fn time(&self, work: Arithmetic) -> f64 {
-        work.contraction / self.contraction + work.elementwise / self.elementwise
+        work.contraction / self.contraction + work.dot / self.dot + work.elementwise / self.elementwise
     }
 }
 
@@ -111,7 +116,7 @@ impl FromStr for Machine {
         let mut take = |name: &str| numbers.remove(name).ok_or_else(|| Error::invalid(format!("a machine lacks '{name}'")).help(HELP));
         let mut cache = |k: usize| Ok::<_, Error>(Cache { bytes: take(BYTES[k])? as u64, bandwidth: take(BANDWIDTH[k])? });
         let caches = [cache(0)?, cache(1)?, cache(2)?];
-        let machine = Machine { contraction: take("contraction")?, elementwise: take("elementwise")?, caches, memory: take("memory-bandwidth")?, launch: take("launch")?, threads: take("threads")? as u32 };
+        let machine = Machine { contraction: take("contraction")?, dot: take("dot")?, elementwise: take("elementwise")?, caches, memory: take("memory-bandwidth")?, launch: take("launch")?, threads: take("threads")? as u32 };
         match numbers.keys().next() {
             Some(name) => Err(Error::invalid(format!("a machine has no '{name}'")).help(HELP)),
             None => Ok(machine),
@@ -131,8 +136,15 @@ const BANDWIDTH: [&str; 3] = ["l1-bandwidth", "l2-bandwidth", "l3-bandwidth"];
 pub struct Arithmetic {
     /// Products and sums in register tiles.
     pub contraction: f64,
+    /// Such of 8-bit integers.
+    pub dot: f64,
     /// Everything else, in additions.
     pub elementwise: f64,
+}
+
+/// Is an expression a product of 8-bit integers, as i32?
+pub(crate) fn of_bytes(exprs: &Exprs, value: ExprId) -> bool {
+    exprs.dtype(value) == DType::I32 && exprs.reachable(&[value]).into_iter().all(|id| !matches!(exprs.get(id), Expr::Load { .. }) || matches!(exprs.dtype(id), DType::I8 | DType::U8))
 }
 
 /// What an element costs to compute, in additions. Index arithmetic and movement are free.

@@ -95,7 +95,9 @@ impl Options {
     pub fn priced<T>(&self, act: impl FnOnce(&Prices<'_>) -> T) -> T {
         // Rewriting is the same without fusion, so that programs can be compared.
         let device = Device { fusion: true, ..self.device() };
-        act(&Prices { machine: &self.machine, kernels: &|graph| schedule::price(graph, &device) })
+        // Without instructions for bytes their products are those of 32-bit integers, which take two steps each.
+        let machine = if self.target.dots() { self.machine.clone() } else { Machine { dot: self.machine.contraction / 2.0, ..self.machine.clone() } };
+        act(&Prices { machine: &machine, kernels: &|graph| schedule::price(graph, &device) })
     }
 
     /// What is scheduled for.

@@ -44,6 +44,7 @@ const LEFT: &[&str] = &[
     "for a cast to f32 on u64",
     "for a cast to f64 on u64",
     "for atan2 on bool",
+    "for a dot product of one lane",
 ];
 const I64: RegType = RegType { dtype: DType::I64, lanes: 1 };
 
@@ -220,7 +221,7 @@ fn binary_operations_keep_to_the_definition() {
         let (xs, ys) = pairs(*dtype);
         for op in Binary::ALL.iter().copied() {
             let bitwise = matches!(op, Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr);
-            if op == Binary::Atan2 && *dtype != DType::Bool || dtype.is_float() && (bitwise || op == Binary::Pow) {
+            if op == Binary::Dot || op == Binary::Atan2 && *dtype != DType::Bool || dtype.is_float() && (bitwise || op == Binary::Pow) {
                 continue;
             }
             let name = format!("{} {dtype}", op.name());
@@ -233,6 +234,27 @@ fn binary_operations_keep_to_the_definition() {
             );
         }
     }
+}
+
+#[test]
+fn dot_products_keep_to_the_definition() {
+    let (mut xs, mut ys) = pairs(DType::I32);
+    // Bytes of all signs side by side.
+    for n in 0..64i128 {
+        xs.push(cast(Scalar::Int(0x1234_5678 * (2 * n + 1)), DType::I32));
+        ys.push(cast(Scalar::Int(0x9abc_def1 * (3 * n + 1)), DType::I32));
+    }
+    let zs: Vec<Scalar> = xs.iter().rev().copied().collect();
+    check(
+        "dot",
+        &[(DType::I32, &xs), (DType::I32, &ys), (DType::I32, &zs)],
+        DType::I32,
+        |x, dst| vec![Inst::Dot { dst, a: x[0], b: x[1], c: x[2] }],
+        |x| Binary::Add.apply(x[2], Binary::Dot.apply(x[0], x[1], DType::I32), DType::I32),
+    );
+    // The reference by hand: 255 * -128 + 1 * 127 + 128 * 1 + 0 * 5.
+    let want = Binary::Dot.apply(Scalar::Int(0x0080_01ff), Scalar::Int(0x0501_7f80), DType::I32);
+    assert_eq!(want, Scalar::Int(255 * -128 + 127 + 128));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use frit_compiler::cost::Cache;
 use frit_compiler::lower::target::host;
-use frit_ir::ops::matmul::MatMul;
+use frit_ir::ops::{cast::Cast, matmul::MatMul, matmul_integer::MatMulInteger};
 use frit_ir::ops::{add::Add, mul::Mul, neg::Neg, reduce::How, reduce::Reduce};
 
 pub use frit_compiler::cost::Machine;
@@ -78,6 +78,7 @@ pub fn measure() -> Result<Machine, Error> {
     let launch = ((many - few) / 32.0).max(1.0);
     let (m, k, n) = (128, 512, 512);
     let contraction = 2.0 * (m * k * n) as f64 / (time(&product(m, k, n)?)? - launch).max(1.0);
+    let dot = 2.0 * (m * k * n) as f64 / (time(&product_of_bytes(m, k, n)?)? - 2.0 * launch).max(1.0);
     let elems = 4096;
     let elementwise = (2 * CHAIN) as f64 * elems as f64 / (time(&chain(elems)?)? - launch).max(1.0);
     // An array that fills half of a cache, or four times the last one, is read.
@@ -90,7 +91,7 @@ pub fn measure() -> Result<Machine, Error> {
     for (cache, bytes) in caches.iter_mut().zip(sizes) {
         *cache = Cache { bytes, bandwidth: rate(bytes / 2)? };
     }
-    Ok(Machine { contraction, elementwise, caches, memory: rate(sizes[2].saturating_mul(4))?, launch, threads: threads() })
+    Ok(Machine { contraction, dot, elementwise, caches, memory: rate(sizes[2].saturating_mul(4))?, launch, threads: threads() })
 }
 
 /// Nanoseconds of a graph's best run on one thread.
@@ -133,6 +134,18 @@ fn product(m: i64, k: i64, n: i64) -> Result<Graph, Error> {
     let mut builder = Builder::new("product");
     let (a, b) = (builder.input("a", float(&[m, k])), builder.input("b", float(&[k, n])));
     let y = builder.apply(MatMul {}, &[a, b])?;
+    builder.output("y", y);
+    Ok(builder.finish())
+}
+
+/// A product of matrices of 8-bit integers, one of them constant. The other is made by a kernel of its own.
+fn product_of_bytes(m: i64, k: i64, n: i64) -> Result<Graph, Error> {
+    let mut builder = Builder::new("product_of_bytes");
+    let a = builder.input("a", float(&[m, k]));
+    let a = builder.apply(Cast { to: DType::U8 }, &[a])?;
+    let b = builder.constant(Tensor::from_slice(&[k, n], &(0..k * n).map(|at| (at * 7919 % 255 - 127) as i8).collect::<Vec<i8>>()));
+    let (a_zero, b_zero) = (builder.scalar(DType::U8, 3.0), builder.scalar(DType::I8, 0.0));
+    let y = builder.apply(MatMulInteger {}, &[a, b, a_zero, b_zero])?;
     builder.output("y", y);
     Ok(builder.finish())
 }

@@ -239,6 +239,7 @@ scalar_ops! {
         Xor "xor" "Bitwise exclusive or; logical for bool.",
         Shl "shl" "Left shift; by the width or more gives 0.",
         Shr "shr" "Right shift, arithmetic for signed types; by the width or more gives 0 (or -1).",
+        Dot "dot" "Sum of the products of four bytes of each, the low ones: unsigned of the first, signed of the second. Integers only.",
         Eq "eq" "Equal? Gives bool.",
         Ne "ne" "Different? Gives bool.",
         Lt "lt" "Less? Gives bool.",
@@ -368,7 +369,7 @@ impl Binary {
             Binary::Ne => return Scalar::Bool(a != b),
             Binary::Lt => return Scalar::Bool(a < b),
             Binary::Le => return Scalar::Bool(a <= b),
-            Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => f64::NAN,
+            Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Dot => f64::NAN,
         };
         Scalar::Float(round_float(y, dtype))
     }
@@ -399,6 +400,7 @@ impl Binary {
             Binary::Xor => a ^ b,
             Binary::Shl => if (0..bits).contains(&b) { a << b } else { 0 },
             Binary::Shr => if (0..bits).contains(&b) { a >> b } else if a < 0 { -1 } else { 0 },
+            Binary::Dot => (0..4).map(|byte| i128::from((a >> (8 * byte)) as u8) * i128::from((b >> (8 * byte)) as i8)).sum(),
             Binary::Eq => return Scalar::Bool(a == b),
             Binary::Ne => return Scalar::Bool(a != b),
             Binary::Lt => return Scalar::Bool(a < b),

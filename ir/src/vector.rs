@@ -57,6 +57,11 @@ impl Target {
         self.vector_bits > 128 && self.features.iter().any(|name| name == "has_avx512f")
     }
 
+    /// Has it an instruction for [`Inst::Dot`]?
+    pub fn dots(&self) -> bool {
+        self.masks() && self.features.iter().any(|name| name == "has_avx512vnni")
+    }
+
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {
         self.vector_bits / 8 / dtype.size().max(1) as u32
@@ -101,6 +106,8 @@ pub enum Inst {
     Binary { dst: Reg, op: Binary, a: Reg, b: Reg },
     /// `dst = a * b + c`, rounded once.
     Fma { dst: Reg, a: Reg, b: Reg, c: Reg },
+    /// `dst = c + dot(a, b)` of i32 lanes, see [`Binary::Dot`]; it wraps. No `Binary` does this.
+    Dot { dst: Reg, a: Reg, b: Reg, c: Reg },
     /// `dst = cond ? a : b`, lane by lane.
     Select { dst: Reg, cond: Reg, a: Reg, b: Reg },
     /// Converts lanes to `dst`'s dtype.
@@ -163,6 +170,7 @@ impl Inst {
             | Inst::Unary { dst, .. }
             | Inst::Binary { dst, .. }
             | Inst::Fma { dst, .. }
+            | Inst::Dot { dst, .. }
             | Inst::Select { dst, .. }
             | Inst::Cast { dst, .. }
             | Inst::Bitcast { dst, .. }
@@ -260,6 +268,10 @@ impl Machine<'_> {
                 let fused = |a: f64, b: f64, c: f64| if ty(dst).dtype == DType::F32 { f64::from((a as f32).mul_add(b as f32, c as f32)) } else { a.mul_add(b, c) };
                 let operands = lanes(a).iter().zip(lanes(b)).zip(lanes(c));
                 operands.map(|((a, b), c)| cast(Scalar::Float(fused(a.as_f64(), b.as_f64(), c.as_f64())), ty(dst).dtype)).collect()
+            }
+            Inst::Dot { a, b, c, .. } => {
+                let sum = |a: &Scalar, b: &Scalar, c: &Scalar| Binary::Add.apply(*c, Binary::Dot.apply(*a, *b, DType::I32), DType::I32);
+                lanes(a).iter().zip(lanes(b)).zip(lanes(c)).map(|((a, b), c)| sum(a, b, c)).collect()
             }
             Inst::Select { cond, a, b, .. } => lanes(cond).iter().zip(lanes(a).iter().zip(lanes(b))).map(|(c, (a, b))| if c.as_bool() { *a } else { *b }).collect(),
             Inst::Cast { dst, a } => lanes(a).iter().map(|x| cast(*x, ty(dst).dtype)).collect(),
@@ -422,6 +434,7 @@ impl Check<'_> {
                     self.problems.push(format!("{} of {operand} gives no {dst}", op.name()));
                 }
             }
+            Inst::Binary { op: Binary::Dot, .. } => self.problems.push("a dot product without a sum".into()),
             Inst::Binary { op, a, b, .. } => {
                 let operand = self.read(*a);
                 self.expect(*b, operand);
@@ -430,6 +443,12 @@ impl Check<'_> {
                 }
             }
             Inst::Fma { a, b, c, .. } => [a, b, c].into_iter().for_each(|reg| self.expect(*reg, dst)),
+            Inst::Dot { a, b, c, .. } => {
+                [a, b, c].into_iter().for_each(|reg| self.expect(*reg, dst));
+                if dst.dtype != DType::I32 {
+                    self.problems.push(format!("a dot product gives no {dst}"));
+                }
+            }
             Inst::Select { cond, a, b, .. } => {
                 self.expect(*cond, same_lanes(DType::Bool));
                 self.expect(*a, dst);
@@ -556,6 +575,7 @@ impl Program {
                 Inst::Unary { op, a, .. } => writeln!(f, "{} r{}", op.name(), a.0)?,
                 Inst::Binary { op, a, b, .. } => writeln!(f, "{} r{}, r{}", op.name(), a.0, b.0)?,
                 Inst::Fma { a, b, c, .. } => writeln!(f, "fma r{}, r{}, r{}", a.0, b.0, c.0)?,
+                Inst::Dot { a, b, c, .. } => writeln!(f, "dot r{}, r{}, r{}", a.0, b.0, c.0)?,
                 Inst::Select { cond, a, b, .. } => writeln!(f, "select r{}, r{}, r{}", cond.0, a.0, b.0)?,
                 Inst::Cast { a, .. } => writeln!(f, "cast r{}", a.0)?,
                 Inst::Bitcast { a, .. } => writeln!(f, "bitcast r{}", a.0)?,

@@ -30,8 +30,8 @@ use target_lexicon::{Architecture, Triple};
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
 
-/// A feature that Cranelift does not know of, and so makes no use of.
-const UNKNOWN_FEATURE: &str = "has_avx512bw";
+/// Features that Cranelift does not know of, and so makes no use of.
+const UNKNOWN_FEATURES: [&str; 2] = ["has_avx512bw", "has_avx512vnni"];
 
 /// A loop that changes at least so many vectors in registers holds a tile of accumulators.
 const TILE: u32 = 6;
@@ -87,7 +87,7 @@ fn isa(target: &Target, keep_order: bool) -> Result<OwnedTargetIsa, Error> {
     }
     let mut builder =
         isa::lookup(triple).map_err(|e| Error::unsupported(format!("no code can be made for target `{}`: {e}", target.triple)))?;
-    for name in target.features.iter().filter(|name| *name != UNKNOWN_FEATURE) {
+    for name in target.features.iter().filter(|name| !UNKNOWN_FEATURES.contains(&name.as_str())) {
         builder.enable(name).map_err(|_| Error::invalid(format!("target `{}` has no feature `{name}`", target.triple)))?;
     }
     builder
@@ -713,6 +713,7 @@ impl Emitter<'_> {
             Inst::Unary { dst, op, a } => self.unary(*dst, *op, *a),
             Inst::Binary { dst, op, a, b } => self.binary(*dst, *op, *a, *b),
             Inst::Fma { dst, a, b, c } => self.fma(*dst, *a, *b, *c),
+            Inst::Dot { dst, a, b, c } => self.dot(*dst, *a, *b, *c),
             Inst::Select { dst, cond, a, b } => self.select(*dst, *cond, *a, *b),
             Inst::Cast { dst, a } => {
                 let (from, to) = (self.reg_type(*a)?, self.reg_type(*dst)?);
@@ -1324,6 +1325,24 @@ impl Emitter<'_> {
                 let sum = self.b.ins().iadd(product, z);
                 self.wrap(sum, ty.dtype)
             });
+        }
+        self.set(dst, parts)
+    }
+
+    fn dot(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
+        let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
+        let mut parts = Vec::with_capacity(xs.len());
+        for ((x, y), z) in xs.into_iter().zip(ys).zip(zs) {
+            let mut sum = z;
+            for byte in 0..4 {
+                // Each byte is brought to the upper end, and from there down.
+                let (up, down) = (self.int(I32, 24 - 8 * byte), self.int(I32, 24));
+                let (x, y) = (self.b.ins().ishl(x, up), self.b.ins().ishl(y, up));
+                let (x, y) = (self.b.ins().ushr(x, down), self.b.ins().sshr(y, down));
+                let product = self.b.ins().imul(x, y);
+                sum = self.b.ins().iadd(sum, product);
+            }
+            parts.push(sum);
         }
         self.set(dst, parts)
     }

@@ -109,6 +109,7 @@ fn host_features() -> Vec<String> {
         ("has_avx512dq", std::is_x86_feature_detected!("avx512dq")),
         ("has_avx512f", std::is_x86_feature_detected!("avx512f")),
         ("has_avx512vl", std::is_x86_feature_detected!("avx512vl")),
+        (wide::DOT, std::is_x86_feature_detected!("avx512vnni")),
         ("has_bmi1", std::is_x86_feature_detected!("bmi1")),
         ("has_bmi2", std::is_x86_feature_detected!("bmi2")),
         ("has_fma", std::is_x86_feature_detected!("fma")),

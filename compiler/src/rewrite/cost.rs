@@ -10,7 +10,7 @@ use frit_ir::ops::Body;
 use frit_ir::scalar::Binary;
 use frit_ir::{Builder, Op, TensorType, ValueId};
 
-use crate::cost::{Arithmetic, Machine, additions};
+use crate::cost::{Arithmetic, Machine, additions, of_bytes};
 
 /// Elementwise ops mostly become part of a neighbour's kernel: what remains of their traffic.
 const FUSED: f64 = 0.25;
@@ -99,7 +99,7 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], join
             };
             kept * graph.nodes().map(|(_, node)| price(node)).sum::<f64>()
         }
-        _ => machine.launch + traffic + machine.time(Arithmetic { contraction: 0.0, elementwise: IRREGULAR * elems }),
+        _ => machine.launch + traffic + machine.time(Arithmetic { elementwise: IRREGULAR * elems, ..Arithmetic::default() }),
     }
 }
 
@@ -111,6 +111,7 @@ fn work(op: &Op, operands: &[&TensorType]) -> Arithmetic {
             for nest in &nests {
                 let steps: f64 = nest.extents.iter().chain(&nest.reduce).map(|extent| *extent as f64).product();
                 match nest.exprs.get(nest.value) {
+                    Expr::Binary(Binary::Mul, ..) if nest.reduces() && of_bytes(&nest.exprs, nest.value) => work.dot += 2.0 * steps,
                     Expr::Binary(Binary::Mul, ..) if nest.reduces() => work.contraction += 2.0 * steps,
                     _ => work.elementwise += steps * f64::from(additions(&nest.exprs, nest.value).clamp(1, FUNCTION)),
                 }
@@ -119,7 +120,7 @@ fn work(op: &Op, operands: &[&TensorType]) -> Arithmetic {
         Ok(Body::Expansion) => {
             for (graph, node) in expanded(op, operands).iter().flat_map(|graph| graph.nodes().map(move |(_, node)| (graph, node))) {
                 let own = self::work(&node.op, &node.inputs.iter().map(|v| graph.ty(*v)).collect::<Vec<_>>());
-                work = Arithmetic { contraction: work.contraction + own.contraction, elementwise: work.elementwise + own.elementwise };
+                work = Arithmetic { contraction: work.contraction + own.contraction, dot: work.dot + own.dot, elementwise: work.elementwise + own.elementwise };
             }
         }
         _ => {}

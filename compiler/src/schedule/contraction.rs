@@ -37,6 +37,29 @@ pub(super) struct Contraction {
     pub batch: Vec<usize>,
 }
 
+/// Bytes from which something is subtracted that is the same for all steps of a sum.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Bytes {
+    /// The load of a byte.
+    pub load: ExprId,
+    /// What is subtracted from it, in i32.
+    pub zero: Option<ExprId>,
+}
+
+impl Bytes {
+    /// An operand as bytes, if it is that; `rank`: the number of output axes, whose variables come first.
+    pub(super) fn of(exprs: &Exprs, operand: ExprId, rank: usize) -> Option<Self> {
+        let (byte, zero) = match *exprs.get(operand) {
+            Expr::Binary(Binary::Sub, byte, zero) => (byte, Some(zero)),
+            _ => (operand, None),
+        };
+        let Expr::Cast(load) = *exprs.get(byte) else { return None };
+        let is_byte = exprs.dtype(byte) == DType::I32 && matches!(exprs.dtype(load), DType::I8 | DType::U8) && matches!(exprs.get(load), Expr::Load { guard: None, .. });
+        let constant = zero.is_none_or(|zero| variables(exprs, zero).iter().all(|var| (var.0 as usize) < rank));
+        (is_byte && constant).then_some(Self { load, zero })
+    }
+}
+
 impl Contraction {
     /// The roles in a nest, if it is a sum of products worth tiles.
     pub(super) fn of(nest: &Compute) -> Option<Self> {

@@ -21,7 +21,7 @@ use super::Device;
 use super::contraction::Contraction;
 use super::fuse::{Action, Fused};
 use super::nest::{self, Order};
-use crate::cost::{Arithmetic, Machine, additions};
+use crate::cost::{Arithmetic, Machine, additions, of_bytes};
 
 /// Tiles of a group's grid point take no more bytes than this on a CPU, so that they stay in a core's own cache.
 const MAX_TILES: i64 = 256 << 10;
@@ -150,8 +150,9 @@ impl Nest {
         let steps: f64 = all.iter().map(|extent| *extent as f64).product();
         let finish = results * fused.epilogue.map_or(0.0, |epilogue| f64::from(additions(&fused.exprs, epilogue)));
         let arithmetic = match roles {
-            Some(_) => Arithmetic { contraction: 2.0 * steps, elementwise: finish },
-            None => Arithmetic { contraction: 0.0, elementwise: finish + steps * f64::from(additions(&fused.exprs, fused.value) + u32::from(fused.root.is_some())) },
+            Some(_) if target.dots() && of_bytes(&fused.exprs, fused.value) => Arithmetic { dot: 2.0 * steps, elementwise: finish, ..Arithmetic::default() },
+            Some(_) => Arithmetic { contraction: 2.0 * steps, elementwise: finish, ..Arithmetic::default() },
+            None => Arithmetic { elementwise: finish + steps * f64::from(additions(&fused.exprs, fused.value) + u32::from(fused.root.is_some())), ..Arithmetic::default() },
         };
         let reduces_vectors = fused.root.is_some() && nest::order(graph, &fused, target) != Order::Sequential;
         let written = results * graph.ty(to).dtype.size() as f64;
@@ -436,6 +437,11 @@ impl<'a> Grouper<'a> {
             let Some(roles) = roles else { return true };
             // A team's tiles of results take the whole team.
             if teams {
+                return false;
+            }
+            // Bytes are broadcast four at a time, from buffers.
+            let made_here = |value: &ValueId| nests.iter().any(|other| other.to == *value);
+            if self.target.dots() && of_bytes(&nest.fused.exprs, nest.fused.value) && nest.fused.sources().iter().any(made_here) {
                 return false;
             }
             let mut extents = nest.fused.extents.clone();

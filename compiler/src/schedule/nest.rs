@@ -23,7 +23,7 @@ use frit_ir::scalar::{Binary, Scalar};
 use frit_ir::vector::Target;
 use frit_ir::{DType, Tensor};
 
-use super::contraction::{CONTRACTED, Contraction};
+use super::contraction::{Bytes, CONTRACTED, Contraction};
 use super::fuse::{Border, Fused, translate};
 use super::group::{Group, Member};
 
@@ -275,13 +275,18 @@ impl<'g> Work<'g> {
     }
 
     fn parameter(&mut self, value: ValueId, space: Space) -> Source {
-        let known = self.operands.iter().position(|o| *o == Some(Operand::Value(value)));
+        self.viewed(value, self.graph.ty(value).dtype, space)
+    }
+
+    /// A value's bytes as elements of a dtype.
+    fn viewed(&mut self, value: ValueId, dtype: DType, space: Space) -> Source {
+        let known = self.operands.iter().zip(&self.places).position(|(operand, place)| *operand == Some(Operand::Value(value)) && place.dtype == dtype);
         if let Some(at) = known {
             return Source(at as u32);
         }
         let ty = self.graph.ty(value);
-        let place = Place { dtype: ty.dtype, elems: ty.shape.elems().unwrap_or(0), space };
-        self.place(place, Some(Operand::Value(value)))
+        let elems = ty.shape.elems().unwrap_or(0) * ty.dtype.size() as i64 / dtype.size() as i64;
+        self.place(Place { dtype, elems, space }, Some(Operand::Value(value)))
     }
 
     fn output(&mut self, value: ValueId) -> Source {
@@ -830,6 +835,13 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     }
     let packed_rows = if constant_rows && packed.is_none() { pack(work.graph, fused, &row_blocks) } else { None };
 
+    // Products of bytes are summed four at a time.
+    let words = if target.dots() { packed.as_ref().and_then(|packed| Words::of(work, fused, roles, packed)) } else { None };
+    let (packed, depth) = match &words {
+        Some(words) => (Some(words.packed.clone()), depth / 4),
+        None => (packed, depth),
+    };
+
     let place = work.destination(member);
     let groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
     let (mut parallel, mut axes) = grouped(work, &all, &groups);
@@ -849,15 +861,23 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let at_m = work.exprs.add(start, row_at);
     assign(work, &mut axes, &all, &roles.m, at_m);
     // The sum runs over one variable where rows are broadcast, some steps at a time, over the nest's own where panels are staged.
-    let steps = unrolled_steps(&fused.reduce);
+    let steps = if words.is_some() { unrolled_steps(&[depth]) } else { unrolled_steps(&fused.reduce) };
     let (several, k) = (work.var(depth / steps), work.var(steps));
     let (several_at, k_in) = (work.exprs.var(several), work.exprs.var(k));
     let steps_at = work.exprs.int(steps);
     let begin = work.exprs.mul(several_at, steps_at);
     let k_at = work.exprs.add(begin, k_in);
     let depth_at = work.exprs.int(depth);
-    let scalar = match packed_rows {
-        Some(tensor) => {
+    let scalar = match (packed_rows, &words) {
+        (_, Some(words)) => {
+            let four = work.exprs.int(4);
+            let first = work.exprs.mul(k_at, four);
+            let mut row_axes = axes.clone();
+            assign(work, &mut row_axes, &all, &reduced, first);
+            let row_axes = region.place(work, &row_axes);
+            words.broadcast(work, fused, &row_axes)
+        }
+        (Some(tensor), None) => {
             let place = work.place(Place { dtype, elems: tensor.elems() as i64, space: Space::Input }, Some(Operand::Packed(tensor)));
             let first = packed_block(work, &row_blocks, roles, &batch, &all, block);
             let first = work.exprs.mul(first, depth_at);
@@ -867,7 +887,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             let index = work.exprs.add(first, row_at);
             work.exprs.load(place, dtype, vec![index])
         }
-        None => {
+        (None, None) => {
             let mut row_axes = axes.clone();
             assign(work, &mut row_axes, &all, &reduced, k_at);
             let row_axes = region.place(work, &row_axes);
@@ -877,13 +897,13 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
 
     let wide = work.exprs.int(width);
     let mut body = Vec::new();
-    let (panel_place, first) = match packed {
+    let (panel_place, first, number) = match packed {
         Some(tensor) => {
             let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
             let number = packed_block(work, &columns, roles, &batch, &all, panel);
             let rows = work.exprs.mul(number, depth_at);
-            (place, work.exprs.mul(rows, wide))
+            (place, work.exprs.mul(rows, wide), number)
         }
         None => {
             let tile = work.tile(dtype, depth * width, Space::Scratch);
@@ -901,9 +921,14 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             let index = simplify_all(&mut work.exprs, &[index], &work.extents)[0];
             let copy = Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place: tile, index, value, guard: None }] };
             body.extend(nested(&loops, LoopKind::Serial, vec![copy]));
-            (tile, work.exprs.int(0))
+            (tile, work.exprs.int(0), work.exprs.int(0))
         }
     };
+    let sums = words.as_ref().map(|words| {
+        let place = Place { dtype, elems: words.sums.elems() as i64, space: Space::Input };
+        let place = work.place(place, Some(Operand::Packed(words.sums.clone())));
+        (words, place, work.exprs.mul(number, wide))
+    });
 
     let tile = work.tile(dtype, rows * width, Space::Registers);
     // Each vector loop has a variable of its own.
@@ -937,18 +962,23 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
         let index = work.exprs.add(first, inner);
         let vector = work.exprs.load(panel_place, dtype, vec![index]);
         let index = tile_at(work, at_row, lane);
-        let value = work.exprs.mul(scalar, vector);
+        let value = work.exprs.binary(if words.is_some() { Binary::Dot } else { Binary::Mul }, scalar, vector);
         Stmt::Accumulate { place: tile, index, combine: Combine::Sum, value }
     });
     let finish = rows_loop(work, &mut |work, at_row, at_lane| {
         let index = tile_at(work, at_row, at_lane);
-        let joined = work.exprs.load(tile, dtype, vec![index]);
+        let mut joined = work.exprs.load(tile, dtype, vec![index]);
         let mut own = axes.clone();
         let n_at = work.exprs.add(base, at_lane);
         let m_at = work.exprs.add(start, at_row);
         assign(work, &mut own, &all, &roles.n, n_at);
         assign(work, &mut own, &all, &roles.m, m_at);
         let own = region.place(work, &own);
+        if let Some((words, sums, first)) = &sums {
+            let index = work.exprs.add(*first, at_lane);
+            let sum = work.exprs.load(*sums, dtype, vec![index]);
+            joined = words.shifted(work, fused, &own, joined, sum);
+        }
         let value = work.import(fused, &[fused.result()], &own, Some(joined))[0];
         let index = work.store_index(member, &own);
         Stmt::Store { place, index, value, guard: None }
@@ -958,6 +988,96 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     body.push(Stmt::For { var: block, extent: row_blocks.count, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
     let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
     Some(Piece { parallel, body, flops })
+}
+
+/// A sum of products of bytes and a constant, four products at a time: `sum of (x - z) * w` is `sum of x * w` less `z` times the sum of
+/// `w`. As the instruction wants `x` unsigned, 128 is added to it where it is signed, and to `z`. All of that is exact, also where i32
+/// wraps.
+struct Words {
+    /// `w`, `[batch, block, depth / 4, width]`, four bytes that follow each other along the sum being one element.
+    packed: Tensor,
+    /// The sums of `w`, `[batch, block, width]`.
+    sums: Tensor,
+    /// What holds `x`.
+    value: ValueId,
+    /// Where in it.
+    index: Vec<ExprId>,
+    /// `z`.
+    zero: Option<ExprId>,
+    signed: bool,
+}
+
+impl Words {
+    /// The sum of a contraction whose vector operand was packed, if it is one of bytes, of which four that follow each other along
+    /// the sum are one word of a buffer.
+    fn of(work: &Work<'_>, fused: &Fused, roles: &Contraction, packed: &Tensor) -> Option<Self> {
+        let rank = fused.extents.len();
+        let Bytes { load, zero } = Bytes::of(&fused.exprs, roles.scalar, rank)?;
+        let Expr::Load { source: Source(value), index, .. } = fused.exprs.get(load) else { return None };
+        let value = ValueId(*value);
+        let written = work.operands.iter().zip(&work.places).any(|(operand, place)| *operand == Some(Operand::Value(value)) && place.space == Space::Output);
+        if written || work.held.contains_key(&value) {
+            return None;
+        }
+        let mut exprs = fused.exprs.clone();
+        let flat = flatten(&mut exprs, &work.graph.ty(value).shape.extents()?, index);
+        let flat = Affine::of(&exprs, flat)?;
+        let mut along = (0..fused.reduce.len()).filter(|k| fused.reduce[*k] > 1).map(|k| rank + k);
+        let (Some(along), None) = (along.next(), along.next()) else { return None };
+        let step = |k: usize| flat.coefficient(Var(k as u32));
+        let aligned = flat.constant % 4 == 0 && (0..rank).all(|k| fused.extents[k] == 1 || step(k) % 4 == 0);
+        let [batch, blocks, depth, width] = *packed.extents() else { return None };
+        if step(along) != 1 || !aligned || depth % 4 != 0 || packed.dtype() != DType::I32 {
+            return None;
+        }
+        let numbers = packed.bytes().chunks_exact(4).map(|bytes| i8::try_from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).ok()).collect::<Option<Vec<i8>>>()?;
+        let (mut words, mut sums) = (Vec::with_capacity(numbers.len() / 4), Vec::new());
+        for block in numbers.chunks_exact((depth * width) as usize) {
+            let mut sum = vec![0i32; width as usize];
+            for four in block.chunks_exact(4 * width as usize) {
+                for (lane, sum) in sum.iter_mut().enumerate() {
+                    let bytes = [0, 1, 2, 3].map(|step| four[step * width as usize + lane]);
+                    *sum = bytes.iter().fold(*sum, |sum, byte| sum.wrapping_add(i32::from(*byte)));
+                    words.push(i32::from_le_bytes(bytes.map(|byte| byte as u8)));
+                }
+            }
+            sums.extend(sum);
+        }
+        let packed = Tensor::from_slice(&[batch, blocks, depth / 4, width], &words);
+        let sums = Tensor::from_slice(&[batch, blocks, width], &sums);
+        Some(Self { packed, sums, value, index: index.clone(), zero, signed: fused.exprs.dtype(load) == DType::I8 })
+    }
+
+    /// Four `x` at a point, whose index along the sum is a multiple of 4.
+    fn broadcast(&self, work: &mut Work<'_>, fused: &Fused, axes: &[ExprId]) -> ExprId {
+        let index = work.import(fused, &self.index, axes, None);
+        let extents = work.graph.ty(self.value).shape.extents().unwrap_or_default();
+        let flat = flatten(&mut work.exprs, &extents, &index);
+        let word = divided(work, flat, 4);
+        let word = simplify_all(&mut work.exprs, &[word], &work.extents)[0];
+        let source = work.viewed(self.value, DType::I32, Space::Input);
+        let word = work.exprs.load(source, DType::I32, vec![word]);
+        if !self.signed {
+            return word;
+        }
+        // 128 more is the other sign.
+        let signs = work.exprs.constant(Scalar::Int(0x8080_8080), DType::I32);
+        work.exprs.binary(Binary::Xor, word, signs)
+    }
+
+    /// The sum at a point, from that of `x * w` and that of `w`.
+    fn shifted(&self, work: &mut Work<'_>, fused: &Fused, axes: &[ExprId], joined: ExprId, sum: ExprId) -> ExprId {
+        let more = work.exprs.constant(Scalar::Int(if self.signed { 128 } else { 0 }), DType::I32);
+        let shift = match self.zero {
+            Some(zero) => {
+                let zero = work.import(fused, &[zero], axes, None)[0];
+                work.exprs.add(zero, more)
+            }
+            None => more,
+        };
+        let shift = work.exprs.mul(shift, sum);
+        work.exprs.sub(joined, shift)
+    }
 }
 
 /// The number of a block in a packed operand: there are as many blocks for each batch point that it depends on.

@@ -370,6 +370,11 @@ impl Emitter<'_> {
                     return Ok(reg);
                 }
                 let (a, b) = (self.value(a, lanes)?, self.value(b, lanes)?);
+                if op == Binary::Dot {
+                    let zero = self.exprs.constant(Scalar::Int(0), DType::I32);
+                    let c = self.value(zero, lanes)?;
+                    return self.make(id, lanes, |dst| Inst::Dot { dst, a, b, c });
+                }
                 self.make(id, lanes, |dst| Inst::Binary { dst, op, a, b })
             }
             Expr::Fma(a, b, c) => {
@@ -736,6 +741,12 @@ impl Emitter<'_> {
         {
             let (a, b) = (self.value(a, lanes.all)?, self.value(b, lanes.all)?);
             return self.update(place, index, lanes, |c, dst| Inst::Fma { dst, a, b, c });
+        }
+        if let Expr::Binary(Binary::Dot, a, b) = *self.exprs.get(value)
+            && op == Binary::Add
+        {
+            let (a, b) = (self.value(a, lanes.all)?, self.value(b, lanes.all)?);
+            return self.update(place, index, lanes, |c, dst| Inst::Dot { dst, a, b, c });
         }
         let b = self.value(value, lanes.all)?;
         self.accumulate(place, index, op, b, lanes)

@@ -22,6 +22,9 @@ pub const ALIGNMENT: usize = 64;
 /// The CPU features that the emitted code needs.
 pub const FEATURES: [&str; 4] = ["has_avx512bw", "has_avx512dq", "has_avx512f", "has_avx512vl"];
 
+/// A CPU feature that is used where a program asks for it.
+pub const DOT: &str = "has_avx512vnni";
+
 /// Can code be made for a target?
 pub fn supports(target: &Target) -> bool {
     let has = |name: &&str| target.features.iter().any(|feature| feature == name);

@@ -130,7 +130,7 @@ fn count_uses(body: &[Inst], uses: &mut [u32]) {
             Inst::Const { .. } => {}
             Inst::Unary { a, .. } | Inst::Cast { a, .. } | Inst::Bitcast { a, .. } | Inst::Splat { a, .. } | Inst::Ramp { a, .. } | Inst::Extract { a, .. } | Inst::Join { a, .. } | Inst::Move { a, .. } => reads(a),
             Inst::Binary { a, b, .. } | Inst::Insert { a, b, .. } => [a, b].into_iter().for_each(reads),
-            Inst::Fma { a, b, c, .. } => [a, b, c].into_iter().for_each(reads),
+            Inst::Fma { a, b, c, .. } | Inst::Dot { a, b, c, .. } => [a, b, c].into_iter().for_each(reads),
             Inst::Select { cond, a, b, .. } => [cond, a, b].into_iter().for_each(reads),
             Inst::Load { from, .. } | Inst::PartialLoad { from, .. } => reads(&from.index),
             Inst::GuardedLoad { from, guard, .. } => [&from.index, guard].into_iter().for_each(reads),
@@ -453,7 +453,7 @@ impl Selector<'_> {
             if let (Some(Inst::Move { dst, a }), Some(result)) = (insts.get(at), inst.dst())
                 && *a == result
                 && self.uses[result.0 as usize] == 1
-                && matches!(inst, Inst::Binary { .. } | Inst::Fma { .. } | Inst::Load { .. })
+                && matches!(inst, Inst::Binary { .. } | Inst::Fma { .. } | Inst::Dot { .. } | Inst::Load { .. })
             {
                 self.inst(inst, *dst)?;
                 at += 1;
@@ -580,6 +580,7 @@ impl Selector<'_> {
             Inst::Unary { op, a, .. } => self.unary(dst, *op, *a),
             Inst::Binary { op, a, b, .. } => self.binary(dst, *op, *a, *b),
             Inst::Fma { a, b, c, .. } => self.fma(dst, *a, *b, *c),
+            Inst::Dot { a, b, c, .. } => self.dot(dst, *a, *b, *c),
             Inst::Select { cond, a, b, .. } => self.select(dst, *cond, *a, *b),
             Inst::Cast { a, .. } => self.cast(dst, *a),
             Inst::Bitcast { a, .. } => self.bitcast(dst, *a),
@@ -1141,6 +1142,27 @@ impl Selector<'_> {
         let results = self.result(dst)?;
         for (((x, y), z), result) in xs.into_iter().zip(ys).zip(zs).zip(&results) {
             self.emit(Op::Fma(forms), Some(*result), &[x, y, z]);
+        }
+        self.set(dst, results);
+        Ok(())
+    }
+
+    fn dot(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
+        let ty = self.ty(dst);
+        if self.form(ty)? == Form::General {
+            return Err(self.unsupported("a dot product of one lane", ty.dtype));
+        }
+        let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
+        let code = codes::DOT[self.width(ty)?];
+        // The factors are read after the result is written for the first time.
+        let own = self.result(dst)?;
+        let overlap = own.iter().any(|reg| xs.contains(reg) || ys.contains(reg));
+        let results = if overlap { self.fresh(dst)? } else { own };
+        for (((x, y), z), result) in xs.into_iter().zip(ys).zip(zs).zip(&results) {
+            if *result != z {
+                self.emit(Op::Copy, Some(*result), &[z]);
+            }
+            self.emit(Op::Updates(code), Some(*result), &[x, y]);
         }
         self.set(dst, results);
         Ok(())

@@ -19,6 +19,9 @@ rules! {
         "Positive scales keep the order, and so the largest is the largest before and after. Quantised convolutional networks hold it.";
     exact "relu-dequantize": "relu(dequantize@d(?x, ?s, ?z))" => "dequantize@d(?x, ?s, ?z)", if "less(bits(?x), 17), lowest(?z), positive(?s)",
         "No integer lies below the zero point, and so no float below zero. Quantised convolutional networks hold it.";
+    reassociating "dequantize-matmul": "matmul(dequantize[to=f32](?x, ?s, ?z), dequantize[to=f32, axis=1](?w, ?t, ?u))" => "mul(cast[to=f32](matmul_integer(?x, ?w, ?z, ?u)), mul(?s, ?t))",
+        if "constant(?w), constant(?s), constant(?t), scalar(?s), scalar(?z), less(rank(?s), 2), less(rank(?t), 2), same(rank(?w), 2), same(bits(?x), 8), same(bits(?w), 8), less(extent(?w, 0), 33025), same(dtype(?s), f32), same(dtype(?t), f32), moderate(?s), moderate(?t)",
+        "The sum of so few products of bytes is exact in 32 bits and scaled once, with one number for each column. Quantised transformers hold it.";
     exact "quantize-dequantize": "quantize[to=?t](dequantize[to=f32](?x, ?s, ?z), ?s, ?z)" => "?x", if "scalar(?s), scalar(?z), same(dtype(?x), ?t), less(bits(?x), 17), invertible(?s), moderate(?s), same(dtype(?s), f32)",
         "A quotient of a product is off by less than a hundredth for numbers of 17 bits, and rounding restores it. Fused blocks of quantised networks hold it where they meet.";
 }
