@@ -650,7 +650,7 @@ impl Math {
         let (r, power) = self.reduce_exp(held);
         let p = self.from_second(r, expm1);
         let power_bits = self.bits(power);
-        let one_bits = self.bit_constant(power_bits, 2 * bias << fraction);
+        let one_bits = self.bit_constant(power_bits, (2 * bias) << fraction);
         let inverse = self.e.sub(one_bits, power_bits);
         let inverse = self.e.bitcast(self.e.dtype(x), inverse);
         let whole = self.e.sub(power, inverse);

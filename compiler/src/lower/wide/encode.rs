@@ -93,7 +93,6 @@ pub(super) fn encode(function: &Function, allocation: &Allocation) -> Result<Vec
     let mut pool: Vec<&Constant> = Vec::new();
     let mut pooled = HashMap::new();
     let mut known: Vec<VReg> = function.constants.keys().copied().collect();
-    known.sort_unstable();
     // Whole vectors come first, so that all lie aligned.
     known.sort_by_key(|reg| std::cmp::Reverse(bytes(&function.constants[reg]).len()));
     for reg in known {
@@ -470,11 +469,9 @@ impl<'a> Assembler<'a> {
             self.code(Code::Mov_rm64_r64, &[kept, first], None)?;
         }
         self.code(Code::Mov_r64_rm64, &[first, Operand::Register(Register::RDI)], None)?;
-        let mut constants: Vec<VReg> = function.constants.keys().copied().collect();
-        constants.sort_unstable();
-        for reg in constants {
-            if let Location::Register(number) = self.location(reg) {
-                self.constant(reg, usize::from(number))?;
+        for reg in function.constants.keys() {
+            if let Location::Register(number) = self.location(*reg) {
+                self.constant(*reg, usize::from(number))?;
             }
         }
         for instruction in &function.body {

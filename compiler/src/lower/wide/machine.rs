@@ -3,7 +3,7 @@
 //! In: nothing. Out: [`Function`], what [`super::select`] makes of a vector program, [`super::allocate`] gives registers and
 //! [`super::encode`] makes bytes of. Must not know: vector programs, tensors.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use iced_x86::Code;
 
@@ -156,7 +156,7 @@ impl Instruction {
 #[derive(Default)]
 pub(super) struct Function {
     pub classes: Vec<Class>,
-    pub constants: HashMap<VReg, Constant>,
+    pub constants: BTreeMap<VReg, Constant>,
     pub body: Vec<Instruction>,
 }
 
