@@ -133,16 +133,16 @@ fn intervals(function: &Function) -> Vec<Interval> {
 
 fn scan(function: &Function, intervals: &[Interval], spare: [usize; 3]) -> Allocation {
     let mut locations = vec![Location::Nowhere; function.classes.len()];
-    let mut slots = 0;
     // What each register holds now.
     let mut held: [Vec<Option<Interval>>; 3] = [0, 1, 2].map(|class| vec![None; REGISTERS[class] - spare[class]]);
     let hints = hints(function);
-    let mut memory = |reg: VReg, locations: &mut Vec<Location>| {
-        locations[reg.0 as usize] = if function.constants.contains_key(&reg) {
+    let mut in_memory = Vec::new();
+    let mut memory = |interval: &Interval, locations: &mut Vec<Location>| {
+        locations[interval.reg.0 as usize] = if function.constants.contains_key(&interval.reg) {
             Location::Constant
         } else {
-            slots += 1;
-            Location::Slot(slots - 1)
+            in_memory.push(*interval);
+            Location::Slot(0)
         };
     };
     for interval in intervals {
@@ -164,14 +164,26 @@ fn scan(function: &Function, intervals: &[Interval], spare: [usize; 3]) -> Alloc
         let cheapest = held.iter().enumerate().filter_map(|(number, other)| other.map(|other| (number, other))).min_by(|a, b| a.1.cost(&b.1));
         match cheapest {
             Some((number, other)) if other.cost(interval) == Ordering::Less => {
-                memory(other.reg, &mut locations);
+                memory(&other, &mut locations);
                 held[number] = Some(*interval);
                 locations[interval.reg.0 as usize] = Location::Register(number as u8);
             }
-            _ => memory(interval.reg, &mut locations),
+            _ => memory(interval, &mut locations),
         }
     }
-    Allocation { locations, slots }
+    // What lives at different times shares a slot.
+    in_memory.sort_by_key(|interval| (interval.start, interval.reg));
+    let mut ends: Vec<usize> = Vec::new();
+    for interval in in_memory {
+        let slot = ends.iter().position(|end| *end < interval.start).unwrap_or(ends.len());
+        if slot == ends.len() {
+            ends.push(interval.end);
+        } else {
+            ends[slot] = interval.end;
+        }
+        locations[interval.reg.0 as usize] = Location::Slot(slot as u32);
+    }
+    Allocation { locations, slots: ends.len() as u32 }
 }
 
 /// The registers whose number a register had best have too: operands that an instruction overwrites, the best first.

@@ -19,6 +19,9 @@ use frit_ir::vector::{Program, Target};
 /// Bytes that the emitted code must be aligned to.
 pub const ALIGNMENT: usize = 64;
 
+/// A kernel puts no more values than this on the stack, which may be small.
+const MOST_SLOTS: u32 = 512;
+
 /// The CPU features that the emitted code needs.
 pub const FEATURES: [&str; 4] = ["has_avx512bw", "has_avx512dq", "has_avx512f", "has_avx512vl"];
 
@@ -37,5 +40,9 @@ pub fn supports(target: &Target) -> bool {
 /// Unsupported for what it has no instructions for; a bug where the program is malformed.
 pub fn emit(program: &Program) -> Result<Vec<u8>, Error> {
     let function = select::select(program)?;
-    encode::encode(&function, &allocate::allocate(&function))
+    let allocation = allocate::allocate(&function);
+    if allocation.slots > MOST_SLOTS {
+        return Err(Error::unsupported(format!("kernel {}: {} values at a time lie on the stack", program.name, allocation.slots)));
+    }
+    encode::encode(&function, &allocation)
 }
