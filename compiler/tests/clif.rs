@@ -451,13 +451,52 @@ fn lanes_lie_a_stride_apart() {
                 let elems = reach + 3;
                 let mut source = vec![0; elems * dtype.size()];
                 (0..elems).for_each(|at| write(&mut source, at, *dtype, values[at % values.len()]));
-                let mut buffers = vec![source.clone(), vec![0; (lanes as usize + 2) * dtype.size()], vec![0; elems * dtype.size()]];
+                let mut buffers = vec![source.clone(), vec![0; (lanes as usize + 2) * dtype.size()], vec![0x5a; elems * dtype.size()]];
                 run(&program, &mut buffers);
+                let reached: Vec<i64> = (0..3).flat_map(|point| (0..i64::from(lanes)).map(move |lane| point + first + lane * stride)).collect();
+                for at in (0..elems).filter(|at| !reached.contains(&(*at as i64))) {
+                    assert!(buffers[2][at * dtype.size()..][..dtype.size()].iter().all(|byte| *byte == 0x5a), "{}: element {at} was written", program.name);
+                }
                 for lane in 0..lanes as usize {
                     let from = (first + 2 + lane as i64 * stride) as usize;
                     let (loaded, stored, want) = (read(&buffers[1], lane + 2, *dtype), read(&buffers[2], from, *dtype), read(&source, from, *dtype));
                     assert!(same(loaded, want), "{}: lane {lane} is {loaded:?}, not {want:?}", program.name);
                     assert!(same(stored, want), "{}: element {from} is {stored:?}, not {want:?}", program.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lanes_are_repeated() {
+    for dtype in DTYPES {
+        let values = edges(*dtype);
+        for (few, times) in [(2u32, 1u32), (2, 2), (4, 2), (8, 2), (2, 8), (4, 4), (3, 2)] {
+            let (index, a, dst) = (Reg(0), Reg(1), Reg(2));
+            let at = |buffer| Address { buffer, base: 0, index, offset: 0 };
+            let program = Program {
+                name: format!("{few} lanes of {dtype}, {times} times"),
+                regs: vec![I64, RegType { dtype: *dtype, lanes: few }, RegType { dtype: *dtype, lanes: few * times }],
+                mutable: Vec::new(),
+                params: vec![*dtype, *dtype],
+                scratch_bytes: 0,
+                grid: vec![1],
+                grid_regs: vec![index],
+                body: vec![Inst::Load { dst: a, from: at(0), stride: 1 }, Inst::Repeat { dst, a, times }, Inst::Store { src: dst, to: at(1), stride: 1 }],
+            };
+            program.verify().expect("a program");
+            let mut source = vec![0; few as usize * dtype.size()];
+            (0..few as usize).for_each(|at| write(&mut source, at, *dtype, values[at % values.len()]));
+            let mut buffers = vec![source.clone(), vec![0; (few * times) as usize * dtype.size()]];
+            let mut interpreted = buffers.clone();
+            run(&program, &mut buffers);
+            program.run(&mut interpreted).expect("the program's buffers");
+            for lane in 0..(few * times) as usize {
+                let want = read(&source, lane / times as usize, *dtype);
+                for (name, buffers) in [("code", &buffers), ("interpreter", &interpreted)] {
+                    let got = read(&buffers[1], lane, *dtype);
+                    assert!(same(got, want), "{} {name}: lane {lane} is {got:?}, not {want:?}", program.name);
                 }
             }
         }

@@ -122,6 +122,8 @@ pub enum Inst {
     Extract { dst: Reg, a: Reg, lane: u32 },
     /// `dst` is `a` with one lane replaced by the scalar `b`.
     Insert { dst: Reg, a: Reg, b: Reg, lane: u32 },
+    /// Each lane of `a` several times: lane `i` of `dst` is lane `i / times` of `a`, which has so many times fewer lanes.
+    Repeat { dst: Reg, a: Reg, times: u32 },
     /// Lane `i` is the element at `index + offset + i * stride`; stride 1 is a contiguous load, 0 a broadcast.
     Load { dst: Reg, from: Address, stride: i64 },
     /// As `Load` for the first `live` lanes. The others are undefined, and no memory is touched for them.
@@ -178,6 +180,7 @@ impl Inst {
             | Inst::Ramp { dst, .. }
             | Inst::Extract { dst, .. }
             | Inst::Insert { dst, .. }
+            | Inst::Repeat { dst, .. }
             | Inst::Load { dst, .. }
             | Inst::PartialLoad { dst, .. }
             | Inst::GuardedLoad { dst, .. }
@@ -287,6 +290,7 @@ impl Machine<'_> {
                 value[*lane as usize] = self.scalar(*b);
                 value
             }
+            Inst::Repeat { a, times, .. } => lanes(a).iter().flat_map(|x| std::iter::repeat_n(*x, *times as usize)).collect(),
             Inst::Load { dst, from, stride } => (0..ty(dst).lanes as usize).map(|lane| self.load(from, ty(dst).dtype, lane, *stride)).collect::<Result<_, _>>()?,
             Inst::PartialLoad { dst, from, stride, live } => (0..ty(dst).lanes as usize)
                 .map(|lane| if lane < *live as usize { self.load(from, ty(dst).dtype, lane, *stride) } else { Ok(Scalar::zero(ty(dst).dtype)) })
@@ -506,6 +510,12 @@ impl Check<'_> {
                     self.problems.push(format!("the lanes of {from} joined give no {dst}"));
                 }
             }
+            Inst::Repeat { a, times, .. } => {
+                let from = self.read(*a);
+                if from.dtype != dst.dtype || from.lanes.checked_mul(*times) != Some(dst.lanes) {
+                    self.problems.push(format!("{from} repeated {times} times gives no {dst}"));
+                }
+            }
             Inst::Move { a, dst: to } => {
                 self.expect(*a, dst);
                 if !self.program.mutable.contains(to) {
@@ -583,6 +593,7 @@ impl Program {
                 Inst::Ramp { a, step, .. } => writeln!(f, "ramp r{}, {step}", a.0)?,
                 Inst::Extract { a, lane, .. } => writeln!(f, "extract r{}, {lane}", a.0)?,
                 Inst::Insert { a, b, lane, .. } => writeln!(f, "insert r{}, r{}, {lane}", a.0, b.0)?,
+                Inst::Repeat { a, times, .. } => writeln!(f, "repeat r{}, {times}", a.0)?,
                 Inst::Load { from, stride, .. } => writeln!(f, "load {}", self.operand(from, *stride))?,
                 Inst::PartialLoad { from, stride, live, .. } => writeln!(f, "load {} of {live}", self.operand(from, *stride))?,
                 Inst::GuardedLoad { from, guard, .. } => writeln!(f, "load {} if r{}", self.operand(from, 1), guard.0)?,

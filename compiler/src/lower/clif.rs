@@ -740,6 +740,11 @@ impl Emitter<'_> {
                 self.set(*dst, vec![value])
             }
             Inst::Insert { dst, a, b, lane } => self.insert(*dst, *a, *b, *lane),
+            Inst::Repeat { dst, a, times } => {
+                let lanes: Vec<Value> = self.lanes(*a)?.into_iter().flat_map(|lane| std::iter::repeat_n(lane, *times as usize)).collect();
+                let parts = self.join(&lanes, self.reg_type(*dst)?)?;
+                self.set(*dst, parts)
+            }
             Inst::Load { dst, from, stride } => self.load(*dst, from, *stride),
             Inst::PartialLoad { dst, from, stride, live } => self.partial_load(*dst, from, *stride, *live),
             Inst::GuardedLoad { dst, from, guard } => self.guarded_load(*dst, from, *guard),

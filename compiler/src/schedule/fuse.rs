@@ -406,7 +406,7 @@ impl Fuser<'_> {
             let Some(fused) = self.waiting(operand) else { continue };
             let places: Vec<usize> = (0..node.inputs.len()).filter(|k| node.inputs[*k] == operand).collect();
             let keep = if let Some(root) = fused.root {
-                let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if t.perm.last() == Some(&(t.perm.len() - 1)));
+                let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if is_stored_in_vectors(&fused.shape, &t.perm));
                 let identity = !nest.reduces() && nest.extents == fused.shape && places.iter().all(|k| reads_identity(nest, Source(*k as u32), &fused.shape));
                 let same = host.is_none_or(|(known, _)| known == root);
                 // Only one reduction can be the host: the first, unless that is stored.
@@ -569,6 +569,12 @@ pub(super) fn translate(from: &Exprs, roots: &[Option<ExprId>], to: &mut Exprs, 
         map[id.0 as usize] = Some(new);
     }
     roots.iter().map(|root| root.and_then(|id| map[id.0 as usize])).collect()
+}
+
+/// Do the elements that lie along the last axis still lie side by side in another order of axes, or is every other one between them?
+fn is_stored_in_vectors(shape: &[i64], perm: &[usize]) -> bool {
+    let behind = perm.iter().rev().take_while(|k| **k + 1 != shape.len());
+    behind.map(|k| shape[*k]).product::<i64>() <= 2
 }
 
 fn has_guard(exprs: &Exprs, root: ExprId) -> bool {

@@ -490,6 +490,16 @@ impl Emitter<'_> {
         }
         let own = self.facts(id)?.lanes;
         let Some((rest, stride)) = self.affine(index, lanes)? else {
+            if guard.is_none()
+                && own.live == own.all
+                && let Some((rest, stride, times)) = self.repeats(index, lanes)?
+            {
+                let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
+                let (few, whole) = (self.reg(dtype, lanes / times), self.reg(dtype, lanes));
+                let load = Inst::Load { dst: few, from, stride: if lanes == times { 1 } else { stride } };
+                let all = if lanes == times { Inst::Splat { dst: whole, a: few } } else { Inst::Repeat { dst: whole, a: few, times } };
+                return self.define(id, lanes, whole, vec![load, all]);
+            }
             let Some(runs) = self.runs(index, lanes)? else { return self.gather(id, lanes) };
             let mut whole = None;
             for Run { index, here, from } in runs {
@@ -548,6 +558,27 @@ impl Emitter<'_> {
             return self.define(id, lanes, dst, before.into_iter().chain([Inst::GuardedLoad { dst, from, guard }]).collect());
         }
         self.gather(id, lanes)
+    }
+
+    /// An index that is the same for so many lanes at a time and then grows evenly, as where an image is enlarged: the index
+    /// of the first lane, the growth, and how many lanes. `None` where it is not of that form.
+    fn repeats(&mut self, index: ExprId, lanes: u32) -> Result<Option<(Linear, i64, u32)>, OpError> {
+        let linear = self.linears.of(&self.exprs, index);
+        let mut moving = None;
+        for (atom, coefficient) in &linear.terms {
+            if self.facts(*atom)?.lanes != Lanes::ONE && moving.replace((*atom, *coefficient)).is_some() {
+                return Ok(None);
+            }
+        }
+        let Some((atom, growth)) = moving else { return Ok(None) };
+        let Expr::Binary(Binary::FloorDiv, e, by) = *self.exprs.get(atom) else { return Ok(None) };
+        let Some(times) = self.exprs.as_int(by).and_then(|by| u32::try_from(by).ok()).filter(|by| *by > 0 && lanes.is_multiple_of(*by)) else { return Ok(None) };
+        let first = self.at_lane(e, 0)?;
+        if self.affine(e, lanes)?.is_none_or(|(_, step)| step != 1) || !self.is_multiple(first, i64::from(times)) {
+            return Ok(None);
+        }
+        let first = self.at_lane(index, 0)?;
+        Ok(Some((self.linears.of(&self.exprs, first), growth, times)))
     }
 
     /// Splits the lanes of an index that divides `e` by a constant, `e` growing by one from lane to lane, as rows of an image that

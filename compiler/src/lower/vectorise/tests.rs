@@ -225,14 +225,15 @@ fn matmul_tile() {
 
 #[test]
 fn strides_and_gathers() {
-    for n in [3, 8, 37] {
+    for n in [3, 8, 37, 64] {
         let mut e = Exprs::new();
         let row = index(&mut e, &[(I, n), (J, 1)], 0);
         let transposed = index(&mut e, &[(J, 5), (I, 1)], 0);
         let backwards = index(&mut e, &[(J, -1)], n - 1);
+        let half = { let (place, two) = (index(&mut e, &[(I, 2), (J, 1)], 0), e.int(2)); e.binary(Binary::FloorDiv, place, two) };
         let third = { let (j, three) = (e.var(J), e.int(3)); e.binary(Binary::FloorDiv, j, three) };
         let at = e.load(Source(2), DType::I64, vec![row]);
-        let values = [e.load(Source(0), F32, vec![transposed]), e.load(Source(1), F32, vec![backwards]), e.load(Source(1), F32, vec![third]), e.load(Source(0), F32, vec![at])];
+        let values = [e.load(Source(0), F32, vec![transposed]), e.load(Source(1), F32, vec![backwards]), e.load(Source(1), F32, vec![third]), e.load(Source(0), F32, vec![half]), e.load(Source(0), F32, vec![at])];
         let sum = values.into_iter().reduce(|a, b| e.add(a, b)).unwrap();
         let number = { let j = e.var(J); e.cast(F32, j) };
         let value = e.sub(sum, number);

@@ -128,7 +128,7 @@ fn count_uses(body: &[Inst], uses: &mut [u32]) {
         let mut reads = |reg: &Reg| uses[reg.0 as usize] += 1;
         match inst {
             Inst::Const { .. } => {}
-            Inst::Unary { a, .. } | Inst::Cast { a, .. } | Inst::Bitcast { a, .. } | Inst::Splat { a, .. } | Inst::Ramp { a, .. } | Inst::Extract { a, .. } | Inst::Join { a, .. } | Inst::Move { a, .. } => reads(a),
+            Inst::Unary { a, .. } | Inst::Cast { a, .. } | Inst::Bitcast { a, .. } | Inst::Splat { a, .. } | Inst::Ramp { a, .. } | Inst::Extract { a, .. } | Inst::Repeat { a, .. } | Inst::Join { a, .. } | Inst::Move { a, .. } => reads(a),
             Inst::Binary { a, b, .. } | Inst::Insert { a, b, .. } => [a, b].into_iter().for_each(reads),
             Inst::Fma { a, b, c, .. } | Inst::Dot { a, b, c, .. } => [a, b, c].into_iter().for_each(reads),
             Inst::Select { cond, a, b, .. } => [cond, a, b].into_iter().for_each(reads),
@@ -592,6 +592,7 @@ impl Selector<'_> {
                 Ok(())
             }
             Inst::Insert { a, b, lane, .. } => self.insert(dst, *a, *b, *lane),
+            Inst::Repeat { a, times, .. } => self.repeat(dst, *a, *times),
             Inst::Load { from, stride, .. } => self.load(dst, from, *stride),
             Inst::PartialLoad { from, stride: 2, live, .. } if self.parts_in_two(dst) => self.load_every_other(dst, from, *live),
             Inst::PartialLoad { from, stride, live, .. } => self.load_lanes(dst, from, *stride, *live),
@@ -1740,6 +1741,43 @@ impl Selector<'_> {
         }
     }
 
+    /// Each lane several times.
+    fn repeat(&mut self, dst: Reg, a: Reg, times: u32) -> Result<(), Error> {
+        let (ty, from) = (self.ty(dst), self.ty(a));
+        if times == 0 || from.lanes.checked_mul(times) != Some(ty.lanes) {
+            return Err(self.bug("lanes that can't be repeated so"));
+        }
+        if ty.dtype == DType::Bool {
+            let lanes = (0..ty.lanes).map(|lane| self.extract(a, lane / times)).collect::<Result<Vec<_>, _>>()?;
+            let mask = self.mask_of_lanes(&lanes);
+            self.set(dst, mask);
+            return Ok(());
+        }
+        let sources = self.get(a)?;
+        let (own, theirs) = (self.part_lanes(ty), self.part_lanes(from));
+        let regs = (0..ty.lanes / own)
+            .map(|part| {
+                let first = part * own / times;
+                let numbers = (0..own).map(|lane| i64::from((part * own + lane) / times - first / theirs * theirs)).collect::<Vec<_>>();
+                self.rearranged(sources[(first / theirs) as usize], ty, &numbers)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        self.set(dst, regs);
+        Ok(())
+    }
+
+    /// One part of a register with lanes of another by number.
+    fn rearranged(&mut self, from: VReg, ty: RegType, numbers: &[i64]) -> Result<VReg, Error> {
+        let width = self.width(ty)?;
+        let wide = carrier(ty.dtype) == Some(8);
+        let numbers = self.lanes_constant(numbers, if wide { DType::I64 } else { DType::I32 }, width);
+        let result = self.vector();
+        self.emit(Op::Copy, Some(result), &[from]);
+        let code = if wide { codes::PERMUTE_64[width] } else { codes::PERMUTE_32[width] };
+        self.emit(Op::Updates(code), Some(result), &[numbers, from]);
+        Ok(result)
+    }
+
     // ---- memory ----
 
     /// The place of an element and bytes behind it.
@@ -1965,11 +2003,31 @@ impl Selector<'_> {
         if stride == 1 {
             return self.store_vector(src, to, None);
         }
+        if stride == 2 && ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16 {
+            return self.store_every_other(src, to);
+        }
         for lane in 0..ty.lanes {
             let behind = i64::from(lane).checked_mul(stride).and_then(|at| at.checked_mul(ty.dtype.size() as i64)).ok_or_else(|| self.bug("a stride that is too large"))?;
             let memory = self.memory(to, ty.dtype, behind)?;
             let value = self.extract(src, lane)?;
             self.store_lane(ty.dtype, value, memory);
+        }
+        Ok(())
+    }
+
+    /// To every other element: the lanes of each half twice, of which a mask keeps one.
+    fn store_every_other(&mut self, src: Reg, to: &Address) -> Result<(), Error> {
+        let ty = self.ty(src);
+        let (lanes, size, width) = (self.part_lanes(ty), ty.dtype.size() as i64, self.width(ty)?);
+        let mask = self.lane_mask(0x5555 & ((1 << lanes) - 1));
+        for (part, value) in self.get(src)?.into_iter().enumerate() {
+            for half in 0..2 {
+                let numbers: Vec<i64> = (0..lanes).map(|lane| i64::from(half * (lanes / 2) + lane / 2)).collect();
+                let value = self.rearranged(value, ty, &numbers)?;
+                let first = (part as i64 * 2 + i64::from(half)) * i64::from(lanes);
+                let memory = self.memory(to, ty.dtype, first * size)?;
+                self.to_memory(by_size(codes::STORE_32, codes::STORE_64, ty.dtype)[width], memory, Some(mask), value, None);
+            }
         }
         Ok(())
     }
