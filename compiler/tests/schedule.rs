@@ -296,6 +296,46 @@ fn what_would_grow_is_folded_last() {
     }
 }
 
+#[test]
+fn products_of_bytes_are_summed_four_at_a_time() {
+    use frit_ir::ops::matmul_integer::MatMulInteger;
+    let target = Target { features: vec!["has_avx512f".into(), "has_avx512vnni".into()], vector_bits: 512, vector_registers: 32, ..target() };
+    let mut random = Random(11);
+    let any = |dtype: DType| if dtype == DType::U8 { Domain::Between(0.0, 256.0) } else { Domain::Between(-129.0, 128.0) };
+    // What both are, their zero points and these' shapes, the sum's length, and whether four at a time can be done: rows must begin at
+    // multiples of 4, and what is constant must fit a signed byte less its zero point.
+    let (u, i) = (DType::U8, DType::I8);
+    for (x, x_zero, w, w_zero, depth, summed) in [
+        (u, (142.0, vec![]), i, (0.0, vec![37]), 64, true),
+        (i, (-5.0, vec![]), i, (0.0, vec![]), 64, true),
+        (i, (-128.0, vec![21]), u, (128.0, vec![]), 20, true),
+        (u, (255.0, vec![2, 21, 1]), u, (128.0, vec![37]), 4, true),
+        (u, (3.0, vec![]), i, (0.0, vec![]), 6, false),
+        (u, (3.0, vec![]), u, (0.0, vec![]), 64, false),
+    ] {
+        let mut builder = Builder::new("bytes");
+        let tensor = random.tensor(x, &[2, 21, depth], any(x));
+        let number = |dtype: DType, (value, extents): &(f64, Vec<i64>)| {
+            let elems = extents.iter().product::<i64>();
+            Tensor::from_scalars(dtype, extents, (0..elems).map(|_| Scalar::Float(*value)).collect::<Vec<_>>()).expect("a small tensor")
+        };
+        let operand = builder.input("x", tensor.ty());
+        let weights = builder.constant(random.tensor(w, &[depth, 37], any(w)));
+        let (x_zero, w_zero) = (number(x, &x_zero), builder.constant(number(w, &w_zero)));
+        let zero = builder.input("zero", x_zero.ty());
+        let y = builder.apply(MatMulInteger {}, &[operand, weights, zero, w_zero]).expect("it fits");
+        builder.output("y", y);
+        let (graph, inputs) = (builder.finish(), [tensor, x_zero]);
+        let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
+        let schedule = schedule(&graph, &device(&target)).expect("schedules");
+        let dots = schedule.kernels.iter().any(|kernel| kernel.to_string().contains("dot("));
+        assert_eq!(dots, summed, "{x} and {w}, {depth} products\n{schedule}");
+        for vector_bits in [None, Some(128), Some(512)] {
+            assert_eq!(close(&execute(&schedule, &inputs, vector_bits)[0], &expected[0], Tolerance::EXACT), None, "{x} and {w}, {depth} products");
+        }
+    }
+}
+
 /// Numbers of kernels that a graph is scheduled to, grouped and not. Both give the same bits, and what the graph gives.
 fn counts(name: &str, graph: &Graph, inputs: &[Tensor]) -> (usize, usize) {
     let schedules = [schedule(graph, &device(&target())).expect("schedules"), ungrouped(graph, &device(&target())).expect("schedules")];

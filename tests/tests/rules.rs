@@ -68,6 +68,11 @@ const HINTS: &[Hint] = &[
         types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
     },
     Hint {
+        rule: "dequantize-matmul",
+        left: "matmul(dequantize[to=f32, axis=0, block=0](?x, ?s, ?z), dequantize[to=f32, axis=1, block=0](?w, ?t, ?u))",
+        types: &[("x", DType::U8, &[2, 3, 4]), ("s", DType::F32, &[]), ("z", DType::U8, &[]), ("w", DType::I8, &[4, 5]), ("t", DType::F32, &[5]), ("u", DType::I8, &[5])],
+    },
+    Hint {
         rule: "hard-sigmoid",
         left: "mul(clip(add(?x, 3), 0, 6), 0.16666667)",
         types: &[("x", DType::F32, &[3, 7])],
