@@ -714,6 +714,9 @@ fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprI
     if extent % width == 0 { start } else { work.exprs.binary(Binary::Min, start, last) }
 }
 
+/// Where there are fewer panels than this, blocks of rows are done by different threads, too.
+const FEW_PANELS: i64 = 16;
+
 /// Rows that are not packed are no more than this: those whose distance is a power of two displace each other in a cache.
 const MOST_LOOSE_ROWS: i64 = 8;
 
@@ -760,10 +763,13 @@ impl Tile {
 /// The roles of a contraction's operands, perhaps exchanged, and its tile. Constant rows may as well be the panels: then nothing is
 /// staged and they come from far away once and not for each panel, but results are stored one by one.
 fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> (Contraction, Tile) {
-    // Cycles of a vector that is staged, of one whose elements lie apart, and of an element that is stored by itself.
+    // Cycles of a vector that is staged, of one whose elements lie apart, also in several rows, and of an element that is stored by itself.
     const STAGED: f64 = 3.0;
-    const STAGED_APART: f64 = 16.0;
+    const STAGED_APART: f64 = 6.0;
+    const STAGED_ACROSS: f64 = 150.0;
     const STORED: f64 = 4.0;
+    // Estimates this near to each other say nothing.
+    const CLEARLY: f64 = 0.85;
     // Bytes per cycle that come from behind the second cache.
     const FAR_BYTES: f64 = 12.0;
     let dtype = fused.exprs.dtype(fused.value);
@@ -776,16 +782,16 @@ fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, 
         Expr::Load { index, .. } => roles.n.last().zip(index.last()).and_then(|(k, at)| Some(Affine::of(&fused.exprs, *at)?.coefficient(Var(*k as u32)))) == Some(1),
         _ => true,
     };
-    let staged = if beside { STAGED } else { STAGED_APART };
     // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
     let last = roles.n.last().map_or(1, |k| extents[*k]);
+    let staged = if beside { STAGED } else if last % lanes == 0 { STAGED_APART } else { STAGED_ACROSS };
     let turned = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
     let bytes = (m * depth) as f64 * dtype.size() as f64;
     let far = if bytes > target.cache[1] as f64 { bytes / FAR_BYTES } else { 0.0 };
     let (m, n, depth) = (m as f64, n as f64, depth as f64);
     let own_time = own.time * depth + far * (n / own.width as f64).ceil() + depth * n / lanes as f64 * staged + m * n / lanes as f64;
     let turned_time = turned.time * depth + far + m * n * STORED;
-    if constant_rows && plain && m >= lanes as f64 && turned_time < own_time {
+    if constant_rows && plain && m >= lanes as f64 && turned_time < own_time * CLEARLY {
         let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
         return (roles, turned);
     }
@@ -985,7 +991,14 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     });
     let some = Stmt::For { var: k, extent: steps, kind: LoopKind::Unrolled, body: vec![step] };
     let sum = Stmt::For { var: several, extent: depth / steps, kind: LoopKind::Serial, body: vec![some] };
-    body.push(Stmt::For { var: block, extent: row_blocks.count, kind: LoopKind::Serial, body: vec![clear, sum, finish] });
+    let tiles = vec![clear, sum, finish];
+    if body.is_empty() && parallel.iter().map(|(_, extent)| extent).product::<i64>() < FEW_PANELS {
+        // Nothing is staged that blocks of rows would share, and threads need points.
+        parallel.push((block, row_blocks.count));
+        body = tiles;
+    } else {
+        body.push(Stmt::For { var: block, extent: row_blocks.count, kind: LoopKind::Serial, body: tiles });
+    }
     let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
     Some(Piece { parallel, body, flops })
 }
