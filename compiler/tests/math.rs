@@ -57,12 +57,15 @@ fn program(name: &str, exprs: &Exprs, root: ExprId, dtype: DType, count: usize, 
 }
 
 /// What an expression of loads from `inputs` gives, computed with a target's code: four elements at a time by the portable emitter and,
-/// where the target has them, in wide vectors.
+/// where the machine has them, in the wide vectors of the target and of x86-64-v3.
 fn run<T: Copy + Default>(name: &str, (exprs, root): &(Exprs, ExprId), target: &Target, dtype: DType, inputs: &[&[T]]) -> Vec<Vec<T>> {
     let program = |lanes| program(name, exprs, *root, dtype, inputs[0].len(), lanes);
     let mut codes = vec![(4, clif::emit(&program(4), target))];
-    if wide::supports(target) {
-        codes.push((WIDE, wide::emit(&program(WIDE))));
+    let narrower = target::named("x86-64-v3").expect("a target");
+    for target in [target, &narrower] {
+        if wide::vectors(target).is_some() && frit_runtime::target::check(target).is_ok() {
+            codes.push((WIDE, wide::emit(&program(WIDE), target)));
+        }
     }
     codes.into_iter().map(|(lanes, code)| run_code(&code.unwrap_or_else(|e| panic!("{name}: {e}")), lanes, inputs)).collect()
 }

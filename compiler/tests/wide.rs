@@ -194,33 +194,34 @@ fn drawn(seed: u64, lanes: u32, steps: usize) -> Program {
 
 #[test]
 fn drawn_programs_do_as_the_interpreter_does() {
-    let host = target::host();
-    if !wide::supports(&host) {
-        return;
-    }
+    let named = [target::NATIVE, "x86-64-v3"].map(|name| target::named(name).expect("a target"));
+    let targets: Vec<_> = named.iter().filter(|target| wide::vectors(target).is_some() && frit_runtime::target::check(target).is_ok()).collect();
     for seed in 0..60 {
         for (lanes, steps) in [(4, 20), (8, 60), (16, 40), (16, 90)] {
             let program = drawn(seed, lanes, steps);
             let mut draw = Draw(seed ^ 0xabcd);
             let input: Vec<u8> = (0..ELEMS).flat_map(|_| ((draw.next() % 2001) as f32 / 500.0 - 2.0).to_le_bytes()).collect();
-            let mut want = vec![input, vec![0; ELEMS * 4], vec![0; ELEMS], vec![0; ELEMS * 8]];
-            let mut got = want.clone();
+            let before = vec![input, vec![0; ELEMS * 4], vec![0; ELEMS], vec![0; ELEMS * 8]];
+            let mut want = before.clone();
             program.run(&mut want).unwrap_or_else(|error| panic!("{}: {error}\n{program}", program.name));
-            let code = wide::emit(&program).unwrap_or_else(|error| panic!("{}: {error}", program.name));
-            let memory = CodeMemory::new(&code).expect("memory");
-            let mut pointers: Vec<*mut u8> = got.iter_mut().map(|buffer| buffer.as_mut_ptr()).collect();
-            pointers.push(std::ptr::null_mut());
-            let kernel = memory.entry(0).expect("code");
-            // SAFETY: the program stays inside its buffers, as the interpreter has checked, and uses no scratch.
-            unsafe { kernel(pointers.as_ptr(), 0, 2) };
-            for (buffer, dtype) in program.params.iter().enumerate() {
-                for at in 0..ELEMS {
-                    let (got, want) = (read(&got[buffer], at, *dtype), read(&want[buffer], at, *dtype));
-                    let same = match (got, want) {
-                        (Scalar::Float(a), Scalar::Float(b)) if a.is_nan() && b.is_nan() => true,
-                        _ => got == want,
-                    };
-                    assert!(same, "{}: element {at} of buffer {buffer} is {got:?}, not {want:?}\n{program}", program.name);
+            for target in &targets {
+                let mut got = before.clone();
+                let code = wide::emit(&program, target).unwrap_or_else(|error| panic!("{} for {target}: {error}", program.name));
+                let memory = CodeMemory::new(&code).expect("memory");
+                let mut pointers: Vec<*mut u8> = got.iter_mut().map(|buffer| buffer.as_mut_ptr()).collect();
+                pointers.push(std::ptr::null_mut());
+                let kernel = memory.entry(0).expect("code");
+                // SAFETY: the program stays inside its buffers, as the interpreter has checked, and uses no scratch.
+                unsafe { kernel(pointers.as_ptr(), 0, 2) };
+                for (buffer, dtype) in program.params.iter().enumerate() {
+                    for at in 0..ELEMS {
+                        let (got, want) = (read(&got[buffer], at, *dtype), read(&want[buffer], at, *dtype));
+                        let same = match (got, want) {
+                            (Scalar::Float(a), Scalar::Float(b)) if a.is_nan() && b.is_nan() => true,
+                            _ => got == want,
+                        };
+                        assert!(same, "{} for {target}: element {at} of buffer {buffer} is {got:?}, not {want:?}\n{program}", program.name);
+                    }
                 }
             }
         }

@@ -31,7 +31,7 @@ use target_lexicon::{Architecture, Triple};
 pub const ALIGNMENT: usize = 64;
 
 /// Features that Cranelift does not know of, and so makes no use of.
-const UNKNOWN_FEATURES: [&str; 2] = ["has_avx512bw", "has_avx512vnni"];
+const UNKNOWN_FEATURES: [&str; 3] = ["has_avx512bw", "has_avx512vnni", "has_f16c"];
 
 /// A loop that changes at least so many vectors in registers holds a tile of accumulators.
 const TILE: u32 = 6;

@@ -1,8 +1,8 @@
 //! Stage 5: kernels become code.
 //!
 //! In: a [`Schedule`] and a [`Target`]. Out: an [`Executable`]. Transcendental functions become arithmetic ([`math`]). For a CPU,
-//! kernels are then vectorised to [programs](frit_ir::vector), which [`wide`] makes machine code of where the target has AVX-512, and
-//! [`clif`] elsewhere; for a GPU, [`cuda`] makes text of them that the run time compiles. Must not know: graphs, the run time.
+//! kernels are then vectorised to [programs](frit_ir::vector), which [`wide`] makes machine code of where the target has AVX-512 or
+//! AVX2, and [`clif`] elsewhere; for a GPU, [`cuda`] makes text of them that the run time compiles. Must not know: graphs, the run time.
 
 pub mod clif;
 pub mod cuda;
@@ -86,8 +86,8 @@ fn emit(kernel: &Kernel, cost: f64, target: &Target) -> Result<Emitted, Error> {
 /// # Errors
 /// What the portable emitter says.
 fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
-    if wide::supports(target) {
-        match wide::emit(program) {
+    if wide::vectors(target).is_some() {
+        match wide::emit(program, target) {
             Err(error) if error.is_unsupported() => tracing::debug!(%error, "left to the portable emitter"),
             done => return done,
         }

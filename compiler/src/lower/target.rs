@@ -3,7 +3,7 @@
 //! In: a name, or the machine that this runs on. Out: a [`Target`]. Must not know: what is compiled.
 //!
 //! The levels of x86-64 are those of the System V psABI for AMD64, "Micro-Architecture Levels"; of their features those
-//! are listed that change what Cranelift makes. The first level is left out: rounding needs SSE4.1, which it lacks.
+//! are listed that change what the emitters make. The first level is left out: rounding needs SSE4.1, which it lacks.
 
 use frit_ir::Error;
 use frit_ir::vector::Target;
@@ -16,8 +16,8 @@ use crate::cost::Machine;
 const CACHE: [u64; 3] = [32 << 10, 1 << 20, 16 << 20];
 
 const V2: &[&str] = &["has_cmpxchg16b", "has_popcnt", "has_sse3", "has_sse41", "has_sse42", "has_ssse3"];
-const V3: &[&str] = &["has_avx", "has_avx2", "has_bmi1", "has_bmi2", "has_fma", "has_lzcnt"];
-const V4: &[&str] = &wide::FEATURES;
+const V3: &[&str] = &["has_avx", "has_avx2", "has_bmi1", "has_bmi2", "has_f16c", "has_fma", "has_lzcnt"];
+const V4: &[&str] = &wide::AVX512;
 
 /// A machine by name: an architecture, and the features it has beyond the least.
 struct Named {
@@ -62,7 +62,10 @@ fn target(architecture: Architecture, mut features: Vec<String>) -> Target {
         team: 1,
         points: 16,
     };
-    if wide::supports(&target) { Target { vector_bits: 512, vector_registers: 32, ..target } } else { target }
+    match wide::vectors(&target) {
+        Some((vector_bits, vector_registers)) => Target { vector_bits, vector_registers, ..target },
+        None => target,
+    }
 }
 
 /// A GPU. A team of threads is what a vector is elsewhere, a warp what fills it; of the memory that a team shares, as much is used as
@@ -112,6 +115,7 @@ fn host_features() -> Vec<String> {
         (wide::DOT, std::is_x86_feature_detected!("avx512vnni")),
         ("has_bmi1", std::is_x86_feature_detected!("bmi1")),
         ("has_bmi2", std::is_x86_feature_detected!("bmi2")),
+        ("has_f16c", std::is_x86_feature_detected!("f16c")),
         ("has_fma", std::is_x86_feature_detected!("fma")),
         ("has_lzcnt", std::is_x86_feature_detected!("lzcnt")),
         ("has_popcnt", std::is_x86_feature_detected!("popcnt")),

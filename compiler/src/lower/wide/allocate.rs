@@ -9,11 +9,12 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::machine::{Class, Function, Op, VReg};
+use super::machine::{Class, Function, Isa, Op, VReg};
 
-/// Registers of each class: general ones but for the stack pointer and two that code may use in between, vectors, and masks but
-/// for the first, which stands for none.
-const REGISTERS: [usize; 3] = [13, 32, 7];
+/// General registers but for the stack pointer and two that code may use in between.
+const GENERAL: usize = 13;
+/// Masks but for the first, which stands for none.
+const MASKS: usize = 7;
 /// So many of the last vectors and masks are kept free where some lie in memory.
 pub(super) const SPARE: usize = 2;
 
@@ -57,11 +58,12 @@ impl Interval {
 }
 
 /// Allocates the registers of a function.
-pub(super) fn allocate(function: &Function) -> Allocation {
+pub(super) fn allocate(function: &Function, isa: Isa) -> Allocation {
     let intervals = intervals(function);
+    let registers = [GENERAL, isa.vectors(), MASKS];
     let mut spare = [0; 3];
     loop {
-        let allocation = scan(function, &intervals, spare);
+        let allocation = scan(function, &intervals, [0, 1, 2].map(|class| registers[class] - spare[class]));
         let mut needed = spare;
         for (at, location) in allocation.locations.iter().enumerate() {
             let class = function.classes[at];
@@ -131,10 +133,11 @@ fn intervals(function: &Function) -> Vec<Interval> {
     all
 }
 
-fn scan(function: &Function, intervals: &[Interval], spare: [usize; 3]) -> Allocation {
+/// Gives the registers of each class that there are.
+fn scan(function: &Function, intervals: &[Interval], registers: [usize; 3]) -> Allocation {
     let mut locations = vec![Location::Nowhere; function.classes.len()];
     // What each register holds now.
-    let mut held: [Vec<Option<Interval>>; 3] = [0, 1, 2].map(|class| vec![None; REGISTERS[class] - spare[class]]);
+    let mut held: [Vec<Option<Interval>>; 3] = registers.map(|count| vec![None; count]);
     let hints = hints(function);
     let mut in_memory = Vec::new();
     let mut memory = |interval: &Interval, locations: &mut Vec<Location>| {

@@ -1,11 +1,15 @@
 //! Families of instructions: the same operation on registers of 128, 256 and 512 bits.
 //!
-//! In: nothing. Out: [`Family`]s, by what they do and the bits of a lane. Must not know: programs, registers.
+//! In: nothing. Out: [`Family`]s of AVX-512, by what they do and the bits of a lane, what AVX2 has instead ([`vex`]), and [`Narrow`]
+//! families that only AVX2 needs. Must not know: programs, registers.
 
 use iced_x86::Code::{self, *};
 
 /// An instruction for 128, 256 and 512 bits.
 pub(super) type Family = [Code; 3];
+
+/// An instruction for 128 and 256 bits.
+pub(super) type Narrow = [Code; 2];
 
 /// Floats: add (32-bit lanes).
 pub(super) const ADD_F_32: Family = [EVEX_Vaddps_xmm_k1z_xmm_xmmm128b32, EVEX_Vaddps_ymm_k1z_ymm_ymmm256b32, EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er];
@@ -354,3 +358,223 @@ pub(super) const PERMUTE_32: Family = [EVEX_Vpermt2ps_xmm_k1z_xmm_xmmm128b32, EV
 
 /// Lanes of two vectors by number; the first of them is overwritten.
 pub(super) const PERMUTE_64: Family = [EVEX_Vpermt2pd_xmm_k1z_xmm_xmmm128b64, EVEX_Vpermt2pd_ymm_k1z_ymm_ymmm256b64, EVEX_Vpermt2pd_zmm_k1z_zmm_zmmm512b64];
+
+/// AVX2: all bits of lanes that are equal (32-bit lanes).
+pub(super) const EQUAL_32: Narrow = [VEX_Vpcmpeqd_xmm_xmm_xmmm128, VEX_Vpcmpeqd_ymm_ymm_ymmm256];
+
+/// AVX2: all bits of lanes that are equal (64-bit lanes).
+pub(super) const EQUAL_64: Narrow = [VEX_Vpcmpeqq_xmm_xmm_xmmm128, VEX_Vpcmpeqq_ymm_ymm_ymmm256];
+
+/// AVX2: all bits of signed lanes that are greater (32-bit lanes).
+pub(super) const GREATER_32: Narrow = [VEX_Vpcmpgtd_xmm_xmm_xmmm128, VEX_Vpcmpgtd_ymm_ymm_ymmm256];
+
+/// AVX2: all bits of signed lanes that are greater (64-bit lanes).
+pub(super) const GREATER_64: Narrow = [VEX_Vpcmpgtq_xmm_xmm_xmmm128, VEX_Vpcmpgtq_ymm_ymm_ymmm256];
+
+/// AVX2: lanes of the second where the third has all bits set, of the first where it has none.
+pub(super) const BLEND: Narrow = [VEX_Vblendvps_xmm_xmm_xmmm128_xmm, VEX_Vblendvps_ymm_ymm_ymmm256_ymm];
+
+/// AVX2: load of the lanes whose bits are set (32-bit lanes).
+pub(super) const MASKED_LOAD_32: Narrow = [VEX_Vpmaskmovd_xmm_xmm_m128, VEX_Vpmaskmovd_ymm_ymm_m256];
+
+/// AVX2: load of the lanes whose bits are set (64-bit lanes).
+pub(super) const MASKED_LOAD_64: Narrow = [VEX_Vpmaskmovq_xmm_xmm_m128, VEX_Vpmaskmovq_ymm_ymm_m256];
+
+/// AVX2: store of the lanes whose bits are set (32-bit lanes).
+pub(super) const MASKED_STORE_32: Narrow = [VEX_Vpmaskmovd_m128_xmm_xmm, VEX_Vpmaskmovd_m256_ymm_ymm];
+
+/// AVX2: store of the lanes whose bits are set (64-bit lanes).
+pub(super) const MASKED_STORE_64: Narrow = [VEX_Vpmaskmovq_m128_xmm_xmm, VEX_Vpmaskmovq_m256_ymm_ymm];
+
+/// AVX2: the highest bits of all 32-bit lanes.
+pub(super) const SIGNS: Narrow = [VEX_Vmovmskps_r32_xmm, VEX_Vmovmskps_r32_ymm];
+
+/// AVX2: lanes of both by number (32-bit lanes).
+pub(super) const SHUFFLE_32: Narrow = [VEX_Vshufps_xmm_xmm_xmmm128_imm8, VEX_Vshufps_ymm_ymm_ymmm256_imm8];
+
+/// AVX2: lanes of both by number (64-bit lanes).
+pub(super) const SHUFFLE_64: Narrow = [VEX_Vshufpd_xmm_xmm_xmmm128_imm8, VEX_Vshufpd_ymm_ymm_ymmm256_imm8];
+
+/// The instruction of AVX2 and its companions for one of AVX-512 without mask, what is a mask there being a vector whose lanes have all
+/// bits set or none; none where there is no such instruction.
+pub(super) fn vex(code: Code) -> Option<Code> {
+    Some(match code {
+        EVEX_Vaddps_xmm_k1z_xmm_xmmm128b32 => VEX_Vaddps_xmm_xmm_xmmm128,
+        EVEX_Vaddps_ymm_k1z_ymm_ymmm256b32 => VEX_Vaddps_ymm_ymm_ymmm256,
+        EVEX_Vaddpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vaddpd_xmm_xmm_xmmm128,
+        EVEX_Vaddpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vaddpd_ymm_ymm_ymmm256,
+        EVEX_Vsubps_xmm_k1z_xmm_xmmm128b32 => VEX_Vsubps_xmm_xmm_xmmm128,
+        EVEX_Vsubps_ymm_k1z_ymm_ymmm256b32 => VEX_Vsubps_ymm_ymm_ymmm256,
+        EVEX_Vsubpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vsubpd_xmm_xmm_xmmm128,
+        EVEX_Vsubpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vsubpd_ymm_ymm_ymmm256,
+        EVEX_Vmulps_xmm_k1z_xmm_xmmm128b32 => VEX_Vmulps_xmm_xmm_xmmm128,
+        EVEX_Vmulps_ymm_k1z_ymm_ymmm256b32 => VEX_Vmulps_ymm_ymm_ymmm256,
+        EVEX_Vmulpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vmulpd_xmm_xmm_xmmm128,
+        EVEX_Vmulpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vmulpd_ymm_ymm_ymmm256,
+        EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32 => VEX_Vdivps_xmm_xmm_xmmm128,
+        EVEX_Vdivps_ymm_k1z_ymm_ymmm256b32 => VEX_Vdivps_ymm_ymm_ymmm256,
+        EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vdivpd_xmm_xmm_xmmm128,
+        EVEX_Vdivpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vdivpd_ymm_ymm_ymmm256,
+        EVEX_Vminps_xmm_k1z_xmm_xmmm128b32 => VEX_Vminps_xmm_xmm_xmmm128,
+        EVEX_Vminps_ymm_k1z_ymm_ymmm256b32 => VEX_Vminps_ymm_ymm_ymmm256,
+        EVEX_Vminpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vminpd_xmm_xmm_xmmm128,
+        EVEX_Vminpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vminpd_ymm_ymm_ymmm256,
+        EVEX_Vmaxps_xmm_k1z_xmm_xmmm128b32 => VEX_Vmaxps_xmm_xmm_xmmm128,
+        EVEX_Vmaxps_ymm_k1z_ymm_ymmm256b32 => VEX_Vmaxps_ymm_ymm_ymmm256,
+        EVEX_Vmaxpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vmaxpd_xmm_xmm_xmmm128,
+        EVEX_Vmaxpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vmaxpd_ymm_ymm_ymmm256,
+        EVEX_Vandps_xmm_k1z_xmm_xmmm128b32 => VEX_Vandps_xmm_xmm_xmmm128,
+        EVEX_Vandps_ymm_k1z_ymm_ymmm256b32 => VEX_Vandps_ymm_ymm_ymmm256,
+        EVEX_Vandpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vandpd_xmm_xmm_xmmm128,
+        EVEX_Vandpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vandpd_ymm_ymm_ymmm256,
+        EVEX_Vorps_xmm_k1z_xmm_xmmm128b32 => VEX_Vorps_xmm_xmm_xmmm128,
+        EVEX_Vorps_ymm_k1z_ymm_ymmm256b32 => VEX_Vorps_ymm_ymm_ymmm256,
+        EVEX_Vorpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vorpd_xmm_xmm_xmmm128,
+        EVEX_Vorpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vorpd_ymm_ymm_ymmm256,
+        EVEX_Vxorps_xmm_k1z_xmm_xmmm128b32 => VEX_Vxorps_xmm_xmm_xmmm128,
+        EVEX_Vxorps_ymm_k1z_ymm_ymmm256b32 => VEX_Vxorps_ymm_ymm_ymmm256,
+        EVEX_Vxorpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vxorpd_xmm_xmm_xmmm128,
+        EVEX_Vxorpd_ymm_k1z_ymm_ymmm256b64 => VEX_Vxorpd_ymm_ymm_ymmm256,
+        EVEX_Vsqrtps_xmm_k1z_xmmm128b32 => VEX_Vsqrtps_xmm_xmmm128,
+        EVEX_Vsqrtps_ymm_k1z_ymmm256b32 => VEX_Vsqrtps_ymm_ymmm256,
+        EVEX_Vsqrtpd_xmm_k1z_xmmm128b64 => VEX_Vsqrtpd_xmm_xmmm128,
+        EVEX_Vsqrtpd_ymm_k1z_ymmm256b64 => VEX_Vsqrtpd_ymm_ymmm256,
+        EVEX_Vrndscaleps_xmm_k1z_xmmm128b32_imm8 => VEX_Vroundps_xmm_xmmm128_imm8,
+        EVEX_Vrndscaleps_ymm_k1z_ymmm256b32_imm8 => VEX_Vroundps_ymm_ymmm256_imm8,
+        EVEX_Vrndscalepd_xmm_k1z_xmmm128b64_imm8 => VEX_Vroundpd_xmm_xmmm128_imm8,
+        EVEX_Vrndscalepd_ymm_k1z_ymmm256b64_imm8 => VEX_Vroundpd_ymm_ymmm256_imm8,
+        EVEX_Vcmpps_kr_k1_xmm_xmmm128b32_imm8 => VEX_Vcmpps_xmm_xmm_xmmm128_imm8,
+        EVEX_Vcmpps_kr_k1_ymm_ymmm256b32_imm8 => VEX_Vcmpps_ymm_ymm_ymmm256_imm8,
+        EVEX_Vcmppd_kr_k1_xmm_xmmm128b64_imm8 => VEX_Vcmppd_xmm_xmm_xmmm128_imm8,
+        EVEX_Vcmppd_kr_k1_ymm_ymmm256b64_imm8 => VEX_Vcmppd_ymm_ymm_ymmm256_imm8,
+        EVEX_Vfmadd132ps_xmm_k1z_xmm_xmmm128b32 => VEX_Vfmadd132ps_xmm_xmm_xmmm128,
+        EVEX_Vfmadd132ps_ymm_k1z_ymm_ymmm256b32 => VEX_Vfmadd132ps_ymm_ymm_ymmm256,
+        EVEX_Vfmadd132pd_xmm_k1z_xmm_xmmm128b64 => VEX_Vfmadd132pd_xmm_xmm_xmmm128,
+        EVEX_Vfmadd132pd_ymm_k1z_ymm_ymmm256b64 => VEX_Vfmadd132pd_ymm_ymm_ymmm256,
+        EVEX_Vfmadd213ps_xmm_k1z_xmm_xmmm128b32 => VEX_Vfmadd213ps_xmm_xmm_xmmm128,
+        EVEX_Vfmadd213ps_ymm_k1z_ymm_ymmm256b32 => VEX_Vfmadd213ps_ymm_ymm_ymmm256,
+        EVEX_Vfmadd213pd_xmm_k1z_xmm_xmmm128b64 => VEX_Vfmadd213pd_xmm_xmm_xmmm128,
+        EVEX_Vfmadd213pd_ymm_k1z_ymm_ymmm256b64 => VEX_Vfmadd213pd_ymm_ymm_ymmm256,
+        EVEX_Vfmadd231ps_xmm_k1z_xmm_xmmm128b32 => VEX_Vfmadd231ps_xmm_xmm_xmmm128,
+        EVEX_Vfmadd231ps_ymm_k1z_ymm_ymmm256b32 => VEX_Vfmadd231ps_ymm_ymm_ymmm256,
+        EVEX_Vfmadd231pd_xmm_k1z_xmm_xmmm128b64 => VEX_Vfmadd231pd_xmm_xmm_xmmm128,
+        EVEX_Vfmadd231pd_ymm_k1z_ymm_ymmm256b64 => VEX_Vfmadd231pd_ymm_ymm_ymmm256,
+        EVEX_Vpaddd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpaddd_xmm_xmm_xmmm128,
+        EVEX_Vpaddd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpaddd_ymm_ymm_ymmm256,
+        EVEX_Vpaddq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpaddq_xmm_xmm_xmmm128,
+        EVEX_Vpaddq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpaddq_ymm_ymm_ymmm256,
+        EVEX_Vpsubd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpsubd_xmm_xmm_xmmm128,
+        EVEX_Vpsubd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpsubd_ymm_ymm_ymmm256,
+        EVEX_Vpsubq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpsubq_xmm_xmm_xmmm128,
+        EVEX_Vpsubq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpsubq_ymm_ymm_ymmm256,
+        EVEX_Vpmulld_xmm_k1z_xmm_xmmm128b32 => VEX_Vpmulld_xmm_xmm_xmmm128,
+        EVEX_Vpmulld_ymm_k1z_ymm_ymmm256b32 => VEX_Vpmulld_ymm_ymm_ymmm256,
+        EVEX_Vpminsd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpminsd_xmm_xmm_xmmm128,
+        EVEX_Vpminsd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpminsd_ymm_ymm_ymmm256,
+        EVEX_Vpminud_xmm_k1z_xmm_xmmm128b32 => VEX_Vpminud_xmm_xmm_xmmm128,
+        EVEX_Vpminud_ymm_k1z_ymm_ymmm256b32 => VEX_Vpminud_ymm_ymm_ymmm256,
+        EVEX_Vpmaxsd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpmaxsd_xmm_xmm_xmmm128,
+        EVEX_Vpmaxsd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpmaxsd_ymm_ymm_ymmm256,
+        EVEX_Vpmaxud_xmm_k1z_xmm_xmmm128b32 => VEX_Vpmaxud_xmm_xmm_xmmm128,
+        EVEX_Vpmaxud_ymm_k1z_ymm_ymmm256b32 => VEX_Vpmaxud_ymm_ymm_ymmm256,
+        EVEX_Vpandd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpand_xmm_xmm_xmmm128,
+        EVEX_Vpandd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpand_ymm_ymm_ymmm256,
+        EVEX_Vpandq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpand_xmm_xmm_xmmm128,
+        EVEX_Vpandq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpand_ymm_ymm_ymmm256,
+        EVEX_Vpord_xmm_k1z_xmm_xmmm128b32 => VEX_Vpor_xmm_xmm_xmmm128,
+        EVEX_Vpord_ymm_k1z_ymm_ymmm256b32 => VEX_Vpor_ymm_ymm_ymmm256,
+        EVEX_Vporq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpor_xmm_xmm_xmmm128,
+        EVEX_Vporq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpor_ymm_ymm_ymmm256,
+        EVEX_Vpxord_xmm_k1z_xmm_xmmm128b32 => VEX_Vpxor_xmm_xmm_xmmm128,
+        EVEX_Vpxord_ymm_k1z_ymm_ymmm256b32 => VEX_Vpxor_ymm_ymm_ymmm256,
+        EVEX_Vpxorq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpxor_xmm_xmm_xmmm128,
+        EVEX_Vpxorq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpxor_ymm_ymm_ymmm256,
+        EVEX_Vpabsd_xmm_k1z_xmmm128b32 => VEX_Vpabsd_xmm_xmmm128,
+        EVEX_Vpabsd_ymm_k1z_ymmm256b32 => VEX_Vpabsd_ymm_ymmm256,
+        EVEX_Vpslld_xmm_k1z_xmmm128b32_imm8 => VEX_Vpslld_xmm_xmm_imm8,
+        EVEX_Vpslld_ymm_k1z_ymmm256b32_imm8 => VEX_Vpslld_ymm_ymm_imm8,
+        EVEX_Vpsllq_xmm_k1z_xmmm128b64_imm8 => VEX_Vpsllq_xmm_xmm_imm8,
+        EVEX_Vpsllq_ymm_k1z_ymmm256b64_imm8 => VEX_Vpsllq_ymm_ymm_imm8,
+        EVEX_Vpsllvd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpsllvd_xmm_xmm_xmmm128,
+        EVEX_Vpsllvd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpsllvd_ymm_ymm_ymmm256,
+        EVEX_Vpsllvq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpsllvq_xmm_xmm_xmmm128,
+        EVEX_Vpsllvq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpsllvq_ymm_ymm_ymmm256,
+        EVEX_Vpsrld_xmm_k1z_xmmm128b32_imm8 => VEX_Vpsrld_xmm_xmm_imm8,
+        EVEX_Vpsrld_ymm_k1z_ymmm256b32_imm8 => VEX_Vpsrld_ymm_ymm_imm8,
+        EVEX_Vpsrlq_xmm_k1z_xmmm128b64_imm8 => VEX_Vpsrlq_xmm_xmm_imm8,
+        EVEX_Vpsrlq_ymm_k1z_ymmm256b64_imm8 => VEX_Vpsrlq_ymm_ymm_imm8,
+        EVEX_Vpsrlvd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpsrlvd_xmm_xmm_xmmm128,
+        EVEX_Vpsrlvd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpsrlvd_ymm_ymm_ymmm256,
+        EVEX_Vpsrlvq_xmm_k1z_xmm_xmmm128b64 => VEX_Vpsrlvq_xmm_xmm_xmmm128,
+        EVEX_Vpsrlvq_ymm_k1z_ymm_ymmm256b64 => VEX_Vpsrlvq_ymm_ymm_ymmm256,
+        EVEX_Vpsrad_xmm_k1z_xmmm128b32_imm8 => VEX_Vpsrad_xmm_xmm_imm8,
+        EVEX_Vpsrad_ymm_k1z_ymmm256b32_imm8 => VEX_Vpsrad_ymm_ymm_imm8,
+        EVEX_Vpsravd_xmm_k1z_xmm_xmmm128b32 => VEX_Vpsravd_xmm_xmm_xmmm128,
+        EVEX_Vpsravd_ymm_k1z_ymm_ymmm256b32 => VEX_Vpsravd_ymm_ymm_ymmm256,
+        EVEX_Vbroadcastss_xmm_k1z_xmmm32 => VEX_Vpbroadcastd_xmm_xmmm32,
+        EVEX_Vbroadcastss_ymm_k1z_xmmm32 => VEX_Vpbroadcastd_ymm_xmmm32,
+        EVEX_Vpbroadcastq_xmm_k1z_xmmm64 => VEX_Vpbroadcastq_xmm_xmmm64,
+        EVEX_Vpbroadcastq_ymm_k1z_xmmm64 => VEX_Vpbroadcastq_ymm_xmmm64,
+        EVEX_Vmovdqu32_xmm_k1z_xmmm128 => VEX_Vmovdqu_xmm_xmmm128,
+        EVEX_Vmovdqu32_ymm_k1z_ymmm256 => VEX_Vmovdqu_ymm_ymmm256,
+        EVEX_Vmovdqu32_xmmm128_k1z_xmm => VEX_Vmovdqu_xmmm128_xmm,
+        EVEX_Vmovdqu32_ymmm256_k1z_ymm => VEX_Vmovdqu_ymmm256_ymm,
+        EVEX_Vmovdqu64_xmm_k1z_xmmm128 => VEX_Vmovdqu_xmm_xmmm128,
+        EVEX_Vmovdqu64_ymm_k1z_ymmm256 => VEX_Vmovdqu_ymm_ymmm256,
+        EVEX_Vmovdqu64_xmmm128_k1z_xmm => VEX_Vmovdqu_xmmm128_xmm,
+        EVEX_Vmovdqu64_ymmm256_k1z_ymm => VEX_Vmovdqu_ymmm256_ymm,
+        EVEX_Vmovups_xmm_k1z_xmmm128 => VEX_Vmovups_xmm_xmmm128,
+        EVEX_Vmovups_ymm_k1z_ymmm256 => VEX_Vmovups_ymm_ymmm256,
+        EVEX_Vmovups_xmmm128_k1z_xmm => VEX_Vmovups_xmmm128_xmm,
+        EVEX_Vmovups_ymmm256_k1z_ymm => VEX_Vmovups_ymmm256_ymm,
+        EVEX_Vpmovsxbd_xmm_k1z_xmmm32 => VEX_Vpmovsxbd_xmm_xmmm32,
+        EVEX_Vpmovsxbd_ymm_k1z_xmmm64 => VEX_Vpmovsxbd_ymm_xmmm64,
+        EVEX_Vpmovsxwd_xmm_k1z_xmmm64 => VEX_Vpmovsxwd_xmm_xmmm64,
+        EVEX_Vpmovsxwd_ymm_k1z_xmmm128 => VEX_Vpmovsxwd_ymm_xmmm128,
+        EVEX_Vpmovsxdq_xmm_k1z_xmmm64 => VEX_Vpmovsxdq_xmm_xmmm64,
+        EVEX_Vpmovsxdq_ymm_k1z_xmmm128 => VEX_Vpmovsxdq_ymm_xmmm128,
+        EVEX_Vpmovzxbd_xmm_k1z_xmmm32 => VEX_Vpmovzxbd_xmm_xmmm32,
+        EVEX_Vpmovzxbd_ymm_k1z_xmmm64 => VEX_Vpmovzxbd_ymm_xmmm64,
+        EVEX_Vpmovzxwd_xmm_k1z_xmmm64 => VEX_Vpmovzxwd_xmm_xmmm64,
+        EVEX_Vpmovzxwd_ymm_k1z_xmmm128 => VEX_Vpmovzxwd_ymm_xmmm128,
+        EVEX_Vpmovzxdq_xmm_k1z_xmmm64 => VEX_Vpmovzxdq_xmm_xmmm64,
+        EVEX_Vpmovzxdq_ymm_k1z_xmmm128 => VEX_Vpmovzxdq_ymm_xmmm128,
+        EVEX_Vcvtph2ps_xmm_k1z_xmmm64 => VEX_Vcvtph2ps_xmm_xmmm64,
+        EVEX_Vcvtph2ps_ymm_k1z_xmmm128 => VEX_Vcvtph2ps_ymm_xmmm128,
+        EVEX_Vcvtps2ph_xmmm64_k1z_xmm_imm8 => VEX_Vcvtps2ph_xmmm64_xmm_imm8,
+        EVEX_Vcvtps2ph_xmmm128_k1z_ymm_imm8 => VEX_Vcvtps2ph_xmmm128_ymm_imm8,
+        EVEX_Vcvtps2pd_xmm_k1z_xmmm64b32 => VEX_Vcvtps2pd_xmm_xmmm64,
+        EVEX_Vcvtps2pd_ymm_k1z_xmmm128b32 => VEX_Vcvtps2pd_ymm_xmmm128,
+        EVEX_Vcvtpd2ps_xmm_k1z_xmmm128b64 => VEX_Vcvtpd2ps_xmm_xmmm128,
+        EVEX_Vcvtpd2ps_xmm_k1z_ymmm256b64 => VEX_Vcvtpd2ps_xmm_ymmm256,
+        EVEX_Vcvtdq2ps_xmm_k1z_xmmm128b32 => VEX_Vcvtdq2ps_xmm_xmmm128,
+        EVEX_Vcvtdq2ps_ymm_k1z_ymmm256b32 => VEX_Vcvtdq2ps_ymm_ymmm256,
+        EVEX_Vcvtdq2pd_xmm_k1z_xmmm64b32 => VEX_Vcvtdq2pd_xmm_xmmm64,
+        EVEX_Vcvtdq2pd_ymm_k1z_xmmm128b32 => VEX_Vcvtdq2pd_ymm_xmmm128,
+        EVEX_Vcvttps2dq_xmm_k1z_xmmm128b32 => VEX_Vcvttps2dq_xmm_xmmm128,
+        EVEX_Vcvttps2dq_ymm_k1z_ymmm256b32 => VEX_Vcvttps2dq_ymm_ymmm256,
+        EVEX_Vcvttpd2dq_xmm_k1z_xmmm128b64 => VEX_Vcvttpd2dq_xmm_xmmm128,
+        EVEX_Vcvttpd2dq_xmm_k1z_ymmm256b64 => VEX_Vcvttpd2dq_xmm_ymmm256,
+        EVEX_Vmovq_xmm_rm64 => VEX_Vmovq_xmm_rm64,
+        EVEX_Vmovd_xmm_rm32 => VEX_Vmovd_xmm_rm32,
+        EVEX_Vmovq_rm64_xmm => VEX_Vmovq_rm64_xmm,
+        EVEX_Vmovd_rm32_xmm => VEX_Vmovd_rm32_xmm,
+        EVEX_Vunpcklpd_xmm_k1z_xmm_xmmm128b64 => VEX_Vunpcklpd_xmm_xmm_xmmm128,
+        EVEX_Vinsertps_xmm_xmm_xmmm32_imm8 => VEX_Vinsertps_xmm_xmm_xmmm32_imm8,
+        EVEX_Vpinsrq_xmm_xmm_rm64_imm8 => VEX_Vpinsrq_xmm_xmm_rm64_imm8,
+        EVEX_Vpinsrd_xmm_xmm_rm32_imm8 => VEX_Vpinsrd_xmm_xmm_rm32_imm8,
+        EVEX_Vinsertf32x4_ymm_k1z_ymm_xmmm128_imm8 => VEX_Vinsertf128_ymm_ymm_xmmm128_imm8,
+        EVEX_Vextractf32x4_xmmm128_k1z_ymm_imm8 => VEX_Vextractf128_xmmm128_ymm_imm8,
+        EVEX_Vcvtsi2sd_xmm_xmm_rm64_er => VEX_Vcvtsi2sd_xmm_xmm_rm64,
+        EVEX_Vcvtsi2ss_xmm_xmm_rm64_er => VEX_Vcvtsi2ss_xmm_xmm_rm64,
+        EVEX_Vmovss_xmm_k1z_m32 => VEX_Vmovss_xmm_m32,
+        EVEX_Vmovsd_xmm_k1z_m64 => VEX_Vmovsd_xmm_m64,
+        EVEX_Vmovss_m32_k1_xmm => VEX_Vmovss_m32_xmm,
+        EVEX_Vmovsd_m64_k1_xmm => VEX_Vmovsd_m64_xmm,
+        VEX_Kandw_kr_kr_kr => VEX_Vpand_ymm_ymm_ymmm256,
+        VEX_Kandnw_kr_kr_kr => VEX_Vpandn_ymm_ymm_ymmm256,
+        VEX_Korw_kr_kr_kr => VEX_Vpor_ymm_ymm_ymmm256,
+        VEX_Kxorw_kr_kr_kr => VEX_Vpxor_ymm_ymm_ymmm256,
+        _ => return None,
+    })
+}

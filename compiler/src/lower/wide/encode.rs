@@ -12,7 +12,7 @@ use frit_ir::error::Error;
 use iced_x86::{Code, Encoder, Instruction as Encoded, OpCodeOperandKind, OpKind, Register};
 
 use super::allocate::{Allocation, Location, SPARE};
-use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instruction, Memory, Op, VReg};
+use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instruction, Isa, Memory, Op, VReg};
 
 /// General registers by number: first those that a function may overwrite.
 const GENERAL: [Register; 13] = [
@@ -36,7 +36,6 @@ const FIRST_SCRATCH: Register = Register::RAX;
 const SECOND_SCRATCH: Register = Register::RDX;
 const STACK: Register = Register::RSP;
 
-const VECTORS: usize = 32;
 const MASKS: usize = 7;
 /// Bytes of a stack slot.
 const SLOT: i64 = 64;
@@ -74,6 +73,7 @@ enum Patch {
 struct Assembler<'a> {
     function: &'a Function,
     allocation: &'a Allocation,
+    isa: Isa,
     encoder: Encoder,
     position: usize,
     /// Distances to fill in: where their four bytes are, and where they count from.
@@ -89,7 +89,7 @@ struct Assembler<'a> {
 ///
 /// # Errors
 /// A bug where an instruction can't be encoded.
-pub(super) fn encode(function: &Function, allocation: &Allocation) -> Result<Vec<u8>, Error> {
+pub(super) fn encode(function: &Function, allocation: &Allocation, isa: Isa) -> Result<Vec<u8>, Error> {
     let mut pool: Vec<&Constant> = Vec::new();
     let mut pooled = HashMap::new();
     let mut known: Vec<VReg> = function.constants.keys().copied().collect();
@@ -102,7 +102,7 @@ pub(super) fn encode(function: &Function, allocation: &Allocation) -> Result<Vec
         }
     }
     let mut assembler =
-        Assembler { function, allocation, encoder: Encoder::new(64), position: 0, patches: Vec::new(), labels: HashMap::new(), loops: Vec::new(), pool, pooled };
+        Assembler { function, allocation, isa, encoder: Encoder::new(64), position: 0, patches: Vec::new(), labels: HashMap::new(), loops: Vec::new(), pool, pooled };
     assembler.function()?;
     assembler.finish()
 }
@@ -126,13 +126,13 @@ fn condition_codes(condition: Condition) -> (Code, Code) {
 
 /// The register that an operand of a kind names, from its number within its class.
 fn named(kind: OpCodeOperandKind, class: Class, number: usize) -> Register {
-    use OpCodeOperandKind::{r32_or_mem, r32_reg, r32_rm, r32_vvvv, xmm_or_mem, xmm_reg, xmm_rm, xmm_vvvv, ymm_or_mem, ymm_reg, ymm_rm, ymm_vvvv};
+    use OpCodeOperandKind::{r32_or_mem, r32_reg, r32_rm, r32_vvvv, xmm_is4, xmm_or_mem, xmm_reg, xmm_rm, xmm_vvvv, ymm_is4, ymm_or_mem, ymm_reg, ymm_rm, ymm_vvvv};
     match (class, kind) {
         (Class::General, r32_or_mem | r32_reg | r32_rm | r32_vvvv) => low_word(GENERAL[number]),
         (Class::General, _) => GENERAL[number],
         (Class::Mask, _) => Register::K1 + number as u32,
-        (Class::Vector, xmm_or_mem | xmm_reg | xmm_rm | xmm_vvvv) => Register::XMM0 + number as u32,
-        (Class::Vector, ymm_or_mem | ymm_reg | ymm_rm | ymm_vvvv) => Register::YMM0 + number as u32,
+        (Class::Vector, xmm_is4 | xmm_or_mem | xmm_reg | xmm_rm | xmm_vvvv) => Register::XMM0 + number as u32,
+        (Class::Vector, ymm_is4 | ymm_or_mem | ymm_reg | ymm_rm | ymm_vvvv) => Register::YMM0 + number as u32,
         (Class::Vector, _) => Register::ZMM0 + number as u32,
     }
 }
@@ -343,7 +343,7 @@ impl<'a> Assembler<'a> {
             return Err(bug("too many operands in memory"));
         }
         match class {
-            Class::Vector => Ok(VECTORS - SPARE + at),
+            Class::Vector => Ok(self.isa.vectors() - SPARE + at),
             Class::Mask => Ok(MASKS - SPARE + at),
             Class::General => Err(bug("a spare general register")),
         }
@@ -364,7 +364,11 @@ impl<'a> Assembler<'a> {
             }
             (Location::Slot(slot), _) => {
                 let place = self.slot(slot);
-                self.code(Code::EVEX_Vmovups_zmm_k1z_zmmm512, &[Operand::Register(Register::ZMM0 + number as u32), Operand::Memory(place)], None)
+                let (code, register) = match self.isa {
+                    Isa::Avx512 => (Code::EVEX_Vmovups_zmm_k1z_zmmm512, Register::ZMM0),
+                    Isa::Avx2 => (Code::VEX_Vmovups_ymm_ymmm256, Register::YMM0),
+                };
+                self.code(code, &[Operand::Register(register + number as u32), Operand::Memory(place)], None)
             }
             (Location::Constant, _) => self.constant(reg, number),
             _ => Err(bug(format!("register {} is in no memory", reg.0))),
@@ -381,6 +385,7 @@ impl<'a> Assembler<'a> {
             Constant::Broadcast(_) => (Code::EVEX_Vbroadcastsd_zmm_k1z_xmmm64, zmm),
             Constant::Whole(bytes) => match bytes.len() {
                 16 => (Code::EVEX_Vmovups_xmm_k1z_xmmm128, xmm),
+                32 if self.isa == Isa::Avx2 => (Code::VEX_Vmovups_ymm_ymmm256, ymm),
                 32 => (Code::EVEX_Vmovups_ymm_k1z_ymmm256, ymm),
                 _ => (Code::EVEX_Vmovups_zmm_k1z_zmmm512, zmm),
             },
@@ -393,7 +398,13 @@ impl<'a> Assembler<'a> {
         let place = Operand::Memory(self.slot(slot));
         match self.function.class(dst) {
             Class::Mask => self.code(Code::VEX_Kmovq_m64_kr, &[place, Operand::Register(Register::K1 + number as u32)], None),
-            _ => self.code(Code::EVEX_Vmovups_zmmm512_k1z_zmm, &[place, Operand::Register(Register::ZMM0 + number as u32)], None),
+            _ => {
+                let (code, register) = match self.isa {
+                    Isa::Avx512 => (Code::EVEX_Vmovups_zmmm512_k1z_zmm, Register::ZMM0),
+                    Isa::Avx2 => (Code::VEX_Vmovups_ymmm256_ymm, Register::YMM0),
+                };
+                self.code(code, &[place, Operand::Register(register + number as u32)], None)
+            }
         }
     }
 
@@ -432,7 +443,7 @@ impl<'a> Assembler<'a> {
         let info = code.op_code();
         match &self.function.constants[&reg] {
             Constant::Broadcast(bytes) => (info.can_broadcast() && info.broadcast_memory_size().element_size() == bytes.len()).then_some(true),
-            Constant::Whole(bytes) => (info.memory_size().size() == bytes.len()).then_some(false),
+            Constant::Whole(bytes) => (info.memory_size().size() <= bytes.len()).then_some(false),
         }
     }
 
@@ -638,8 +649,11 @@ impl<'a> Assembler<'a> {
     }
 
     fn move_vector(&mut self, to: usize, from: usize) -> Result<(), Error> {
-        let (to, from) = (Operand::Register(Register::ZMM0 + to as u32), Operand::Register(Register::ZMM0 + from as u32));
-        self.code(Code::EVEX_Vmovaps_zmm_k1z_zmmm512, &[to, from], None)
+        let (code, register) = match self.isa {
+            Isa::Avx512 => (Code::EVEX_Vmovaps_zmm_k1z_zmmm512, Register::ZMM0),
+            Isa::Avx2 => (Code::VEX_Vmovaps_ymm_ymmm256, Register::YMM0),
+        };
+        self.code(code, &[Operand::Register(register + to as u32), Operand::Register(register + from as u32)], None)
     }
 
     fn copy(&mut self, instruction: &Instruction) -> Result<(), Error> {

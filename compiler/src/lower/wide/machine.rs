@@ -7,6 +7,33 @@ use std::collections::BTreeMap;
 
 use iced_x86::Code;
 
+/// Instruction sets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Isa {
+    /// 32 vectors of 512 bits, and masks.
+    Avx512,
+    /// 16 vectors of 256 bits, fused multiply-adds and conversions of f16. A mask is a vector whose lanes have all bits set or none.
+    Avx2,
+}
+
+impl Isa {
+    /// Bytes of the largest vector.
+    pub(super) fn bytes(self) -> u32 {
+        match self {
+            Isa::Avx512 => 64,
+            Isa::Avx2 => 32,
+        }
+    }
+
+    /// Number of vectors.
+    pub(super) fn vectors(self) -> usize {
+        match self {
+            Isa::Avx512 => 32,
+            Isa::Avx2 => 16,
+        }
+    }
+}
+
 /// Kinds of registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Class {
@@ -27,7 +54,7 @@ pub(super) struct VReg(pub u32);
 pub(super) enum Constant {
     /// The same 4 or 8 bytes in every lane.
     Broadcast(Vec<u8>),
-    /// 16, 32 or 64 bytes.
+    /// 16, 32 or 64 bytes, of which narrower instructions read the first ones.
     Whole(Vec<u8>),
 }
 

@@ -4,7 +4,10 @@
 //!
 //! How a register of the program is held follows from its type alone, see [`Form`]. 8- and 16-bit integers live extended in 32-bit
 //! lanes and are wrapped after every operation that can leave their range; f16 and bf16 live in f32 and are rounded after every
-//! operation; bools are masks.
+//! operation; bools are masks, or without these 32-bit lanes that have all bits set or none. What is chosen is AVX-512's where AVX2 has
+//! the same under another code, which it gets in the end; [`avx2`] has the rest.
+
+mod avx2;
 
 use std::collections::HashMap;
 
@@ -15,12 +18,10 @@ use frit_ir::vector::{Address, Inst, Program, Reg, RegType};
 use iced_x86::Code;
 
 use super::codes::{self, Family};
-use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instruction, Memory, Op, VReg};
+use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instruction, Isa, Memory, Op, VReg};
 
 /// Lanes that a mask has at most.
 const MOST_LANES: u32 = 16;
-/// Bytes of the largest register.
-const LARGEST: u32 = 64;
 /// A loop that changes at least so many vectors holds a tile of accumulators.
 const TILE: usize = 6;
 
@@ -49,7 +50,7 @@ const TO_ZERO: i64 = 11;
 enum Form {
     /// One integer or bool.
     General,
-    /// Lanes of a mask.
+    /// Lanes of a mask of AVX-512.
     Mask,
     /// Vectors: how many, and which of the three widths. A scalar float is the first lane of one.
     Vectors { parts: u32, width: usize },
@@ -73,6 +74,11 @@ fn carrier(dtype: DType) -> Option<u32> {
     }
 }
 
+/// Bytes of a lane in a vector.
+fn lane_bytes(dtype: DType) -> u32 {
+    carrier(dtype).unwrap_or(4).max(4)
+}
+
 fn is_signed(dtype: DType) -> bool {
     dtype.class() == Kind::Signed
 }
@@ -88,6 +94,7 @@ fn by_size(narrow: Family, wide: Family, dtype: DType) -> Family {
 
 struct Selector<'a> {
     program: &'a Program,
+    isa: Isa,
     function: Function,
     held: Vec<Held>,
     /// How often each register is read.
@@ -102,9 +109,10 @@ struct Selector<'a> {
 ///
 /// # Errors
 /// Unsupported for what only the other emitter makes code of; a bug where the program is malformed.
-pub(super) fn select(program: &Program) -> Result<Function, Error> {
+pub(super) fn select(program: &Program, isa: Isa) -> Result<Function, Error> {
     let mut selector = Selector {
         program,
+        isa,
         function: Function::default(),
         held: vec![Held::Nothing; program.regs.len()],
         uses: vec![0; program.regs.len()],
@@ -120,6 +128,9 @@ pub(super) fn select(program: &Program) -> Result<Function, Error> {
         selector.held[reg.0 as usize] = Held::Regs(regs);
     }
     selector.grid()?;
+    if isa == Isa::Avx2 {
+        selector.translate()?;
+    }
     Ok(selector.function)
 }
 
@@ -157,18 +168,20 @@ impl Selector<'_> {
     }
 
     fn form(&self, ty: RegType) -> Result<Form, Error> {
-        let size = carrier(ty.dtype).ok_or_else(|| self.unsupported("anything", ty.dtype))?;
+        if carrier(ty.dtype).is_none() {
+            return Err(self.unsupported("anything", ty.dtype));
+        }
         if ty.lanes == 1 {
             return Ok(if ty.dtype.is_float() { Form::Vectors { parts: 1, width: 0 } } else { Form::General });
         }
         if !ty.lanes.is_power_of_two() || ty.lanes > MOST_LANES {
             return Err(self.unsupported(&format!("{} lanes", ty.lanes), ty.dtype));
         }
-        if ty.dtype == DType::Bool {
+        if ty.dtype == DType::Bool && self.isa == Isa::Avx512 {
             return Ok(Form::Mask);
         }
-        let bytes = ty.lanes * size;
-        Ok(Form::Vectors { parts: bytes.div_ceil(LARGEST), width: (bytes.clamp(16, LARGEST) / 16).trailing_zeros() as usize })
+        let (bytes, largest) = (ty.lanes * lane_bytes(ty.dtype), self.isa.bytes());
+        Ok(Form::Vectors { parts: bytes.div_ceil(largest), width: (bytes.clamp(16, largest) / 16).trailing_zeros() as usize })
     }
 
     fn width(&self, ty: RegType) -> Result<usize, Error> {
@@ -180,7 +193,7 @@ impl Selector<'_> {
 
     /// Lanes of each part.
     fn part_lanes(&self, ty: RegType) -> u32 {
-        ty.lanes.min(LARGEST / carrier(ty.dtype).unwrap_or(4).max(4))
+        ty.lanes.min(self.isa.bytes() / lane_bytes(ty.dtype))
     }
 
     fn vector(&mut self) -> VReg {
@@ -192,7 +205,7 @@ impl Selector<'_> {
     }
 
     fn mask(&mut self) -> VReg {
-        self.function.reg(Class::Mask)
+        self.function.reg(if self.isa == Isa::Avx512 { Class::Mask } else { Class::Vector })
     }
 
     /// New registers for one of the program.
@@ -313,6 +326,10 @@ impl Selector<'_> {
 
     /// As `simd`, zero where a mask is not set.
     fn zeroed(&mut self, code: Code, sources: &[VReg], mask: VReg) -> VReg {
+        if self.isa == Isa::Avx2 {
+            let all = self.simd(code, sources);
+            return self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[all, mask]);
+        }
         let dst = self.vector();
         self.push(Instruction { mask: Some(mask), zeroing: true, ..Instruction::new(Op::Simd(code), Some(dst), sources) });
         dst
@@ -320,6 +337,10 @@ impl Selector<'_> {
 
     /// Lanes of `yes` where the mask is set, of `no` elsewhere.
     fn blend(&mut self, dst: VReg, size: u32, width: usize, mask: VReg, yes: VReg, no: VReg) {
+        if self.isa == Isa::Avx2 {
+            self.emit(Op::Simd(codes::BLEND[width]), Some(dst), &[no, yes, mask]);
+            return;
+        }
         let family = if size == 8 { codes::BLEND_F_64 } else { codes::BLEND_F_32 };
         self.push(Instruction { mask: Some(mask), ..Instruction::new(Op::Simd(family[width]), Some(dst), &[no, yes]) });
     }
@@ -335,7 +356,12 @@ impl Selector<'_> {
             return *known;
         }
         let reg = self.vector();
-        self.function.constants.insert(reg, constant.clone());
+        // Without broadcasts instructions read whole vectors only.
+        let laid = match (&constant, self.isa) {
+            (Constant::Broadcast(bytes), Isa::Avx2) => Constant::Whole(bytes.repeat(self.isa.bytes() as usize / bytes.len())),
+            _ => constant.clone(),
+        };
+        self.function.constants.insert(reg, laid);
         self.interned.insert(constant, reg);
         reg
     }
@@ -346,6 +372,7 @@ impl Selector<'_> {
             DType::F64 => value.as_f64().to_le_bytes().to_vec(),
             _ if dtype.is_float() => (value.as_f64() as f32).to_le_bytes().to_vec(),
             _ if carrier(dtype) == Some(8) => integer(value).to_le_bytes().to_vec(),
+            DType::Bool => (-(integer(value) as i32)).to_le_bytes().to_vec(),
             _ => (integer(value) as i32).to_le_bytes().to_vec(),
         };
         self.intern(Constant::Broadcast(bytes))
@@ -635,8 +662,8 @@ impl Selector<'_> {
                     self.emit_with(Op::Alu(Alu::Xor), not, &parts, 1);
                     self.set(dst, vec![not]);
                 } else {
-                    let not = self.mask_op(Code::VEX_Knotw_kr_kr, &parts);
-                    self.set(dst, vec![not]);
+                    let nots = parts.iter().map(|x| self.not_mask(*x)).collect();
+                    self.set(dst, nots);
                 }
             }
             _ if ty.lanes == 1 => {
@@ -765,17 +792,20 @@ impl Selector<'_> {
     fn compare_floats(&mut self, dst: Reg, ty: RegType, pairs: &[[VReg; 2]], predicate: i64) -> Result<(), Error> {
         let code = by_size(codes::COMPARE_F_32, codes::COMPARE_F_64, ty.dtype)[self.width(ty)?];
         let masks = pairs.iter().map(|pair| self.masking(code, pair, Some(predicate))).collect::<Vec<_>>();
-        self.set_masks(dst, &masks, ty.lanes)
+        self.set_masks(dst, &masks, ty)
     }
 
-    /// Sets a bool register from the masks of parts.
-    fn set_masks(&mut self, dst: Reg, masks: &[VReg], lanes: u32) -> Result<(), Error> {
+    /// Sets a bool register from the masks of a type's parts.
+    fn set_masks(&mut self, dst: Reg, masks: &[VReg], ty: RegType) -> Result<(), Error> {
+        if self.isa == Isa::Avx2 {
+            return self.set_lane_masks(dst, masks, ty);
+        }
         let mask = match *masks {
             [one] => one,
             [low, high] => self.mask_op(Code::VEX_Kunpckbw_kr_kr_kr, &[high, low]),
             _ => return Err(self.bug("a comparison of too many parts")),
         };
-        if lanes > 1 {
+        if ty.lanes > 1 {
             self.set(dst, vec![mask]);
         } else {
             let bits = self.general();
@@ -787,21 +817,37 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// The masks of a type's parts, from one for all lanes.
-    fn split_mask(&mut self, mask: VReg, parts: usize) -> Vec<VReg> {
-        if parts == 1 {
-            return vec![mask];
+    /// The masks of a type's parts, from what holds a bool for each lane.
+    fn split_mask(&mut self, masks: &[VReg], ty: RegType) -> Vec<VReg> {
+        if self.isa == Isa::Avx2 {
+            return self.lane_masks(masks, ty);
+        }
+        if ty.lanes == self.part_lanes(ty) {
+            return masks.to_vec();
         }
         let high = self.mask();
-        self.emit_with(Op::Simd(Code::VEX_Kshiftrw_kr_kr_imm8), high, &[mask], 8);
-        vec![mask, high]
+        self.emit_with(Op::Simd(Code::VEX_Kshiftrw_kr_kr_imm8), high, masks, 8);
+        vec![masks[0], high]
     }
 
-    /// A mask all of whose lanes are a bool.
+    /// A mask all of whose lanes are a bool, whatever their type.
     fn splat_mask(&mut self, value: VReg) -> VReg {
         let (zero, all) = (self.immediate(0), self.general());
         self.emit(Op::Alu(Alu::Sub), Some(all), &[zero, value]);
-        self.mask_op(Code::VEX_Kmovw_kr_r32, &[all])
+        match self.isa {
+            Isa::Avx512 => self.mask_op(Code::VEX_Kmovw_kr_r32, &[all]),
+            Isa::Avx2 => self.splat_register(all, DType::I64, 1),
+        }
+    }
+
+    fn not_mask(&mut self, mask: VReg) -> VReg {
+        match self.isa {
+            Isa::Avx512 => self.mask_op(Code::VEX_Knotw_kr_kr, &[mask]),
+            Isa::Avx2 => {
+                let ones = self.bits32(u32::MAX);
+                self.mask_op(Code::VEX_Kxorw_kr_kr_kr, &[mask, ones])
+            }
+        }
     }
 
     // ---- operations of two operands ----
@@ -817,8 +863,8 @@ impl Selector<'_> {
         let known = self.known(b);
         let (xs, ys) = (self.get(a)?, self.get(b)?);
         if ty.dtype == DType::Bool {
-            let value = self.binary_mask(op, xs[0], ys[0]);
-            self.set(dst, vec![value]);
+            let values = xs.iter().zip(&ys).map(|(x, y)| self.binary_mask(op, *x, *y)).collect();
+            self.set(dst, values);
             return Ok(());
         }
         let width = self.width(ty)?;
@@ -833,16 +879,8 @@ impl Selector<'_> {
                 };
                 return self.compare_floats(dst, ty, &pairs, predicate);
             }
-            let predicate = match op {
-                Binary::Eq => INT_EQUAL,
-                Binary::Ne => INT_NOT_EQUAL,
-                Binary::Lt => INT_LESS,
-                _ => INT_LESS_OR_EQUAL,
-            };
-            let (narrow, wide) = if is_signed(ty.dtype) { (codes::COMPARE_S_32, codes::COMPARE_S_64) } else { (codes::COMPARE_U_32, codes::COMPARE_U_64) };
-            let code = by_size(narrow, wide, ty.dtype)[width];
-            let masks = pairs.iter().map(|pair| self.masking(code, pair, Some(predicate))).collect::<Vec<_>>();
-            return self.set_masks(dst, &masks, ty.lanes);
+            let masks: Vec<VReg> = pairs.iter().map(|[x, y]| self.compare_ints(op, ty.dtype, width, *x, *y)).collect();
+            return self.set_masks(dst, &masks, ty);
         }
         if !ty.dtype.is_float() && matches!(op, Binary::Div | Binary::FloorDiv | Binary::Rem | Binary::Mod) && power_of_two(op, ty.dtype, known).is_none() {
             return self.by_lane(dst, op, a, b);
@@ -857,6 +895,21 @@ impl Selector<'_> {
         }
         self.set(dst, results);
         Ok(())
+    }
+
+    /// Mask of a comparison of integers.
+    fn compare_ints(&mut self, op: Binary, dtype: DType, width: usize, x: VReg, y: VReg) -> VReg {
+        if self.isa == Isa::Avx2 {
+            return self.compare_lanes(op, dtype, width, x, y);
+        }
+        let predicate = match op {
+            Binary::Eq => INT_EQUAL,
+            Binary::Ne => INT_NOT_EQUAL,
+            Binary::Lt => INT_LESS,
+            _ => INT_LESS_OR_EQUAL,
+        };
+        let (narrow, wide) = if is_signed(dtype) { (codes::COMPARE_S_32, codes::COMPARE_S_64) } else { (codes::COMPARE_U_32, codes::COMPARE_U_64) };
+        self.masking(by_size(narrow, wide, dtype)[width], &[x, y], Some(predicate))
     }
 
     /// Divides lane by lane.
@@ -881,10 +934,14 @@ impl Selector<'_> {
         match op {
             Binary::Add | Binary::Or | Binary::Max => self.mask_op(Code::VEX_Korw_kr_kr_kr, &[x, y]),
             Binary::Mul | Binary::And | Binary::Min => self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[x, y]),
-            Binary::Eq => self.mask_op(Code::VEX_Kxnorw_kr_kr_kr, &[x, y]),
+            Binary::Eq if self.isa == Isa::Avx512 => self.mask_op(Code::VEX_Kxnorw_kr_kr_kr, &[x, y]),
+            Binary::Eq => {
+                let not = self.not_mask(x);
+                self.mask_op(Code::VEX_Kxorw_kr_kr_kr, &[not, y])
+            }
             Binary::Lt => self.mask_op(Code::VEX_Kandnw_kr_kr_kr, &[x, y]),
             Binary::Le => {
-                let not = self.mask_op(Code::VEX_Knotw_kr_kr, &[x]);
+                let not = self.not_mask(x);
                 self.mask_op(Code::VEX_Korw_kr_kr_kr, &[not, y])
             }
             _ => self.mask_op(Code::VEX_Kxorw_kr_kr_kr, &[x, y]),
@@ -1173,26 +1230,25 @@ impl Selector<'_> {
         let ty = self.ty(dst);
         let cond_type = self.ty(cond);
         let (xs, ys) = (self.get(a)?, self.get(b)?);
-        let condition = self.one(cond)?;
+        let conditions = self.get(cond)?;
         match self.form(ty)? {
             Form::General => {
                 let result = self.general();
-                self.emit(Op::Select, Some(result), &[condition, xs[0], ys[0]]);
+                self.emit(Op::Select, Some(result), &[conditions[0], xs[0], ys[0]]);
                 self.set(dst, vec![result]);
             }
             Form::Mask => {
-                let mask = if cond_type.lanes == 1 { self.splat_mask(condition) } else { condition };
+                let mask = if cond_type.lanes == 1 { self.splat_mask(conditions[0]) } else { conditions[0] };
                 let yes = self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[mask, xs[0]]);
                 let no = self.mask_op(Code::VEX_Kandnw_kr_kr_kr, &[mask, ys[0]]);
                 let either = self.mask_op(Code::VEX_Korw_kr_kr_kr, &[yes, no]);
                 self.set(dst, vec![either]);
             }
             Form::Vectors { parts, width } => {
-                let mask = if cond_type.lanes == 1 { self.splat_mask(condition) } else { condition };
-                let masks = self.split_mask(mask, parts as usize);
+                let masks = if cond_type.lanes == 1 { vec![self.splat_mask(conditions[0]); parts as usize] } else { self.split_mask(&conditions, ty) };
                 let results: Vec<VReg> = (0..parts).map(|_| self.vector()).collect();
                 for (((x, y), mask), result) in xs.iter().zip(&ys).zip(masks).zip(&results) {
-                    self.blend(*result, carrier(ty.dtype).unwrap_or(4), width, mask, *x, *y);
+                    self.blend(*result, lane_bytes(ty.dtype), width, mask, *x, *y);
                 }
                 self.set(dst, results);
             }
@@ -1262,11 +1318,22 @@ impl Selector<'_> {
             Form::General => vec![value],
             Form::Mask => vec![self.splat_mask(value)],
             Form::Vectors { parts, width } => {
-                let (narrow, wide) = if ty.dtype.is_float() { (codes::SPLAT_F_32, codes::SPLAT_F_64) } else { (codes::SPLAT_I_32, codes::SPLAT_I_64) };
-                let part = self.simd(by_size(narrow, wide, ty.dtype)[width], &[value]);
+                let part = match ty.dtype {
+                    DType::Bool => self.splat_mask(value),
+                    _ if ty.dtype.is_float() => self.simd(by_size(codes::SPLAT_F_32, codes::SPLAT_F_64, ty.dtype)[width], &[value]),
+                    _ => self.splat_int(value, ty.dtype, width),
+                };
                 vec![part; parts as usize]
             }
         })
+    }
+
+    /// An integer in every lane of a vector.
+    fn splat_int(&mut self, value: VReg, dtype: DType, width: usize) -> VReg {
+        match self.isa {
+            Isa::Avx512 => self.simd(by_size(codes::SPLAT_I_32, codes::SPLAT_I_64, dtype)[width], &[value]),
+            Isa::Avx2 => self.splat_register(value, dtype, width),
+        }
     }
 
     fn ramp(&mut self, dst: Reg, a: Reg, step: i64) -> Result<(), Error> {
@@ -1277,7 +1344,7 @@ impl Selector<'_> {
             Some(value) => self.constant(value, ty.dtype),
             None => {
                 let value = self.one(a)?;
-                self.simd(by_size(codes::SPLAT_I_32, codes::SPLAT_I_64, ty.dtype)[width], &[value])
+                self.splat_int(value, ty.dtype, width)
             }
         };
         let mut regs = Vec::new();
@@ -1309,6 +1376,14 @@ impl Selector<'_> {
         if ty.lanes == 1 {
             return Ok(parts[0]);
         }
+        if ty.dtype == DType::Bool && self.isa == Isa::Avx2 {
+            let per_part = self.part_lanes(ty);
+            let bits = self.signs(parts[(lane / per_part) as usize], self.width(ty)?);
+            let (shifted, bit) = (self.general(), self.general());
+            self.emit_with(Op::Alu(Alu::Shr), shifted, &[bits], i64::from(lane % per_part));
+            self.emit_with(Op::Alu(Alu::And), bit, &[shifted], 1);
+            return Ok(bit);
+        }
         if ty.dtype == DType::Bool {
             let shifted = self.mask();
             self.emit_with(Op::Simd(Code::VEX_Kshiftrw_kr_kr_imm8), shifted, &parts, i64::from(lane));
@@ -1331,13 +1406,24 @@ impl Selector<'_> {
                 part
             }
         } else {
-            self.simd_with(by_size(codes::ALIGN_32, codes::ALIGN_64, ty.dtype)[width], &[part, part], i64::from(lane))
+            self.lane_to_front(part, lane, ty.dtype, width)
         };
         Ok(if ty.dtype.is_float() { first } else { self.to_general(first, ty.dtype) })
     }
 
-    /// A mask of the lanes whose bits are set.
-    fn lane_mask(&mut self, bits: u32) -> VReg {
+    /// The vector with a lane as its first one.
+    fn lane_to_front(&mut self, value: VReg, lane: u32, dtype: DType, width: usize) -> VReg {
+        match self.isa {
+            Isa::Avx512 => self.simd_with(by_size(codes::ALIGN_32, codes::ALIGN_64, dtype)[width], &[value, value], i64::from(lane)),
+            Isa::Avx2 => self.rotate(value, lane, dtype),
+        }
+    }
+
+    /// A mask of the lanes of a dtype whose bits are set.
+    fn lane_mask(&mut self, bits: u32, dtype: DType) -> VReg {
+        if self.isa == Isa::Avx2 {
+            return self.chosen_lanes(bits, dtype);
+        }
         let bits = self.immediate(i64::from(bits));
         self.mask_op(Code::VEX_Kmovw_kr_r32, &[bits])
     }
@@ -1349,9 +1435,9 @@ impl Selector<'_> {
             self.alias(dst, b, vec![value]);
             return Ok(());
         }
-        if ty.dtype == DType::Bool {
+        if self.form(ty)? == Form::Mask {
             let all = self.splat_mask(value);
-            let here = self.lane_mask(1 << lane);
+            let here = self.lane_mask(1 << lane, ty.dtype);
             let yes = self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[here, all]);
             let no = self.mask_op(Code::VEX_Kandnw_kr_kr_kr, &[here, parts[0]]);
             let either = self.mask_op(Code::VEX_Korw_kr_kr_kr, &[yes, no]);
@@ -1361,9 +1447,9 @@ impl Selector<'_> {
         let per_part = self.part_lanes(ty);
         let at = (lane / per_part) as usize;
         let all = self.broadcast(value, ty)?[0];
-        let here = self.lane_mask(1 << (lane % per_part));
+        let here = self.lane_mask(1 << (lane % per_part), ty.dtype);
         let (result, width) = (self.vector(), self.width(ty)?);
-        self.blend(result, carrier(ty.dtype).unwrap_or(4), width, here, all, parts[at]);
+        self.blend(result, lane_bytes(ty.dtype), width, here, all, parts[at]);
         for (other, part) in parts.iter_mut().enumerate() {
             if other == at {
                 *part = result;
@@ -1416,13 +1502,19 @@ impl Selector<'_> {
             return Ok(());
         }
         if ty.dtype == DType::Bool {
-            return self.join_mask(dst, op, a, ty.lanes);
+            return self.join_mask(dst, op, a);
         }
         let mut parts = self.get(a)?;
-        if let [low, high] = parts[..] {
-            let joined = self.vector();
-            self.join_parts(joined, op, ty.dtype, 2, low, high)?;
-            parts = vec![joined];
+        let largest = self.isa.bytes();
+        while parts.len() > 1 {
+            let (low, high) = parts.split_at(parts.len() / 2);
+            let mut joined = Vec::new();
+            for (x, y) in low.iter().zip(high) {
+                let both = self.vector();
+                self.join_parts(both, op, ty.dtype, (largest / 16).trailing_zeros() as usize, *x, *y)?;
+                joined.push(both);
+            }
+            parts = joined;
         }
         let mut lanes = self.part_lanes(ty);
         let mut whole = parts[0];
@@ -1433,7 +1525,7 @@ impl Selector<'_> {
             let upper = match bytes {
                 64 => self.simd_with(Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, &[whole], 1),
                 32 => self.simd_with(Code::EVEX_Vextractf32x4_xmmm128_k1z_ymm_imm8, &[whole], 1),
-                _ => self.simd_with(by_size(codes::ALIGN_32, codes::ALIGN_64, ty.dtype)[0], &[whole, whole], i64::from(half)),
+                _ => self.lane_to_front(whole, half, ty.dtype, 0),
             };
             let joined = self.vector();
             let width = if bytes == 64 { 1 } else { 0 };
@@ -1450,10 +1542,20 @@ impl Selector<'_> {
         if dtype.is_float() { self.binary_float(dst, op, dtype, width, x, y, None) } else { self.binary_int(dst, op, dtype, width, x, y, None) }
     }
 
-    fn join_mask(&mut self, dst: Reg, op: Binary, a: Reg, lanes: u32) -> Result<(), Error> {
-        let mask = self.one(a)?;
-        let (bits, own, result) = (self.general(), self.general(), self.general());
-        self.emit(Op::Simd(Code::VEX_Kmovw_r32_kr), Some(bits), &[mask]);
+    fn join_mask(&mut self, dst: Reg, op: Binary, a: Reg) -> Result<(), Error> {
+        let ty = self.ty(a);
+        let parts = self.get(a)?;
+        let mask = parts[1..].iter().fold(parts[0], |x, y| self.binary_mask(op, x, *y));
+        let bits = match self.isa {
+            Isa::Avx512 => {
+                let bits = self.general();
+                self.emit(Op::Simd(Code::VEX_Kmovw_r32_kr), Some(bits), &[mask]);
+                bits
+            }
+            Isa::Avx2 => self.signs(mask, self.width(ty)?),
+        };
+        let (own, result) = (self.general(), self.general());
+        let lanes = if self.isa == Isa::Avx2 { self.part_lanes(ty) } else { ty.lanes };
         let all = (1i64 << lanes) - 1;
         self.emit_with(Op::Alu(Alu::And), own, &[bits], all);
         match op {
@@ -1545,16 +1647,24 @@ impl Selector<'_> {
                 let pairs: Vec<[VReg; 2]> = parts.iter().map(|x| [*x, zero]).collect();
                 return self.compare_floats(dst, from, &pairs, NOT_EQUAL);
             }
-            let code = by_size(codes::TEST_I_32, codes::TEST_I_64, from.dtype)[width];
-            let masks: Vec<VReg> = parts.iter().map(|x| self.masking(code, &[*x, *x], None)).collect();
-            return self.set_masks(dst, &masks, from.lanes);
+            let mut masks = Vec::new();
+            for x in &parts {
+                masks.push(match self.isa {
+                    Isa::Avx512 => self.masking(by_size(codes::TEST_I_32, codes::TEST_I_64, from.dtype)[width], &[*x, *x], None),
+                    Isa::Avx2 => {
+                        let zero = self.constant(Scalar::Int(0), from.dtype);
+                        self.compare_lanes(Binary::Ne, from.dtype, width, *x, zero)
+                    }
+                });
+            }
+            return self.set_masks(dst, &masks, from);
         }
         if from.dtype == DType::Bool {
-            let Form::Vectors { parts: count, width } = self.form(to)? else { return Err(self.bug("a cast of lanes to none")) };
+            let Form::Vectors { width, .. } = self.form(to)? else { return Err(self.bug("a cast of lanes to none")) };
             let one = if to.dtype.is_float() { Scalar::Float(1.0) } else { Scalar::Int(1) };
             let one = self.constant(one, to.dtype);
             let code = by_size(codes::OR_I_32, codes::OR_I_64, to.dtype)[width];
-            let masks = self.split_mask(parts[0], count as usize);
+            let masks = self.split_mask(&parts, to);
             let regs = masks.into_iter().map(|mask| self.zeroed(code, &[one, one], mask)).collect();
             self.set(dst, regs);
             return Ok(());
@@ -1607,7 +1717,8 @@ impl Selector<'_> {
     fn convert(&mut self, parts: &[VReg], from: RegType, to: RegType) -> Result<Vec<VReg>, Error> {
         let (is, becomes) = (from.dtype, to.dtype);
         let wide = |dtype| carrier(dtype) == Some(8);
-        let bytes = |dtype: DType| (from.lanes * carrier(dtype).unwrap_or(4)).clamp(16, LARGEST);
+        let largest = self.isa.bytes();
+        let bytes = |dtype: DType| (from.lanes * carrier(dtype).unwrap_or(4)).clamp(16, largest);
         let width = |dtype| (bytes(dtype) / 16).trailing_zeros() as usize;
         let (narrow_width, wide_width) = (width(DType::F32), width(DType::F64));
         let signed = is_signed(is);
@@ -1655,7 +1766,7 @@ impl Selector<'_> {
                     self.halves(parts, from.lanes).into_iter().map(|x| self.simd(family[wide_width], &[x])).collect()
                 }
                 (true, false) => {
-                    let halves: Vec<VReg> = parts.iter().map(|x| self.simd(codes::NARROW_32[wide_width], &[*x])).collect();
+                    let halves: Vec<VReg> = parts.iter().map(|x| self.narrow(*x, wide_width)).collect();
                     self.whole(&halves).into_iter().map(|x| self.wrap(x, becomes, narrow_width)).collect()
                 }
                 (true, true) => parts.to_vec(),
@@ -1687,7 +1798,14 @@ impl Selector<'_> {
         let zero = self.constant(Scalar::Float(0.0), is);
         let mut regs = Vec::new();
         for x in sources {
-            let value = if unsigned {
+            let value = if self.isa == Isa::Avx2 && double && !long && !unsigned {
+                // In f64 the largest integer is exact; what is too small comes out as the smallest one.
+                let ordered = self.masking(codes::COMPARE_F_64[width], &[x, x], Some(ORDERED));
+                let number = self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[x, ordered]);
+                let most = self.constant(Scalar::Float(f64::from(i32::MAX)), is);
+                let below = self.simd(codes::MIN_F_64[width], &[number, most]);
+                self.simd(family[width], &[below])
+            } else if unsigned {
                 // What is below zero, and NaN, becomes zero; what is too large comes out as all ones.
                 let above = self.simd(float(codes::MAX_F_32, codes::MAX_F_64), &[x, zero]);
                 self.simd(family[width], &[above])
@@ -1724,20 +1842,26 @@ impl Selector<'_> {
         }
     }
 
-    /// Vectors of 32-bit lanes as many as there will be of 64-bit lanes: sixteen lanes are two halves.
+    /// Vectors of 32-bit lanes as many as there will be of 64-bit lanes: those that are too long are two halves.
     fn halves(&mut self, parts: &[VReg], lanes: u32) -> Vec<VReg> {
-        if lanes * 8 <= LARGEST {
+        if lanes * 8 <= self.isa.bytes() {
             return parts.to_vec();
         }
-        let high = self.simd_with(Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, parts, 1);
-        vec![parts[0], high]
+        let code = if self.isa == Isa::Avx512 { Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8 } else { Code::VEX_Vextractf128_xmmm128_ymm_imm8 };
+        parts.iter().flat_map(|part| [*part, self.simd_with(code, &[*part], 1)]).collect()
     }
 
     /// The other way round.
     fn whole(&mut self, halves: &[VReg]) -> Vec<VReg> {
-        match *halves {
-            [low, high] => vec![self.simd_with(Code::EVEX_Vinsertf64x4_zmm_k1z_zmm_ymmm256_imm8, &[low, high], 1)],
-            _ => halves.to_vec(),
+        let code = if self.isa == Isa::Avx512 { Code::EVEX_Vinsertf64x4_zmm_k1z_zmm_ymmm256_imm8 } else { Code::VEX_Vinsertf128_ymm_ymm_xmmm128_imm8 };
+        halves.chunks(2).map(|pair| if let [low, high] = *pair { self.simd_with(code, &[low, high], 1) } else { pair[0] }).collect()
+    }
+
+    /// The low halves of 64-bit lanes side by side.
+    fn narrow(&mut self, value: VReg, width: usize) -> VReg {
+        match self.isa {
+            Isa::Avx512 => self.simd(codes::NARROW_32[width], &[value]),
+            Isa::Avx2 => self.low_halves(value, width),
         }
     }
 
@@ -1747,9 +1871,9 @@ impl Selector<'_> {
         if times == 0 || from.lanes.checked_mul(times) != Some(ty.lanes) {
             return Err(self.bug("lanes that can't be repeated so"));
         }
-        if ty.dtype == DType::Bool {
+        if self.form(ty)? == Form::Mask {
             let lanes = (0..ty.lanes).map(|lane| self.extract(a, lane / times)).collect::<Result<Vec<_>, _>>()?;
-            let mask = self.mask_of_lanes(&lanes);
+            let mask = self.mask_of_lanes(&lanes, ty)?;
             self.set(dst, mask);
             return Ok(());
         }
@@ -1768,6 +1892,9 @@ impl Selector<'_> {
 
     /// One part of a register with lanes of another by number.
     fn rearranged(&mut self, from: VReg, ty: RegType, numbers: &[i64]) -> Result<VReg, Error> {
+        if self.isa == Isa::Avx2 {
+            return self.permuted(from, ty, numbers);
+        }
         let width = self.width(ty)?;
         let wide = carrier(ty.dtype) == Some(8);
         let numbers = self.lanes_constant(numbers, if wide { DType::I64 } else { DType::I32 }, width);
@@ -1866,7 +1993,7 @@ impl Selector<'_> {
         let regs = if stride == 0 {
             self.broadcast(lanes[0], ty)?
         } else if ty.dtype == DType::Bool {
-            self.mask_of_lanes(&lanes)
+            self.mask_of_lanes(&lanes, ty)?
         } else {
             lanes.resize(ty.lanes as usize, lanes[0]);
             self.gather_lanes(&lanes, ty)?
@@ -1877,6 +2004,9 @@ impl Selector<'_> {
 
     /// Every other element, from two vectors that overlap in one element, so that nothing behind the last live one is read.
     fn load_every_other(&mut self, dst: Reg, from: &Address, live: u32) -> Result<(), Error> {
+        if self.isa == Isa::Avx2 {
+            return self.load_shuffled(dst, from, live);
+        }
         let ty = self.ty(dst);
         let (lanes, size) = (i64::from(self.part_lanes(ty)), ty.dtype.size() as i64);
         let width = self.width(ty)?;
@@ -1891,7 +2021,7 @@ impl Selector<'_> {
             let (low, high) = (self.memory(from, ty.dtype, first * 2 * size)?, self.memory(from, ty.dtype, (first * 2 + lanes - 1) * size)?);
             let load = by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width];
             let fetch = |this: &mut Self, memory: Memory, there: i64, to: VReg| {
-                let mask = (there < lanes).then(|| this.lane_mask((1 << there.max(0)) - 1));
+                let mask = (there < lanes).then(|| this.lane_mask((1 << there.max(0)) - 1, ty.dtype));
                 this.from_memory(load, memory, mask, to);
             };
             fetch(self, low, there, *result);
@@ -1909,7 +2039,12 @@ impl Selector<'_> {
     }
 
     /// Bools as the lanes of a mask.
-    fn mask_of_lanes(&mut self, lanes: &[VReg]) -> Vec<VReg> {
+    fn mask_of_lanes(&mut self, lanes: &[VReg], ty: RegType) -> Result<Vec<VReg>, Error> {
+        if self.isa == Isa::Avx2 {
+            let numbers = self.gather_lanes(lanes, RegType { dtype: DType::I32, ..ty })?;
+            let (zero, width) = (self.bits32(0), self.width(ty)?);
+            return Ok(numbers.into_iter().map(|number| self.simd(codes::SUB_I_32[width], &[zero, number])).collect());
+        }
         let mut bits = lanes[0];
         for (at, lane) in lanes.iter().enumerate().skip(1) {
             let (moved, sum) = (self.general(), self.general());
@@ -1917,7 +2052,7 @@ impl Selector<'_> {
             self.emit(Op::Alu(Alu::Or), Some(sum), &[bits, moved]);
             bits = sum;
         }
-        vec![self.mask_op(Code::VEX_Kmovw_kr_r32, &[bits])]
+        Ok(vec![self.mask_op(Code::VEX_Kmovw_kr_r32, &[bits])])
     }
 
     /// One element; gives `own`, or another register with the value.
@@ -1949,13 +2084,16 @@ impl Selector<'_> {
     }
 
     /// Contiguous lanes, zero where a mask is not set.
-    fn load_vector(&mut self, dst: Reg, from: &Address, mask: Option<VReg>) -> Result<(), Error> {
+    fn load_vector(&mut self, dst: Reg, from: &Address, guard: Option<&[VReg]>) -> Result<(), Error> {
+        if self.isa == Isa::Avx2 {
+            return self.load_contiguous(dst, from, guard);
+        }
         let ty = self.ty(dst);
         let size = ty.dtype.size() as i64;
         if ty.dtype == DType::Bool {
             let memory = self.memory(from, ty.dtype, 0)?;
             let bytes = self.vector();
-            let all = mask.or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1)));
+            let all = guard.map(|masks| masks[0]).or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1, ty.dtype)));
             self.from_memory(codes::LOAD_8[0], memory, all, bytes);
             let set = self.mask_op(codes::TEST_8[0], &[bytes, bytes]);
             self.set(dst, vec![set]);
@@ -1966,9 +2104,9 @@ impl Selector<'_> {
         let results = self.result(dst)?;
         // Fewer lanes than the smallest register has.
         let few = part_lanes * carrier(ty.dtype).unwrap_or(4) < 16;
-        let masks = match mask {
-            Some(mask) => self.split_mask(mask, parts as usize).into_iter().map(Some).collect(),
-            None if few => vec![Some(self.lane_mask((1 << part_lanes) - 1))],
+        let masks = match guard {
+            Some(masks) => self.split_mask(masks, ty).into_iter().map(Some).collect(),
+            None if few => vec![Some(self.lane_mask((1 << part_lanes) - 1, ty.dtype))],
             None => vec![None; parts as usize],
         };
         for ((at, result), mask) in results.iter().enumerate().zip(masks) {
@@ -2003,7 +2141,8 @@ impl Selector<'_> {
         if stride == 1 {
             return self.store_vector(src, to, None);
         }
-        if stride == 2 && ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16 {
+        // AVX2's masked stores take longer than one lane after the other.
+        if stride == 2 && self.isa == Isa::Avx512 && ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16 {
             return self.store_every_other(src, to);
         }
         for lane in 0..ty.lanes {
@@ -2019,7 +2158,7 @@ impl Selector<'_> {
     fn store_every_other(&mut self, src: Reg, to: &Address) -> Result<(), Error> {
         let ty = self.ty(src);
         let (lanes, size, width) = (self.part_lanes(ty), ty.dtype.size() as i64, self.width(ty)?);
-        let mask = self.lane_mask(0x5555 & ((1 << lanes) - 1));
+        let mask = self.lane_mask(0x5555 & ((1 << lanes) - 1), ty.dtype);
         for (part, value) in self.get(src)?.into_iter().enumerate() {
             for half in 0..2 {
                 let numbers: Vec<i64> = (0..lanes).map(|lane| i64::from(half * (lanes / 2) + lane / 2)).collect();
@@ -2050,7 +2189,10 @@ impl Selector<'_> {
     }
 
     /// Contiguous lanes, those that a mask has set.
-    fn store_vector(&mut self, src: Reg, to: &Address, mask: Option<VReg>) -> Result<(), Error> {
+    fn store_vector(&mut self, src: Reg, to: &Address, guard: Option<&[VReg]>) -> Result<(), Error> {
+        if self.isa == Isa::Avx2 {
+            return self.store_contiguous(src, to, guard);
+        }
         let ty = self.ty(src);
         let size = ty.dtype.size() as i64;
         let values = self.get(src)?;
@@ -2058,16 +2200,16 @@ impl Selector<'_> {
             let memory = self.memory(to, ty.dtype, 0)?;
             let ones = self.intern(Constant::Whole(vec![1; 16]));
             let bytes = self.zeroed(codes::LOAD_8[0], &[ones], values[0]);
-            let all = mask.or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1)));
+            let all = guard.map(|masks| masks[0]).or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1, ty.dtype)));
             self.to_memory(Code::EVEX_Vmovdqu8_xmmm128_k1z_xmm, memory, all, bytes, None);
             return Ok(());
         }
         let width = self.width(ty)?;
         let part_lanes = self.part_lanes(ty);
         let few = part_lanes * carrier(ty.dtype).unwrap_or(4) < 16;
-        let masks = match mask {
-            Some(mask) => self.split_mask(mask, values.len()).into_iter().map(Some).collect(),
-            None if few => vec![Some(self.lane_mask((1 << part_lanes) - 1))],
+        let masks = match guard {
+            Some(masks) => self.split_mask(masks, ty).into_iter().map(Some).collect(),
+            None if few => vec![Some(self.lane_mask((1 << part_lanes) - 1, ty.dtype))],
             None => vec![None; values.len()],
         };
         for ((at, value), mask) in values.into_iter().enumerate().zip(masks) {
@@ -2095,9 +2237,9 @@ impl Selector<'_> {
 
     fn guarded_load(&mut self, dst: Reg, from: &Address, guard: Reg) -> Result<(), Error> {
         let ty = self.ty(dst);
-        let guard = self.one(guard)?;
+        let guards = self.get(guard)?;
         if ty.lanes > 1 {
-            return self.load_vector(dst, from, Some(guard));
+            return self.load_vector(dst, from, Some(&guards));
         }
         let skipped = self.label();
         let memory = self.memory(from, ty.dtype, 0)?;
@@ -2109,7 +2251,7 @@ impl Selector<'_> {
         } else {
             self.immediate(0)
         };
-        self.emit(Op::SkipUnless(skipped), None, &[guard]);
+        self.emit(Op::SkipUnless(skipped), None, &guards);
         self.load_lane(ty.dtype, memory, own);
         self.emit(Op::Label(skipped), None, &[]);
         self.set(dst, vec![own]);
@@ -2118,14 +2260,14 @@ impl Selector<'_> {
 
     fn guarded_store(&mut self, src: Reg, to: &Address, guard: Reg) -> Result<(), Error> {
         let ty = self.ty(src);
-        let guard = self.one(guard)?;
+        let guards = self.get(guard)?;
         if ty.lanes > 1 {
-            return self.store_vector(src, to, Some(guard));
+            return self.store_vector(src, to, Some(&guards));
         }
         let skipped = self.label();
         let memory = self.memory(to, ty.dtype, 0)?;
         let value = self.one(src)?;
-        self.emit(Op::SkipUnless(skipped), None, &[guard]);
+        self.emit(Op::SkipUnless(skipped), None, &guards);
         self.store_lane(ty.dtype, value, memory);
         self.emit(Op::Label(skipped), None, &[]);
         Ok(())
