@@ -28,6 +28,7 @@ const DTYPES: &[DType] = &[
 /// What the wide emitter leaves to the portable one.
 const LEFT: &[&str] = &[
     "for 3 lanes",
+    "for 6 lanes",
     "for div on",
     "for floor_div on",
     "for rem on",

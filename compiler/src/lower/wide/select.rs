@@ -2235,10 +2235,21 @@ impl Selector<'_> {
         Ok(())
     }
 
+    /// A guard without the bits behind the lanes of a type, which are undefined, where instructions have more lanes than the type.
+    fn guard_of_lanes(&mut self, guards: Vec<VReg>, ty: RegType) -> Vec<VReg> {
+        let size = if ty.dtype == DType::Bool { 1 } else { carrier(ty.dtype).unwrap_or(4) };
+        if self.isa == Isa::Avx2 || ty.lanes * size >= 16 {
+            return guards;
+        }
+        let live = self.lane_mask((1 << ty.lanes) - 1, ty.dtype);
+        guards.into_iter().map(|guard| self.mask_op(Code::VEX_Kandw_kr_kr_kr, &[guard, live])).collect()
+    }
+
     fn guarded_load(&mut self, dst: Reg, from: &Address, guard: Reg) -> Result<(), Error> {
         let ty = self.ty(dst);
         let guards = self.get(guard)?;
         if ty.lanes > 1 {
+            let guards = self.guard_of_lanes(guards, ty);
             return self.load_vector(dst, from, Some(&guards));
         }
         let skipped = self.label();
@@ -2262,6 +2273,7 @@ impl Selector<'_> {
         let ty = self.ty(src);
         let guards = self.get(guard)?;
         if ty.lanes > 1 {
+            let guards = self.guard_of_lanes(guards, ty);
             return self.store_vector(src, to, Some(&guards));
         }
         let skipped = self.label();
