@@ -318,7 +318,7 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// A place in memory. Registers that lie in memory themselves pass through the two scratch registers, `all`: or through the first alone.
+    /// A place in memory. Base and index that lie in memory themselves pass through the scratch registers; the second is free again after.
     fn place(&mut self, memory: &Memory) -> Result<Place, Error> {
         let base = self.general_register(memory.base, FIRST_SCRATCH)?;
         let displacement = i64::from(memory.displacement);

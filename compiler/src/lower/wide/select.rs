@@ -593,11 +593,9 @@ impl Selector<'_> {
         match inst {
             Inst::Const { dst, value } => {
                 if self.mutable[dst.0 as usize] {
-                    let ty = self.ty(*dst);
                     let before = std::mem::replace(&mut self.held[dst.0 as usize], Held::Known(*value));
                     let regs = self.get(*dst)?;
                     self.held[dst.0 as usize] = before;
-                    debug_assert!(ty.lanes > 0);
                     self.set(*dst, regs);
                 } else {
                     self.held[dst.0 as usize] = Held::Known(*value);
