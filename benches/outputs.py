@@ -20,7 +20,9 @@ def call(*command):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise Failed(f"{pathlib.Path(command[0]).name} {command[1]} ended with {done.returncode}: {' '.join(said[:4])[:400]}")
+        # Of a traceback the last line says what was wrong.
+        why = said[-1] if said[0].startswith("Traceback") else " ".join(said[:4])
+        raise Failed(f"{pathlib.Path(command[0]).name} {pathlib.Path(command[1]).name} ended with {done.returncode}: {why[:400]}")
     return done
 
 

@@ -6,7 +6,7 @@
 Takes the models whose name holds one of the TEXTs, or all. Each engine runs in a process of its own, on the
 inputs of the model's oracle; the engines take turns, round after round, and a model's figure is the median
 over the rounds of each process's median. First Frit's outputs are checked against the oracle: a wrong answer
-has no time. ONNX Runtime and OpenVINO optimise as much as they can without changing f32. --write keeps the
+has no time. Nor has an engine that can't run a model; the others do. ONNX Runtime and OpenVINO optimise as much as they can without changing f32. --write keeps the
 table in benches/results/versus.md and the figures in versus.json.
 
 Run it with the Python that tests/setup.sh made (tests/data/python benches/versus.py), after
@@ -90,23 +90,31 @@ def check(frit, model, stem, threads):
 
 
 def measure(frit, name, model, engines, threads, args):
-    """One row: the engines' medians."""
+    """One row, the engines' medians; and why others have none."""
     stem = DATA / "oracles" / name
     check(frit, model, stem, threads)
     times, extra = {engine: [] for engine in engines}, {}
     runs = {engine: 3 for engine in engines}
+    missing = {}
     for turn in range(args.rounds + 1):
-        for engine in engines:
-            report = time_engine(engine, frit, model, f"{stem}.in.npz", threads, runs[engine])
+        for engine in [engine for engine in engines if engine not in missing]:
+            try:
+                report = time_engine(engine, frit, model, f"{stem}.in.npz", threads, runs[engine])
+            except Failed as error:
+                if engine == "frit":
+                    raise
+                missing[engine] = str(error)
+                continue
             if turn == 0:  # a short round, to know how many runs fill the time
                 runs[engine] = max(5, min(500, math.ceil(args.seconds * 1e3 / max(report["median_ms"], 1e-3))))
                 continue
             times[engine].append(report["median_ms"])
             if engine == "frit":
                 extra = {key: report[key] for key in ("compile_ms", "load_ms", "arena_bytes") if key in report}
-    medians = {engine: statistics.median(values) for engine, values in times.items()}
-    return {"model": name, "threads": threads, **{f"{engine}_ms": medians[engine] for engine in engines},
-            **{f"frit_over_{engine}": medians["frit"] / medians[engine] for engine in engines if engine != "frit"}, **extra}
+    medians = {engine: statistics.median(values) for engine, values in times.items() if engine not in missing}
+    row = {"model": name, "threads": threads, **{f"{engine}_ms": median for engine, median in medians.items()},
+           **{f"frit_over_{engine}": medians["frit"] / median for engine, median in medians.items() if engine != "frit"}, **extra}
+    return row, missing
 
 
 def machine():
@@ -118,6 +126,10 @@ def machine():
     return f"{cpu}, {os.cpu_count()} logical cores, {platform.system()}"
 
 
+def cell(row, key, form):
+    return format(row[key], form) if key in row else "none"
+
+
 def table(rows, failures, engines):
     import onnxruntime
     others = [engine for engine in engines if engine != "frit"]
@@ -126,13 +138,14 @@ def table(rows, failures, engines):
     lines = ["# Frit beside other engines", "", f"Made by `benches/versus.py --write` on: {machine()}. Milliseconds for one run, "
              "medians; a ratio above 1 means that Frit is slower.", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for row in rows:
-        cells = [row["model"], str(row["threads"]), f"{row['frit_ms']:.3g}", *[f"{row[f'{o}_ms']:.3g}" for o in others],
-                 *[f"{row[f'frit_over_{o}']:.2f}" for o in others]]
+        cells = [row["model"], str(row["threads"]), f"{row['frit_ms']:.3g}", *[cell(row, f"{o}_ms", ".3g") for o in others],
+                 *[cell(row, f"frit_over_{o}", ".2f") for o in others]]
         lines.append("| " + " | ".join(cells) + " |")
     for other in others:
         for threads in sorted({row["threads"] for row in rows}):
-            ratios = [row[f"frit_over_{other}"] for row in rows if row["threads"] == threads]
-            lines.append(f"\n{titles[other]}, {threads} threads: geometric mean of the ratios {statistics.geometric_mean(ratios):.2f}, largest {max(ratios):.2f}.")
+            ratios = [row[f"frit_over_{other}"] for row in rows if row["threads"] == threads and f"frit_over_{other}" in row]
+            if ratios:
+                lines.append(f"\n{titles[other]}, {threads} threads: geometric mean of the ratios {statistics.geometric_mean(ratios):.2f}, largest {max(ratios):.2f}.")
     lines += [f"\nNot timed: {name}, {threads} threads: {why}" for name, threads, why in failures]
     return "\n".join(lines) + "\n"
 
@@ -171,10 +184,11 @@ def main():
     for name, path in chosen:
         for threads in args.threads:
             try:
-                rows.append(measure(args.frit, name, path, engines, threads, args))
-                row = rows[-1]
-                print(f"{name:46} {threads} threads  " + "  ".join(f"{e} {row[f'{e}_ms']:9.3f} ms" for e in engines)
-                      + f"  ratio {row['frit_over_ort']:.2f}", flush=True)
+                row, missing = measure(args.frit, name, path, engines, threads, args)
+                rows.append(row)
+                failures += [(name, threads, f"{engine}: {why}") for engine, why in missing.items()]
+                print(f"{name:46} {threads} threads  " + "  ".join(f"{e} {cell(row, f'{e}_ms', '9.3f')} ms" for e in engines)
+                      + f"  ratio {cell(row, 'frit_over_ort', '.2f')}", flush=True)
             except Failed as error:
                 failures.append((name, threads, str(error)))
                 print(f"{name:46} {threads} threads  NOT TIMED: {error}", flush=True)
