@@ -504,7 +504,7 @@ impl Math {
     }
 
     /// `x + x^2 p(x)`
-    fn from_second(&mut self, x: ExprId, p: &[f64]) -> ExprId {
+    fn second_order(&mut self, x: ExprId, p: &[f64]) -> ExprId {
         let square = self.e.mul(x, x);
         let p = self.polynomial(x, p);
         self.mad(square, p, x)
@@ -634,7 +634,7 @@ impl Math {
 
     /// `scale 2^k 2^k exp r`
     fn exp_of_rest(&mut self, r: ExprId, power: ExprId, exp: &[f64], scale: f64) -> ExprId {
-        let rest = self.from_second(r, exp);
+        let rest = self.second_order(r, exp);
         let scale = self.k(r, scale);
         let one = self.k(r, 1.0);
         let y = if scale == one { self.e.add(rest, one) } else { self.mad(rest, scale, scale) };
@@ -648,7 +648,7 @@ impl Math {
         let held = self.at_least(x, exp_ends[0]);
         let held = self.at_most(held, exp_ends[1]);
         let (r, power) = self.reduce_exp(held);
-        let p = self.from_second(r, expm1);
+        let p = self.second_order(r, expm1);
         let power_bits = self.bits(power);
         let one_bits = self.bit_constant(power_bits, (2 * bias) << fraction);
         let inverse = self.e.sub(one_bits, power_bits);
@@ -672,7 +672,7 @@ impl Math {
     fn log_of_parts(&mut self, e: ExprId, f: ExprId) -> ExprId {
         let dtype = self.e.dtype(f);
         let Format { fraction, bias, log, .. } = *format(dtype);
-        let rest = self.from_second(f, log);
+        let rest = self.second_order(f, log);
         let (e, unit) = if dtype == DType::F32 {
             let signed = self.e.bitcast(DType::I32, e);
             (self.e.cast(dtype, signed), 2f64.powi(-(fraction as i32)))
@@ -733,7 +733,7 @@ impl Math {
 
     fn log1p(&mut self, x: ExprId, (low, high): Bounds) -> ExprId {
         if self.e.dtype(x) == DType::F32 && low >= 0.0 && high <= 1.0 {
-            return self.from_second(x, LOG1P_SHORT);
+            return self.second_order(x, LOG1P_SHORT);
         }
         let y = self.log1p_inside(x, None);
         if low >= 0.0 { self.keep_infinity(y, x) } else { self.log_ends(y, x, -1.0) }
@@ -774,7 +774,7 @@ impl Math {
         let e = self.e.select(zero, lowest, e);
         let e = self.keep_infinity(e, size);
         let (e, f, wide_y) = (self.e.cast(DType::F64, e), self.e.cast(DType::F64, f), self.e.cast(DType::F64, y));
-        let rest = self.from_second(f, LOG_POW);
+        let rest = self.second_order(f, LOG_POW);
         let ln2 = self.k(e, LN_2 * 2f64.powi(-(F32.fraction as i32)));
         let log = self.mad(e, ln2, rest);
         let exponent = self.e.mul(wide_y, log);
@@ -833,7 +833,7 @@ impl Math {
         // Where k is more than a few, nothing depends on the last bits of r.
         let (r, power) = self.reduce(held, &[LN_2]);
         let doubled: Vec<f64> = expm1.iter().zip(1..).map(|(c, power)| c * 2f64.powi(power)).collect();
-        let p = self.from_second(r, &doubled);
+        let p = self.second_order(r, &doubled);
         let power = self.e.mul(power, power);
         let (half, one) = (self.k(x, 0.5), self.k(x, 1.0));
         let minus_half = self.k(x, -0.5);
@@ -935,7 +935,7 @@ impl Math {
         // 1 - exp(log(1 - erf)). The exponential is at most 0.16, so that its last bits don't matter.
         let log = self.polynomial(held, ERFC_LOG);
         let (r, power) = self.reduce(log, &[LN_2]);
-        let rest = self.from_second(r, EXP_SHORT);
+        let rest = self.second_order(r, EXP_SHORT);
         let one = self.k(x, 1.0);
         let rest = self.mad(rest, power, power);
         let far = self.e.sub(one, rest);

@@ -1262,7 +1262,7 @@ impl Selector<'_> {
         let parts = self.get(a)?;
         match (from.lanes, from.dtype.is_float(), to.dtype.is_float()) {
             (1, true, false) => {
-                let bits = self.to_general(parts[0], to.dtype);
+                let bits = self.general_of(parts[0], to.dtype);
                 self.set(dst, vec![bits]);
             }
             (1, false, true) => {
@@ -1280,7 +1280,7 @@ impl Selector<'_> {
     }
 
     /// The first lane, whose bits are an integer of a dtype's carrier, as a general register.
-    fn to_general(&mut self, value: VReg, dtype: DType) -> VReg {
+    fn general_of(&mut self, value: VReg, dtype: DType) -> VReg {
         let bits = self.general();
         if carrier(dtype) == Some(8) {
             self.emit(Op::Simd(Code::EVEX_Vmovq_rm64_xmm), Some(bits), &[value]);
@@ -1406,7 +1406,7 @@ impl Selector<'_> {
         } else {
             self.lane_to_front(part, lane, ty.dtype, width)
         };
-        Ok(if ty.dtype.is_float() { first } else { self.to_general(first, ty.dtype) })
+        Ok(if ty.dtype.is_float() { first } else { self.general_of(first, ty.dtype) })
     }
 
     /// The vector with a lane as its first one.
@@ -1531,7 +1531,7 @@ impl Selector<'_> {
             whole = joined;
             lanes = half;
         }
-        let value = if ty.dtype.is_float() { whole } else { self.to_general(whole, ty.dtype) };
+        let value = if ty.dtype.is_float() { whole } else { self.general_of(whole, ty.dtype) };
         self.set(dst, vec![value]);
         Ok(())
     }
@@ -1704,7 +1704,7 @@ impl Selector<'_> {
             }
             (true, false) => {
                 let whole = self.convert(&[x], scalar(from), scalar(to))?[0];
-                self.to_general(whole, to)
+                self.general_of(whole, to)
             }
         };
         self.alias(dst, a, vec![value]);
@@ -1932,11 +1932,11 @@ impl Selector<'_> {
         Ok(Memory { base: sum, index, scale: size as u8, displacement: 0 })
     }
 
-    fn from_memory(&mut self, code: Code, memory: Memory, mask: Option<VReg>, dst: VReg) {
+    fn load_with(&mut self, code: Code, memory: Memory, mask: Option<VReg>, dst: VReg) {
         self.push(Instruction { memory: Some(memory), mask, zeroing: mask.is_some(), ..Instruction::new(Op::Simd(code), Some(dst), &[]) });
     }
 
-    fn to_memory(&mut self, code: Code, memory: Memory, mask: Option<VReg>, value: VReg, immediate: Option<i64>) {
+    fn store_with(&mut self, code: Code, memory: Memory, mask: Option<VReg>, value: VReg, immediate: Option<i64>) {
         self.push(Instruction { memory: Some(memory), mask, immediate, ..Instruction::new(Op::Simd(code), None, &[value]) });
     }
 
@@ -1956,7 +1956,7 @@ impl Selector<'_> {
             let memory = self.memory(from, ty.dtype, 0)?;
             let Form::Vectors { parts, width } = self.form(ty)? else { return Err(self.bug("a vector was expected")) };
             let own = self.result(dst)?;
-            self.from_memory(by_size(codes::SPLAT_F_32, codes::SPLAT_F_64, ty.dtype)[width], memory, None, own[0]);
+            self.load_with(by_size(codes::SPLAT_F_32, codes::SPLAT_F_64, ty.dtype)[width], memory, None, own[0]);
             if self.mutable[dst.0 as usize] {
                 for part in &own[1..] {
                     self.emit(Op::Copy, Some(*part), &[own[0]]);
@@ -2020,7 +2020,7 @@ impl Selector<'_> {
             let load = by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width];
             let fetch = |this: &mut Self, memory: Memory, there: i64, to: VReg| {
                 let mask = (there < lanes).then(|| this.lane_mask((1 << there.max(0)) - 1, ty.dtype));
-                this.from_memory(load, memory, mask, to);
+                this.load_with(load, memory, mask, to);
             };
             fetch(self, low, there, *result);
             let permute = Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]);
@@ -2059,8 +2059,8 @@ impl Selector<'_> {
             this.push(Instruction { memory: Some(memory), ..Instruction::new(Op::Load { bytes, signed }, Some(to), &[]) });
         };
         match dtype {
-            DType::F32 => self.from_memory(Code::EVEX_Vmovss_xmm_k1z_m32, memory, None, own),
-            DType::F64 => self.from_memory(Code::EVEX_Vmovsd_xmm_k1z_m64, memory, None, own),
+            DType::F32 => self.load_with(Code::EVEX_Vmovss_xmm_k1z_m32, memory, None, own),
+            DType::F64 => self.load_with(Code::EVEX_Vmovsd_xmm_k1z_m64, memory, None, own),
             DType::F16 | DType::BF16 => {
                 let bits = self.general();
                 integer(self, 2, false, bits);
@@ -2092,7 +2092,7 @@ impl Selector<'_> {
             let memory = self.memory(from, ty.dtype, 0)?;
             let bytes = self.vector();
             let all = guard.map(|masks| masks[0]).or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1, ty.dtype)));
-            self.from_memory(codes::LOAD_8[0], memory, all, bytes);
+            self.load_with(codes::LOAD_8[0], memory, all, bytes);
             let set = self.mask_op(codes::TEST_8[0], &[bytes, bytes]);
             self.set(dst, vec![set]);
             return Ok(());
@@ -2110,18 +2110,18 @@ impl Selector<'_> {
         for ((at, result), mask) in results.iter().enumerate().zip(masks) {
             let memory = self.memory(from, ty.dtype, at as i64 * i64::from(part_lanes) * size)?;
             match ty.dtype {
-                DType::I8 => self.from_memory(codes::WIDEN_S8[width], memory, mask, *result),
-                DType::U8 => self.from_memory(codes::WIDEN_U8[width], memory, mask, *result),
-                DType::I16 => self.from_memory(codes::WIDEN_S16[width], memory, mask, *result),
-                DType::U16 => self.from_memory(codes::WIDEN_U16[width], memory, mask, *result),
-                DType::F16 => self.from_memory(codes::FROM_F16[width], memory, mask, *result),
+                DType::I8 => self.load_with(codes::WIDEN_S8[width], memory, mask, *result),
+                DType::U8 => self.load_with(codes::WIDEN_U8[width], memory, mask, *result),
+                DType::I16 => self.load_with(codes::WIDEN_S16[width], memory, mask, *result),
+                DType::U16 => self.load_with(codes::WIDEN_U16[width], memory, mask, *result),
+                DType::F16 => self.load_with(codes::FROM_F16[width], memory, mask, *result),
                 DType::BF16 => {
                     let bits = self.vector();
-                    self.from_memory(codes::WIDEN_U16[width], memory, mask, bits);
+                    self.load_with(codes::WIDEN_U16[width], memory, mask, bits);
                     self.emit_with(Op::Simd(codes::SHL_IMM_32[width]), *result, &[bits], 16);
                 }
-                DType::F32 if mask.is_none() => self.from_memory(codes::LOAD_F[width], memory, mask, *result),
-                _ => self.from_memory(by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width], memory, mask, *result),
+                DType::F32 if mask.is_none() => self.load_with(codes::LOAD_F[width], memory, mask, *result),
+                _ => self.load_with(by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width], memory, mask, *result),
             }
         }
         self.set(dst, results);
@@ -2163,7 +2163,7 @@ impl Selector<'_> {
                 let value = self.rearranged(value, ty, &numbers)?;
                 let first = (part as i64 * 2 + i64::from(half)) * i64::from(lanes);
                 let memory = self.memory(to, ty.dtype, first * size)?;
-                self.to_memory(by_size(codes::STORE_32, codes::STORE_64, ty.dtype)[width], memory, Some(mask), value, None);
+                self.store_with(by_size(codes::STORE_32, codes::STORE_64, ty.dtype)[width], memory, Some(mask), value, None);
             }
         }
         Ok(())
@@ -2174,8 +2174,8 @@ impl Selector<'_> {
             this.push(Instruction { memory: Some(memory), ..Instruction::new(Op::Store { bytes }, None, &[value]) });
         };
         match dtype {
-            DType::F32 => self.to_memory(Code::EVEX_Vmovss_m32_k1_xmm, memory, None, value, None),
-            DType::F64 => self.to_memory(Code::EVEX_Vmovsd_m64_k1_xmm, memory, None, value, None),
+            DType::F32 => self.store_with(Code::EVEX_Vmovss_m32_k1_xmm, memory, None, value, None),
+            DType::F64 => self.store_with(Code::EVEX_Vmovsd_m64_k1_xmm, memory, None, value, None),
             DType::F16 | DType::BF16 => {
                 let lanes = if dtype == DType::F16 { self.simd_with(codes::TO_F16[0], &[value], NEAREST & 7) } else { self.bf16_bits(value, 0) };
                 let bits = self.general();
@@ -2199,7 +2199,7 @@ impl Selector<'_> {
             let ones = self.intern(Constant::Whole(vec![1; 16]));
             let bytes = self.zeroed(codes::LOAD_8[0], &[ones], values[0]);
             let all = guard.map(|masks| masks[0]).or_else(|| (ty.lanes < 16).then(|| self.lane_mask((1 << ty.lanes) - 1, ty.dtype)));
-            self.to_memory(Code::EVEX_Vmovdqu8_xmmm128_k1z_xmm, memory, all, bytes, None);
+            self.store_with(Code::EVEX_Vmovdqu8_xmmm128_k1z_xmm, memory, all, bytes, None);
             return Ok(());
         }
         let width = self.width(ty)?;
@@ -2213,12 +2213,12 @@ impl Selector<'_> {
         for ((at, value), mask) in values.into_iter().enumerate().zip(masks) {
             let memory = self.memory(to, ty.dtype, at as i64 * i64::from(part_lanes) * size)?;
             match ty.dtype {
-                DType::F16 => self.to_memory(codes::TO_F16[width], memory, mask, value, Some(NEAREST & 7)),
+                DType::F16 => self.store_with(codes::TO_F16[width], memory, mask, value, Some(NEAREST & 7)),
                 DType::BF16 => {
                     let bits = self.bf16_bits(value, width);
-                    self.to_memory(codes::NARROW_16[width], memory, mask, bits, None);
+                    self.store_with(codes::NARROW_16[width], memory, mask, bits, None);
                 }
-                DType::F32 if mask.is_none() => self.to_memory(codes::STORE_F[width], memory, mask, value, None),
+                DType::F32 if mask.is_none() => self.store_with(codes::STORE_F[width], memory, mask, value, None),
                 _ => {
                     let family = match size {
                         1 => codes::NARROW_8,
@@ -2226,7 +2226,7 @@ impl Selector<'_> {
                         4 => codes::STORE_32,
                         _ => codes::STORE_64,
                     };
-                    self.to_memory(family[width], memory, mask, value, None);
+                    self.store_with(family[width], memory, mask, value, None);
                 }
             }
         }

@@ -200,7 +200,7 @@ impl Selector<'_> {
             let (even, both) = (self.vector(), if width == 1 { self.vector() } else { *result });
             let fetch = |this: &mut Self, memory: Memory, there: i64, to: VReg| {
                 if there >= lanes {
-                    this.from_memory(load, memory, None, to);
+                    this.load_with(load, memory, None, to);
                 } else {
                     let mask = this.chosen_lanes((1 << there.max(0)) - 1, ty.dtype);
                     this.push(Instruction { memory: Some(memory), ..Instruction::new(Op::Simd(masked), Some(to), &[mask]) });
@@ -262,9 +262,9 @@ impl Selector<'_> {
             }
             let raw = if matches!(ty.dtype, DType::Bool | DType::BF16) { self.vector() } else { *result };
             if part_lanes * lane_bytes(ty.dtype) >= 16 {
-                self.from_memory(code, memory, None, raw);
+                self.load_with(code, memory, None, raw);
             } else if ty.dtype.size() == 4 {
-                self.from_memory(Code::VEX_Vmovq_xmm_xmmm64, memory, None, raw);
+                self.load_with(Code::VEX_Vmovq_xmm_xmmm64, memory, None, raw);
             } else {
                 // The instruction would read more than there is.
                 let bits = self.general();
@@ -313,7 +313,7 @@ impl Selector<'_> {
                 16 => (codes::STORE_F[0], None),
                 _ => (codes::STORE_F[1], None),
             };
-            self.to_memory(code, memory, None, packed, immediate);
+            self.store_with(code, memory, None, packed, immediate);
         }
         Ok(())
     }
