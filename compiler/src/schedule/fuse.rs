@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frit_ir::affine::{Extents, simplify_all};
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::ops::{Body, reshape::flatten, reshape::unflatten};
-use frit_ir::scalar::Scalar;
+use frit_ir::scalar::{Binary, Scalar};
 use frit_ir::{DType, Op};
 
 use super::Device;
@@ -80,7 +81,7 @@ impl Fused {
         } else {
             (exprs.cast(compute.dtype, compute.value), None)
         };
-        Self {
+        let fused = Self {
             extents: compute.extents.clone(),
             reduce: compute.reduce.clone(),
             combine: compute.combine,
@@ -92,7 +93,40 @@ impl Fused {
             nodes: BTreeSet::from([node]),
             root: compute.reduces().then_some(root),
             border: None,
+        };
+        match fused.divided() {
+            Some((axis, by)) => fused.split(axis, by),
+            None => fused,
         }
+    }
+
+    /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what.
+    fn divided(&self) -> Option<(usize, i64)> {
+        self.exprs.reachable(&[self.value]).into_iter().find_map(|id| {
+            let Expr::Binary(Binary::FloorDiv, a, b) = *self.exprs.get(id) else { return None };
+            let (Expr::Var(Var(k)), by) = (self.exprs.get(a), self.exprs.as_int(b)?) else { return None };
+            let extent = *self.extents.get(*k as usize)?;
+            (1 < by && by < extent && extent % by == 0).then_some((*k as usize, by))
+        })
+    }
+
+    /// The same with an axis as two, the second of which has an extent of `by`: where these have different roles, each can have its own.
+    fn split(self, axis: usize, by: i64) -> Self {
+        let mut exprs = Exprs::new();
+        let mut extents = self.extents.clone();
+        extents.splice(axis..=axis, [extents[axis] / by, by]);
+        let known: Extents = extents.iter().chain(&self.reduce).enumerate().map(|(k, extent)| (Var(k as u32), *extent)).collect();
+        let mut vars: Vec<ExprId> = (0..extents.len() + self.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+        let (outer, inner, by) = (vars[axis], vars[axis + 1], exprs.int(by));
+        let first = exprs.mul(outer, by);
+        let whole = exprs.add(first, inner);
+        vars.splice(axis..=axis + 1, [whole]);
+        let roots: Vec<Option<ExprId>> = [Some(self.value), self.epilogue].into_iter().chain(self.axes.iter().copied().map(Some)).collect();
+        let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
+        let done: Vec<ExprId> = translate(&self.exprs, &roots, &mut exprs, &vars, None, &mut load).into_iter().flatten().collect();
+        let done = simplify_all(&mut exprs, &done, &known);
+        let (results, axes) = done.split_at(done.len() - self.axes.len());
+        Self { extents, exprs, value: results[0], epilogue: results.get(1).copied(), axes: axes.to_vec(), ..self }
     }
 
     /// The result's expression.
@@ -490,10 +524,11 @@ impl Fuser<'_> {
         let Some(host) = host.and_then(|v| self.waiting(v)) else {
             let base = Fused::new(nest, id, value);
             let mut exprs = Exprs::new();
-            let vars: Vec<ExprId> = (0..nest.extents.len() + nest.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+            let vars: Vec<ExprId> = (0..base.extents.len() + base.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
             let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, None);
-            let result = translate(&base.exprs, &[Some(base.value), base.epilogue], &mut exprs, &vars, None, &mut inline);
-            let axes = vars[..nest.extents.len()].to_vec();
+            let roots: Vec<Option<ExprId>> = [Some(base.value), base.epilogue].into_iter().chain(base.axes.iter().copied().map(Some)).collect();
+            let result = translate(&base.exprs, &roots, &mut exprs, &vars, None, &mut inline);
+            let axes = result[2..].iter().copied().flatten().collect();
             return Fused { exprs, value: result[0].unwrap_or(base.value), epilogue: result[1], axes, nodes, ..base };
         };
         let mut exprs = host.exprs.clone();
