@@ -75,6 +75,8 @@ pub(crate) enum Numerics {
     /// Nothing: the same bits.
     Exact,
     /// The order of roundings.
+    Reassociating,
+    /// As reassociating, and how far NaN and infinities reach.
     Default,
     /// As default, and what NaN and infinities become.
     Finite,

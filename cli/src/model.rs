@@ -59,7 +59,8 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
 fn rewriting(model: &Model) -> rewrite::Options {
     let numerics = match model.numerics {
         Numerics::Exact => rewrite::Class::Exact,
-        Numerics::Default => rewrite::Class::Reassociating,
+        Numerics::Reassociating => rewrite::Class::Reassociating,
+        Numerics::Default => rewrite::Class::Blocked,
         Numerics::Finite => rewrite::Class::Finite,
     };
     rewrite::Options { numerics: Some(numerics), without: model.without_rule.iter().cloned().collect(), limit: model.rule_limit, ..rewrite::Options::default() }

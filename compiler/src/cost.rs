@@ -147,6 +147,11 @@ pub(crate) fn of_bytes(exprs: &Exprs, value: ExprId) -> bool {
     exprs.dtype(value) == DType::I32 && exprs.reachable(&[value]).into_iter().all(|id| !matches!(exprs.get(id), Expr::Load { .. }) || matches!(exprs.dtype(id), DType::I8 | DType::U8))
 }
 
+/// Does a condition ask whether an index is a number?
+pub(crate) fn by_index(exprs: &Exprs, cond: ExprId) -> bool {
+    matches!(exprs.get(cond), Expr::Binary(Binary::Eq, which, number) if exprs.as_int(*number).is_some() && !matches!(exprs.get(*which), Expr::Load { .. } | Expr::Cast(_)))
+}
+
 /// What an element costs to compute, in additions. Index arithmetic and movement are free.
 pub(crate) fn additions(exprs: &Exprs, root: ExprId) -> u32 {
     let mut seen = BTreeSet::new();
@@ -159,6 +164,8 @@ pub(crate) fn additions(exprs: &Exprs, root: ExprId) -> u32 {
         // What lies below a load is index arithmetic.
         match exprs.get(id) {
             Expr::Const(_) | Expr::Var(_) | Expr::Load { .. } | Expr::Reduced => {}
+            // Where the index says which, only one is computed.
+            Expr::Select(which, a, b) if by_index(exprs, *which) => sum += additions(exprs, *a).max(additions(exprs, *b)),
             Expr::Select(_, a, b) => open.extend([*a, *b]),
             Expr::Bitcast(a) => open.push(*a),
             Expr::Cast(a) => {

@@ -68,9 +68,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// All exact and reassociating rules.
+    /// All rules but those for finite numbers.
     fn default() -> Self {
-        Self { numerics: Some(Class::Reassociating), without: BTreeSet::new(), limit: None, extra: Vec::new() }
+        Self { numerics: Some(Class::Blocked), without: BTreeSet::new(), limit: None, extra: Vec::new() }
     }
 }
 

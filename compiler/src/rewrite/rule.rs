@@ -13,6 +13,8 @@ pub enum Class {
     /// See [`Class::promise`].
     Reassociating,
     /// See [`Class::promise`].
+    Blocked,
+    /// See [`Class::promise`].
     Finite,
 }
 
@@ -22,6 +24,7 @@ impl Class {
         match self {
             Class::Exact => "exact",
             Class::Reassociating => "reassociating",
+            Class::Blocked => "blocked",
             Class::Finite => "finite",
         }
     }
@@ -33,6 +36,10 @@ impl Class {
             Class::Reassociating => {
                 "roundings come in another order or number. Results differ by no more than the sum of the tolerances of the ops on both sides, \
                  in units of the largest number that occurs on the way. NaN and infinities stay where they are, as long as no finite numbers overflow."
+            }
+            Class::Blocked => {
+                "as reassociating, but results are computed in blocks: where one is NaN or infinite, it may be another NaN or infinity, and so may \
+                 the others of its block become."
             }
             Class::Finite => "as reassociating, and only where no operand and no intermediate result is NaN or infinite.",
         }

@@ -21,7 +21,7 @@ use frit_ir::{DType, Op};
 
 use super::Device;
 use super::contraction::Contraction;
-use crate::cost::additions;
+use crate::cost::{additions, by_index};
 
 /// Expressions of more nodes than this are not fused further: they compile slowly and spill.
 const MAX_NODES: usize = 256;
@@ -81,7 +81,7 @@ impl Fused {
         } else {
             (exprs.cast(compute.dtype, compute.value), None)
         };
-        let fused = Self {
+        Self {
             extents: compute.extents.clone(),
             reduce: compute.reduce.clone(),
             combine: compute.combine,
@@ -93,11 +93,36 @@ impl Fused {
             nodes: BTreeSet::from([node]),
             root: compute.reduces().then_some(root),
             border: None,
-        };
-        match fused.divided() {
-            Some((axis, by)) => fused.split(axis, by),
-            None => fused,
         }
+    }
+
+    /// As a kernel computes it: an axis whose index is divided is two.
+    fn settled(self) -> Self {
+        match self.divided() {
+            Some((axis, by)) => self.split(axis, by),
+            None => self,
+        }
+    }
+
+    /// Does an index say which of several expressions is computed?
+    fn is_phased(&self) -> bool {
+        self.exprs.reachable(&[self.value]).into_iter().any(|id| matches!(self.exprs.get(id), Expr::Select(cond, ..) if by_index(&self.exprs, *cond)))
+    }
+
+    /// The first axis whose index, or what remains of it when it is divided, says which of several expressions is computed: the axis, and
+    /// of how many.
+    pub(super) fn phases(&self) -> Option<(usize, i64)> {
+        let axis_of = |id: ExprId| if let Expr::Var(Var(k)) = self.exprs.get(id) { self.extents.get(*k as usize).map(|extent| (*k as usize, *extent)) } else { None };
+        self.exprs.reachable(&[self.value]).into_iter().find_map(|id| {
+            let Expr::Select(cond, ..) = *self.exprs.get(id) else { return None };
+            let Expr::Binary(Binary::Eq, which, number) = *self.exprs.get(cond) else { return None };
+            self.exprs.as_int(number)?;
+            let (axis, count) = match *self.exprs.get(which) {
+                Expr::Binary(Binary::Mod, a, by) => (axis_of(a)?.0, self.exprs.as_int(by)?),
+                _ => axis_of(which)?,
+            };
+            (1..=MOST_PHASES).contains(&count).then_some((axis, count))
+        })
     }
 
     /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what.
@@ -166,6 +191,8 @@ impl Fused {
 
 /// A value whose elements are needed several times is an expression up to so many additions, unless it is priced.
 const CHEAP: u32 = 3;
+/// No more expressions than this are computed one after the other at a point.
+const MOST_PHASES: i64 = 8;
 /// And is always stored if they are needed more often than this.
 const MOST_TIMES: i64 = 64;
 
@@ -327,7 +354,7 @@ impl Fuser<'_> {
         if matches!(state, Some(State::Waiting(_)))
             && let Some(State::Waiting(fused)) = state.replace(State::Stored)
         {
-            self.actions.push(Action::Kernel(fused, value));
+            self.actions.push(Action::Kernel(Box::new(fused.settled()), value));
         }
     }
 
@@ -355,7 +382,7 @@ impl Fuser<'_> {
         fused.shape = shape.to_vec();
         fused.nodes.insert(id);
         fused.border = around.map(|value| Border { value, before: offset.to_vec(), extents });
-        self.actions.push(Action::Kernel(Box::new(fused), to));
+        self.actions.push(Action::Kernel(Box::new(fused.settled()), to));
     }
 
     /// May a value wait for its consumers?
@@ -491,7 +518,8 @@ impl Fuser<'_> {
         let cost = additions(&fused.exprs, fused.value);
         if let Some(contraction) = Contraction::of(nest) {
             return match places {
-                // It is computed when its panel is staged.
+                // It is computed when its panel is staged, element by element.
+                _ if fused.is_phased() => false,
                 [k] if contraction.vector_operand == Source(*k as u32) => movement || self.form(operand, if cost <= CHEAP * 4 { Form::Expression } else { Form::Buffer }) == Form::Expression,
                 [_] => movement && !guarded,
                 _ => false,
@@ -524,11 +552,10 @@ impl Fuser<'_> {
         let Some(host) = host.and_then(|v| self.waiting(v)) else {
             let base = Fused::new(nest, id, value);
             let mut exprs = Exprs::new();
-            let vars: Vec<ExprId> = (0..base.extents.len() + base.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+            let vars: Vec<ExprId> = (0..nest.extents.len() + nest.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
             let mut inline = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| self.read(e, operand_of(source), kept, dtype, index, guard, None);
-            let roots: Vec<Option<ExprId>> = [Some(base.value), base.epilogue].into_iter().chain(base.axes.iter().copied().map(Some)).collect();
-            let result = translate(&base.exprs, &roots, &mut exprs, &vars, None, &mut inline);
-            let axes = result[2..].iter().copied().flatten().collect();
+            let result = translate(&base.exprs, &[Some(base.value), base.epilogue], &mut exprs, &vars, None, &mut inline);
+            let axes = vars[..nest.extents.len()].to_vec();
             return Fused { exprs, value: result[0].unwrap_or(base.value), epilogue: result[1], axes, nodes, ..base };
         };
         let mut exprs = host.exprs.clone();

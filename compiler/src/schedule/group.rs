@@ -553,6 +553,10 @@ fn rows(nests: &[&Nest], made: &BTreeMap<ValueId, usize>) -> Vec<Row> {
                 axes[from] = found;
             }
         }
+        // What is computed for all points of an axis together can't be done for one.
+        if nests.iter().zip(&axes).any(|(nest, axis)| nest.fused.phases().is_some_and(|(phases, _)| *axis == Some(phases))) {
+            continue;
+        }
         let axes: Option<Vec<usize>> = axes.into_iter().collect();
         rows.extend(axes.map(|axes| Row { extent: *extent, width: 1, axes }));
     }

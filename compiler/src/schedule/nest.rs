@@ -556,9 +556,53 @@ fn float_ops(fused: &Fused, roots: &[ExprId]) -> u64 {
     fused.exprs.reachable(roots).into_iter().filter(|id| fused.exprs.dtype(*id).is_float() && matches!(fused.exprs.get(*id), Expr::Unary(..) | Expr::Binary(..) | Expr::Fma(..))).count() as u64
 }
 
+/// A nest without reduction of which one expression after the other is computed along an axis, see [`Fused::phases`]: all of them at a point of
+/// the other axes, so that what they share is read and computed once. None where no vectors lie along another axis.
+fn phased(work: &mut Work<'_>, member: &Member, region: &Region, axis: usize, count: i64) -> Option<Piece> {
+    let fused = &member.fused;
+    let extent = region.extents[axis];
+    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1 && *k != axis).collect();
+    let (vectors, others) = wide.split_last().filter(|(last, _)| **last > axis)?;
+    let groups: Vec<Vec<usize>> = others.iter().map(|k| vec![*k]).collect();
+    let (mut parallel, others) = grouped(work, &region.extents, &groups);
+    // The innermost of the other loops is done by one grid point, which would have too little to do otherwise.
+    let serial = parallel.pop();
+    let place = work.destination(member);
+    let mut body = Vec::new();
+    for (first, blocks, phases) in [(0, extent / count, count), (extent / count * count, 1, extent % count)] {
+        if blocks * phases == 0 {
+            continue;
+        }
+        let (block, phase, lane) = (work.var(blocks), work.var(phases), work.var(region.extents[*vectors]));
+        let (first, count) = (work.exprs.int(first), work.exprs.int(count));
+        let (at, row) = (work.exprs.var(block), work.exprs.var(phase));
+        let at = work.exprs.mul(at, count);
+        let at = work.exprs.add(at, row);
+        let mut axes = others.clone();
+        axes[axis] = work.exprs.add(first, at);
+        axes[*vectors] = work.exprs.var(lane);
+        let axes = region.place(work, &axes);
+        let value = work.import(fused, &[fused.value], &axes, None)[0];
+        let index = work.store_index(member, &axes);
+        let store = Stmt::Store { place, index, value, guard: None };
+        let rows = nested(&[(phase, phases)], LoopKind::Unrolled, vec![store]);
+        let vectors = nested(&[(lane, region.extents[*vectors])], LoopKind::Vector, rows);
+        body.extend(nested(&[(block, blocks)], LoopKind::Serial, vectors));
+    }
+    let body = nested(&Vec::from_iter(serial), LoopKind::Serial, body);
+    let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]) / count.max(1) as u64;
+    Some(Piece { parallel, body, flops })
+}
+
 /// A nest without reduction.
 fn map(work: &mut Work<'_>, member: &Member, region: &Region) -> Piece {
     let fused = &member.fused;
+    if let Some((axis, count)) = fused.phases()
+        && region.extents[axis] == fused.extents[axis]
+        && let Some(piece) = phased(work, member, region, axis, count)
+    {
+        return piece;
+    }
     let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1).collect();
     // As many trailing axes as possible run as one, as long as no index needs a division for it.
     for first in 0..wide.len().max(1) {

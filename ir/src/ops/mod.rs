@@ -15,6 +15,7 @@ pub mod padding;
 pub mod recurrent;
 pub mod sample;
 pub mod subgraph;
+pub(crate) mod winograd;
 
 use crate::build::Builder;
 use crate::compute::Compute;
@@ -385,6 +386,9 @@ ops! {
     einsum::Einsum,
     window::Window,
     window_index::WindowIndex,
+    winograd_input::WinogradInput,
+    winograd_output::WinogradOutput,
+    winograd_weight::WinogradWeight,
     mel_weights::MelWeights,
     max_unpool::MaxUnpool,
     // Composites.

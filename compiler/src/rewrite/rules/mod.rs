@@ -20,6 +20,7 @@ macro_rules! rules {
     };
     (@class exact) => { Class::Exact };
     (@class reassociating) => { Class::Reassociating };
+    (@class blocked) => { Class::Blocked };
     (@class finite) => { Class::Finite };
 }
 
