@@ -22,7 +22,7 @@ fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"
         .to_owned();
-    for class in [Class::Exact, Class::Reassociating, Class::Finite] {
+    for class in [Class::Exact, Class::Reassociating, Class::Blocked, Class::Finite] {
         write!(text, "\n- **{}**: {}", class.name(), class.promise()).expect("text takes text");
     }
     text.push('\n');

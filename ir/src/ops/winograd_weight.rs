@@ -29,7 +29,7 @@ impl OpDef for WinogradWeight {
         if dims.len() < 3 || !matches!(w.dtype, DType::F32 | DType::F64) {
             return Err(OpError::invalid(format!("'winograd_weight' of {w}, which are not weights of f32 or f64")));
         }
-        let Some(taps) = dims[2].known() else { return Err(OpError::invalid(format!("'winograd_weight' of {w}, whose rows are not known"))) };
+        let taps = dims[2].known().ok_or_else(OpError::unknown)?;
         dims[0] = dims[0].times(&Dim::Known(points(self.tile, taps)?));
         dims[2] = Dim::Known(1);
         Ok(vec![TensorType::ranked(w.dtype, dims)])

@@ -67,6 +67,6 @@ rules! {
         if "constant(?w), constant(?b), !joined(?w), same(rank(?b), rank(?w)), along(?b, ?@, 1), same(extent(?w, 0), extent(?b, 1))",
         "Convolutions of one operand with windows of one form are one convolution with more channels. Detectors and Inception blocks hold them.";
     blocked "winograd": "conv@c[strides=?s, dilations=?d, groups=?g, before=?b, after=?a](?x, ?w)" => "winograd_output[tile=4, taps=extent(?w, 2), rows=extent(?@, 2)](conv@c[groups=times(?g, plus(extent(?w, 2), 3)), before=behind(zeros(?x)), after=behind(zeros(?x))](winograd_input[tile=4, taps=extent(?w, 2), before=?b, after=?a](?x), winograd_weight[tile=4](?w)))",
-        if "constant(?w), bounded(?w), wide(?x), less(3, rank(?x)), same(item(?s, 0), 1), same(item(?d, 0), 1), less(2, extent(?w, 2)), less(extent(?w, 2), 6), less(7, extent(?w, 1)), less(2, extent(?@, 2))",
+        if "constant(?w), !constant(?x), bounded(?w), wide(?x), less(3, rank(?x)), same(item(?s, 0), 1), same(item(?d, 0), 1), less(1, extent(?w, 2)), less(extent(?w, 2), 6), less(1, extent(?w, 1)), less(1, extent(?@, 2))",
         "Four rows of results at a time need half the products, or fewer. Winograd, Arithmetic Complexity of Computations, 1980.";
 }
