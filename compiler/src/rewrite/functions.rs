@@ -127,8 +127,12 @@ fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
         let size = splat.as_f64().abs();
         return size.is_finite().then_some((size, if size > 0.0 { size } else { f64::INFINITY }));
     }
-    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_))))?;
+    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_) | Op::WinogradWeight(_))))?;
     let parts = children.iter().map(|child| sizes(site, site.graph.find(*child))).collect::<Option<Vec<_>>>()?;
+    if matches!(head, Head::Op(Op::WinogradWeight(_))) {
+        // Factors of a point add up to less than 4, and may cancel.
+        return parts.first().map(|(largest, _)| (largest * 4.0, 0.0));
+    }
     let product = matches!(head, Head::Op(Op::Mul(_)));
     parts.into_iter().reduce(|a, b| if product { (a.0 * b.0, a.1 * b.1) } else { (a.0.max(b.0), a.1.min(b.1)) })
 }

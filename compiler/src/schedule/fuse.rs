@@ -125,13 +125,15 @@ impl Fused {
         })
     }
 
-    /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what.
+    /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what. Not the last one, along
+    /// which vectors lie.
     fn divided(&self) -> Option<(usize, i64)> {
         self.exprs.reachable(&[self.value]).into_iter().find_map(|id| {
             let Expr::Binary(Binary::FloorDiv, a, b) = *self.exprs.get(id) else { return None };
             let (Expr::Var(Var(k)), by) = (self.exprs.get(a), self.exprs.as_int(b)?) else { return None };
             let extent = *self.extents.get(*k as usize)?;
-            (1 < by && by < extent && extent % by == 0).then_some((*k as usize, by))
+            let last = self.extents.iter().rposition(|extent| *extent > 1);
+            (1 < by && by < extent && extent % by == 0 && last != Some(*k as usize)).then_some((*k as usize, by))
         })
     }
 

@@ -9,15 +9,18 @@ use crate::scalar::Binary;
 use crate::shape::{Dim, TensorType};
 
 op! {
-    /// `x` is `[N, P*O, tiles, spatial..]` for `P = tile + taps - 1` points, `y` is `[N, O, rows, spatial..]`:
-    /// `y[n, o, h, q..] = sum over p < P of A[h mod tile, p] * x[n, p*O + o, h div tile, q..]`, where `A` is the matrix that [`Winograd`] says.
+    /// `x` is `[N, P*O, spatial..]` for `P = tile + taps - 1` points, with an element for each tile along one spatial axis, `y` is
+    /// `[N, O, spatial..]` with an element for each result: `y[n, o, .., h, ..] = sum over p < P of A[h mod tile, p] *
+    /// x[n, p*O + o, .., h div tile, ..]`, where `A` is the matrix that [`Winograd`] says.
     pub struct WinogradOutput = "winograd_output" {
+        /// The spatial axis, of which the first is 0.
+        pub axis: usize,
         /// Results of a tile.
         pub tile: i64,
-        /// Rows of a window.
+        /// Extent of a window along the axis.
         pub taps: i64,
-        /// Rows of the result; the last tile may have more.
-        pub rows: i64,
+        /// Extent of the result along the axis; the last tile may have more.
+        pub extent: i64,
     }
 }
 
@@ -30,15 +33,15 @@ impl OpDef for WinogradOutput {
         let x = args[0].ty;
         let mut dims = x.dims()?.to_vec();
         let points = points(self.tile, self.taps)?;
-        if dims.len() < 3 || !matches!(x.dtype, DType::F32 | DType::F64) {
+        if dims.len() < 3 || self.axis + 2 >= dims.len() || !matches!(x.dtype, DType::F32 | DType::F64) {
             return Err(OpError::invalid(format!("'winograd_output' of {x}, which is not an image of f32 or f64")));
         }
-        let tiles = self.rows.checked_add(self.tile - 1).filter(|_| self.rows >= 0).map(|n| n / self.tile);
-        if dims[1].known().is_some_and(|n| n % points != 0) || dims[2].known().is_some_and(|n| Some(n) != tiles) {
-            return Err(OpError::invalid(format!("'winograd_output' of {x}: channels don't make {points} points, or tiles of {} rows don't make {}", self.tile, self.rows)));
+        let tiles = self.extent.checked_add(self.tile - 1).filter(|_| self.extent >= 0).map(|n| n / self.tile);
+        if dims[1].known().is_some_and(|n| n % points != 0) || dims[self.axis + 2].known().is_some_and(|n| Some(n) != tiles) {
+            return Err(OpError::invalid(format!("'winograd_output' of {x}: channels don't make {points} points, or tiles of {} don't make {}", self.tile, self.extent)));
         }
         dims[1] = dims[1].floor_div(&Dim::Known(points));
-        dims[2] = Dim::Known(self.rows);
+        dims[self.axis + 2] = Dim::Known(self.extent);
         Ok(vec![TensorType::ranked(x.dtype, dims)])
     }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
@@ -46,13 +49,13 @@ impl OpDef for WinogradOutput {
         let extents = self.infer(&[Arg { ty: args[0], value: None }])?[0].extents()?;
         let results = Winograd::new(self.tile, self.taps)?.results;
         Ok(Body::Loops(vec![Compute::map(dtype, &extents, |e, at| {
-            let tile = e.int(self.tile);
-            let (tile, row) = (e.binary(Binary::FloorDiv, at[2], tile), e.binary(Binary::Mod, at[2], tile));
-            row_times(e, row, &results, |e, p| {
+            let (axis, tile) = (self.axis + 2, e.int(self.tile));
+            let (tile, result) = (e.binary(Binary::FloorDiv, at[axis], tile), e.binary(Binary::Mod, at[axis], tile));
+            row_times(e, result, &results, |e, p| {
                 let shift = e.int(p as i64 * extents[1]);
                 let mut place = at.to_vec();
                 place[1] = e.add(at[1], shift);
-                place[2] = tile;
+                place[axis] = tile;
                 e.load(Source(0), dtype, place)
             })
         })]))
@@ -65,16 +68,18 @@ impl OpDef for WinogradOutput {
 impl WinogradOutput {
     pub(crate) fn samples() -> Vec<Sample> {
         [
-            ((4, 3, 8), DType::F32, &[1i64, 18, 2, 17][..]),
-            ((4, 3, 7), DType::F32, &[2, 12, 2, 5]),
-            ((4, 3, 13), DType::F32, &[1, 6, 4, 40]),
-            ((2, 3, 1), DType::F64, &[1, 4, 1, 3]),
-            ((2, 5, 6), DType::F32, &[1, 12, 3, 2, 3]),
-            ((4, 3, 0), DType::F32, &[1, 6, 0, 5]),
-            ((4, 3, 6), DType::F32, &[1, 6, 2]),
+            ((0, 4, 3, 8), DType::F32, &[1i64, 18, 2, 17][..]),
+            ((0, 4, 3, 7), DType::F32, &[2, 12, 2, 5]),
+            ((0, 4, 3, 13), DType::F32, &[1, 6, 4, 40]),
+            ((1, 4, 3, 56), DType::F32, &[1, 12, 3, 14]),
+            ((1, 4, 3, 27), DType::F32, &[1, 12, 3, 7]),
+            ((0, 2, 3, 1), DType::F64, &[1, 4, 1, 3]),
+            ((0, 2, 5, 6), DType::F32, &[1, 12, 3, 2, 3]),
+            ((0, 4, 3, 0), DType::F32, &[1, 6, 0, 5]),
+            ((0, 4, 3, 6), DType::F32, &[1, 6, 2]),
         ]
         .into_iter()
-        .map(|((tile, taps, rows), dtype, x)| Sample::drawn(WinogradOutput { tile, taps, rows }, Domain::Ordinary, &[(dtype, x)]))
+        .map(|((axis, tile, taps, extent), dtype, x)| Sample::drawn(WinogradOutput { axis, tile, taps, extent }, Domain::Ordinary, &[(dtype, x)]))
         .collect()
     }
 }

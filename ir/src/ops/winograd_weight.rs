@@ -10,9 +10,12 @@ use crate::shape::{Dim, TensorType};
 use crate::tensor::{Tensor, checked_elems};
 
 op! {
-    /// `w` is `[O, C, taps, kernel..]`, `y` is `[P*O, C, 1, kernel..]` for `P = tile + taps - 1` points:
-    /// `y[p*O + o, c, 0, k..] = sum over j < taps of G[p, j] * w[o, c, j, k..]`, where `G` is the matrix that [`Winograd`] says.
+    /// `w` is `[O, C, kernel..]`, `y` is `[P*O, C, kernel..]` for `P = tile + taps - 1` points, in which one axis of the kernel, that of the
+    /// taps, is 1: `y[p*O + o, c, .., 0, ..] = sum over j < taps of G[p, j] * w[o, c, .., j, ..]`, where `G` is the matrix that
+    /// [`Winograd`] says.
     pub struct WinogradWeight = "winograd_weight" {
+        /// The axis of the kernel, of which the first is 0.
+        pub axis: usize,
         /// Results of a tile.
         pub tile: i64,
     }
@@ -26,18 +29,18 @@ impl OpDef for WinogradWeight {
     fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
         let w = args[0].ty;
         let mut dims = w.dims()?.to_vec();
-        if dims.len() < 3 || !matches!(w.dtype, DType::F32 | DType::F64) {
+        if dims.len() < 3 || self.axis + 2 >= dims.len() || !matches!(w.dtype, DType::F32 | DType::F64) {
             return Err(OpError::invalid(format!("'winograd_weight' of {w}, which are not weights of f32 or f64")));
         }
-        let taps = dims[2].known().ok_or_else(OpError::unknown)?;
+        let taps = dims[self.axis + 2].known().ok_or_else(OpError::unknown)?;
         dims[0] = dims[0].times(&Dim::Known(points(self.tile, taps)?));
-        dims[2] = Dim::Known(1);
+        dims[self.axis + 2] = Dim::Known(1);
         Ok(vec![TensorType::ranked(w.dtype, dims)])
     }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
         let (w, dtype) = (args[0].extents()?, args[0].dtype);
         let extents = self.infer(&[Arg { ty: args[0], value: None }])?[0].extents()?;
-        let weights = Winograd::new(self.tile, w[2])?.weights;
+        let weights = Winograd::new(self.tile, w[self.axis + 2])?.weights;
         Ok(Body::Loops(vec![Compute::map(dtype, &extents, |e, at| {
             let outputs = e.int(w[0]);
             let (point, output) = (e.binary(Binary::FloorDiv, at[0], outputs), e.binary(Binary::Mod, at[0], outputs));
@@ -45,7 +48,7 @@ impl OpDef for WinogradWeight {
             let sum = row_times(e, point, &weights, |e, j| {
                 let mut place = at.to_vec();
                 place[0] = output;
-                place[2] = e.int(j as i64);
+                place[self.axis + 2] = e.int(j as i64);
                 let value = e.load(Source(0), dtype, place);
                 e.cast(DType::F64, value)
             });
@@ -55,9 +58,9 @@ impl OpDef for WinogradWeight {
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
         let w = inputs[0];
         let extents = self.infer(&[Arg { ty: &w.ty(), value: None }])?[0].extents()?;
-        let taps = w.extents()[2];
+        let taps = w.extents()[self.axis + 2];
         let matrix = Winograd::new(self.tile, taps)?.weights;
-        let (taps, columns) = (taps as usize, checked_elems(&w.extents()[3..])?);
+        let (taps, columns) = (taps as usize, checked_elems(&w.extents()[self.axis + 3..])?);
         let values = w.f64s();
         let mut result = Vec::with_capacity(checked_elems(&extents)?);
         for row in &matrix {
@@ -74,9 +77,9 @@ impl OpDef for WinogradWeight {
 
 impl WinogradWeight {
     pub(crate) fn samples() -> Vec<Sample> {
-        [(4, DType::F32, &[5i64, 3, 3, 3][..]), (2, DType::F64, &[2, 1, 5, 1]), (4, DType::F32, &[1, 4, 3]), (4, DType::F32, &[0, 4, 3, 1])]
+        [(0, 4, DType::F32, &[5i64, 3, 3, 3][..]), (1, 4, DType::F32, &[5, 3, 2, 3]), (0, 2, DType::F64, &[2, 1, 5, 1]), (0, 4, DType::F32, &[1, 4, 3]), (0, 4, DType::F32, &[0, 4, 3, 1])]
             .into_iter()
-            .map(|(tile, dtype, w)| Sample::drawn(WinogradWeight { tile }, Domain::Ordinary, &[(dtype, w)]))
+            .map(|(axis, tile, dtype, w)| Sample::drawn(WinogradWeight { axis, tile }, Domain::Ordinary, &[(dtype, w)]))
             .collect()
     }
 }
