@@ -94,7 +94,7 @@ impl Maker {
             }
             8 => {
                 let (from, dst) = (self.address(small), self.reg(DType::F32, lanes));
-                let (stride, live) = (self.draw.of(&[0, 1, 2, 3]), 1 + self.draw.below(lanes as usize) as u32);
+                let (stride, live) = (self.draw.of(&[0, 1, 2, 3, 4]), 1 + self.draw.below(lanes as usize) as u32);
                 if self.draw.below(2) == 0 {
                     self.floats.push(dst);
                     return vec![Inst::Load { dst, from, stride }];

@@ -22,6 +22,8 @@ const DEEPEST: u32 = 600;
 
 /// Vectors of more runs than this are loaded and stored lane by lane.
 const MOST_RUNS: i64 = 6;
+/// Elements that lie no farther apart are loaded as far as lanes live.
+const FARTHEST: i64 = 4;
 
 /// A register that holds elements of a tile.
 struct TileReg {
@@ -546,7 +548,7 @@ impl Emitter<'_> {
             let either = self.exprs.select(guard, load, zero);
             return self.value(either, lanes);
         }
-        if guard.is_none() && stride == 2 {
+        if guard.is_none() && (2..=FARTHEST).contains(&stride) {
             let Some(from) = self.address(source, &rest)? else { return Err(self.bug("a tile without an address")) };
             return self.make(id, lanes, |dst| Inst::PartialLoad { dst, from, stride, live: own.live });
         }

@@ -28,6 +28,8 @@ use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instru
 const MOST_LANES: u32 = 16;
 /// A loop that changes at least so many vectors holds a tile of accumulators.
 const TILE: usize = 6;
+/// Elements that lie no farther apart are taken out of whole vectors.
+const FARTHEST: i64 = 4;
 
 /// Comparisons of floats: quiet, and false for NaN but for the last two.
 const EQUAL: i64 = 0x00;
@@ -623,8 +625,7 @@ impl Selector<'_> {
             Inst::Insert { a, b, lane, .. } => self.insert(dst, *a, *b, *lane),
             Inst::Repeat { a, times, .. } => self.repeat(dst, *a, *times),
             Inst::Load { from, stride, .. } => self.load(dst, from, *stride),
-            Inst::PartialLoad { from, stride: 2, live, .. } if self.parts_in_two(dst) => self.load_every_other(dst, from, *live),
-            Inst::PartialLoad { from, stride, live, .. } => self.load_lanes(dst, from, *stride, *live),
+            Inst::PartialLoad { from, stride, live, .. } => self.load_apart(dst, from, *stride, *live),
             Inst::GuardedLoad { from, guard, .. } => self.guarded_load(dst, from, *guard),
             Inst::Store { src, to, stride } => self.store(*src, to, *stride),
             Inst::GuardedStore { src, to, guard } => self.guarded_store(*src, to, *guard),

@@ -2,6 +2,8 @@
 //!
 //! In: addresses of the program. Out: instructions with memory operands. Must not know: what is computed.
 
+use std::cmp::Ordering;
+
 use frit_ir::dtype::DType;
 use frit_ir::error::Error;
 use frit_ir::scalar::Scalar;
@@ -10,7 +12,7 @@ use iced_x86::Code;
 
 use super::super::codes;
 use super::super::machine::{Alu, Condition, Constant, Instruction, Isa, Memory, Op, VReg};
-use super::{NEAREST, Form, Selector, by_size, carrier, integer, is_signed};
+use super::{FARTHEST, NEAREST, Form, Selector, by_size, carrier, integer, is_signed};
 
 impl Selector<'_> {
     /// The place of an element and bytes behind it.
@@ -74,10 +76,17 @@ impl Selector<'_> {
             self.set(dst, vec![own[0]; parts as usize]);
             return Ok(());
         }
-        if stride == 2 && self.parts_in_two(dst) {
-            return self.load_every_other(dst, from, ty.lanes);
+        self.load_apart(dst, from, stride, ty.lanes)
+    }
+
+    /// The first lanes, whose elements lie apart.
+    pub(super) fn load_apart(&mut self, dst: Reg, from: &Address, stride: i64, live: u32) -> Result<(), Error> {
+        let whole = self.parts_in_two(dst);
+        match (self.isa, stride) {
+            (Isa::Avx2, 2) if whole => self.load_shuffled(dst, from, live),
+            (Isa::Avx512, 2..=FARTHEST) if whole => self.load_permuted(dst, from, stride, live),
+            _ => self.load_lanes(dst, from, stride, live),
         }
-        self.load_lanes(dst, from, stride, ty.lanes)
     }
 
     /// Do two vectors of at least 128 bits hold every part's elements, every other of which it is?
@@ -108,36 +117,47 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// Every other element, from two vectors that overlap in one element, so that nothing behind the last live one is read.
-    pub(super) fn load_every_other(&mut self, dst: Reg, from: &Address, live: u32) -> Result<(), Error> {
-        if self.isa == Isa::Avx2 {
-            return self.load_shuffled(dst, from, live);
-        }
+    /// Elements `stride` apart, from so many vectors, the last of which overlaps the one before, so that nothing behind the last live
+    /// element is read.
+    fn load_permuted(&mut self, dst: Reg, from: &Address, stride: i64, live: u32) -> Result<(), Error> {
         let ty = self.ty(dst);
         let (lanes, size) = (i64::from(self.part_lanes(ty)), ty.dtype.size() as i64);
         let width = self.width(ty)?;
-        let numbers: Vec<i64> = (0..lanes).map(|lane| if lane < lanes / 2 { 2 * lane } else { lanes + 2 * lane - (lanes - 1) }).collect();
         let carrier = if size == 8 { DType::I64 } else { DType::I32 };
-        let numbers = self.lanes_constant(&numbers, carrier, width);
+        // Where each vector begins, from the part's first element on, and which lanes are taken from it.
+        let begin = |vector: i64| if vector == stride - 1 { vector * lanes - (stride - 1) } else { vector * lanes };
+        let vector_of = |lane: i64| (lane * stride / lanes).min(stride - 1);
+        let load = by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width];
+        let permute = Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]);
         let results = self.result(dst)?;
         for (part, result) in results.iter().enumerate() {
             let first = part as i64 * lanes;
             // Elements from this part's first on that may be read.
-            let there = (2 * (i64::from(live) - first) - 1).max(0);
-            let (low, high) = (self.memory(from, ty.dtype, first * 2 * size)?, self.memory(from, ty.dtype, (first * 2 + lanes - 1) * size)?);
-            let load = by_size(codes::LOAD_32, codes::LOAD_64, ty.dtype)[width];
-            let fetch = |this: &mut Self, memory: Memory, there: i64, to: VReg| {
-                let mask = (there < lanes).then(|| this.lane_mask((1 << there.max(0)) - 1, ty.dtype));
-                this.load_with(load, memory, mask, to);
-            };
-            fetch(self, low, there, *result);
-            let permute = Op::Updates(by_size(codes::PERMUTE_32, codes::PERMUTE_64, ty.dtype)[width]);
-            if there >= 2 * lanes - 1 {
-                self.push(Instruction { memory: Some(high), ..Instruction::new(permute, Some(*result), &[numbers]) });
-            } else {
-                let upper = self.vector();
-                fetch(self, high, there - (lanes - 1), upper);
-                self.emit(permute, Some(*result), &[numbers, upper]);
+            let there = (stride * (i64::from(live) - first - 1) + 1).max(0);
+            for vector in 0..stride {
+                let memory = self.memory(from, ty.dtype, (first * stride + begin(vector)) * size)?;
+                let readable = there - begin(vector);
+                let mask = (readable < lanes).then(|| self.lane_mask((1 << readable.max(0)) - 1, ty.dtype));
+                if vector == 0 {
+                    self.load_with(load, memory, mask, *result);
+                    continue;
+                }
+                let number = |lane: i64| match vector_of(lane).cmp(&vector) {
+                    Ordering::Equal => lanes + lane * stride - begin(vector),
+                    Ordering::Less if vector == 1 => lane * stride,
+                    _ => lane,
+                };
+                let numbers: Vec<i64> = (0..lanes).map(number).collect();
+                let numbers = self.lanes_constant(&numbers, carrier, width);
+                if mask.is_none() {
+                    self.push(Instruction { memory: Some(memory), ..Instruction::new(permute, Some(*result), &[numbers]) });
+                } else if readable > 0 {
+                    let upper = self.vector();
+                    self.load_with(load, memory, mask, upper);
+                    self.emit(permute, Some(*result), &[numbers, upper]);
+                } else if vector == 1 {
+                    self.emit(permute, Some(*result), &[numbers, *result]);
+                }
             }
         }
         self.set(dst, results);
