@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-use crate::vector::Target;
+use crate::vector::{Instructions, Target};
 
 /// Steps nest no deeper than this.
 pub const MAX_DEPTH: usize = 64;
@@ -77,6 +77,8 @@ pub struct Code {
     pub params: Vec<Param>,
     /// Floating-point operations, for reports.
     pub flops: u64,
+    /// Vector instructions, for reports; none where the code is text.
+    pub instructions: Instructions,
     /// Bytes that move at least once, for reports.
     pub bytes: u64,
 }

@@ -164,6 +164,45 @@ pub struct Program {
     pub body: Vec<Inst>,
 }
 
+/// Vector instructions of arithmetic. What rearranges lanes, loads and stores is not among them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Instructions {
+    /// Multiplications, multiply-adds, divisions and roots.
+    pub products: u64,
+    /// All.
+    pub all: u64,
+}
+
+impl Program {
+    /// What all grid points execute where vectors have so many bytes.
+    pub fn instructions(&self, vector_bytes: usize) -> Instructions {
+        let points = self.grid.iter().map(|extent| (*extent).max(0) as u64).fold(1, u64::saturating_mul);
+        self.instructions_of(&self.body, vector_bytes.max(1)).times(points)
+    }
+
+    fn instructions_of(&self, body: &[Inst], vector_bytes: usize) -> Instructions {
+        let of = |inst: &Inst| {
+            let products = match inst {
+                Inst::Loop { end, step, body, .. } => return self.instructions_of(body, vector_bytes).times((end / (*step).max(1)).max(0) as u64),
+                Inst::Unary { op: Unary::Sqrt, .. } | Inst::Binary { op: Binary::Mul | Binary::Div, .. } | Inst::Fma { .. } | Inst::Dot { .. } => 1,
+                Inst::Unary { .. } | Inst::Binary { .. } | Inst::Select { .. } | Inst::Cast { .. } => 0,
+                _ => return Instructions::default(),
+            };
+            let ty = inst.dst().map_or(RegType { dtype: DType::Bool, lanes: 1 }, |dst| self.regs[dst.0 as usize]);
+            // Lanes of narrow elements are as wide as the others.
+            let parts = if ty.lanes == 1 { 0 } else { (ty.lanes as usize * ty.dtype.size().max(4)).div_ceil(vector_bytes) as u64 };
+            Instructions { products, all: 1 }.times(parts)
+        };
+        body.iter().map(of).fold(Instructions::default(), |a, b| Instructions { products: a.products.saturating_add(b.products), all: a.all.saturating_add(b.all) })
+    }
+}
+
+impl Instructions {
+    fn times(self, count: u64) -> Self {
+        Self { products: self.products.saturating_mul(count), all: self.all.saturating_mul(count) }
+    }
+}
+
 impl Inst {
     /// The register it writes.
     pub fn dst(&self) -> Option<Reg> {

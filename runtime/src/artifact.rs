@@ -43,7 +43,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub const MAGIC: [u8; 4] = *b"FRIT";
 
 /// The version of the file format that is written and read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Bytes of constants under one checksum.
 pub const CHUNK: usize = 4 << 20;

@@ -1,6 +1,7 @@
-//! The fastest that this machine multiplies and adds, and reads, measured: what kernels' speeds are compared with.
+//! The fastest that this machine multiplies and adds, executes vector instructions, and reads, measured: what kernels' speeds are
+//! compared with.
 //!
-//! In: a number of threads. Out: GFLOP/s in f32, GB/s. Must not know: kernels.
+//! In: a number of threads. Out: GFLOP/s in f32, instructions in a nanosecond, GB/s. Must not know: kernels.
 
 #![allow(unsafe_code, reason = "functions for CPU features that were found are called")]
 
@@ -21,10 +22,22 @@ const ROUNDS: u64 = 1 << 18;
 /// Measures so many threads at once, for some 50 ms, and gives the best rounds' GFLOP/s.
 pub fn gflops(threads: usize) -> f64 {
     together(threads, || {
-        let (flops, run) = kernel();
+        let (lanes, run, _) = kernel();
         move || {
             black_box(run(black_box(1.000_001)));
-            (flops * ROUNDS) as f64
+            (2 * lanes * CHAINS as u64 * ROUNDS) as f64
+        }
+    })
+}
+
+/// Measures so many threads at once, for some 50 ms: vector instructions in a nanosecond where a third are multiply-adds, a third
+/// additions, and a third of integers, so that units that do one of these only have their share.
+pub fn vectors(threads: usize) -> f64 {
+    together(threads, || {
+        let (_, _, mixed) = kernel();
+        move || {
+            black_box(mixed(black_box(1.000_001)));
+            (CHAINS as u64 * ROUNDS) as f64
         }
     })
 }
@@ -94,20 +107,20 @@ fn read(data: &[f32]) -> f32 {
     f32::from_bits(joined.into_iter().fold(0, |a, b| a | b))
 }
 
-/// The widest loop that this CPU runs, and the floating-point operations of one of its rounds.
-fn kernel() -> (u64, fn(f32) -> f32) {
+/// The lanes of the widest loops that this CPU runs, that of multiply-adds, and that of mixed instructions.
+fn kernel() -> (u64, fn(f32) -> f32, fn(f32) -> f32) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the CPU has the feature that the function is compiled for.
-            return (2 * 16 * CHAINS as u64, |x| unsafe { x86::wide(x) });
+            // SAFETY: the CPU has the feature that the functions are compiled for.
+            return (16, |x| unsafe { x86::wide(x) }, |x| unsafe { x86::wide_mixed(x) });
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: as above.
-            return (2 * 8 * CHAINS as u64, |x| unsafe { x86::half(x) });
+            return (8, |x| unsafe { x86::half(x) }, |x| unsafe { x86::half_mixed(x) });
         }
     }
-    (2 * 4 * CHAINS as u64, plain)
+    (4, plain, plain)
 }
 
 /// Four lanes, as every compiler can vectorise it.
@@ -124,7 +137,10 @@ fn plain(x: f32) -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtss_f32, _mm512_fmadd_ps, _mm512_set1_ps};
+    use std::arch::x86_64::{
+        _mm256_add_epi32, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_epi32, _mm512_add_ps,
+        _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtss_f32, _mm512_fmadd_ps, _mm512_set1_ps,
+    };
 
     use super::{CHAINS, ROUNDS};
 
@@ -153,6 +169,34 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f")]
+    pub(super) fn wide_mixed(x: f32) -> f32 {
+        let (x, n) = (_mm512_set1_ps(x), _mm512_castps_si512(_mm512_set1_ps(x)));
+        let (mut products, mut sums, mut numbers) = ([x; CHAINS / 3], [x; CHAINS / 3], [n; CHAINS / 3]);
+        for _ in 0..ROUNDS {
+            for k in 0..CHAINS / 3 {
+                products[k] = _mm512_fmadd_ps(products[k], x, x);
+                sums[k] = _mm512_add_ps(sums[k], x);
+                numbers[k] = _mm512_add_epi32(numbers[k], n);
+            }
+        }
+        products.into_iter().chain(sums).chain(numbers.map(|number| _mm512_castsi512_ps(number))).map(|sum| _mm512_cvtss_f32(sum)).sum()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn half_mixed(x: f32) -> f32 {
+        let (x, n) = (_mm256_set1_ps(x), _mm256_castps_si256(_mm256_set1_ps(x)));
+        let (mut products, mut sums, mut numbers) = ([x; CHAINS / 3], [x; CHAINS / 3], [n; CHAINS / 3]);
+        for _ in 0..ROUNDS {
+            for k in 0..CHAINS / 3 {
+                products[k] = _mm256_fmadd_ps(products[k], x, x);
+                sums[k] = _mm256_add_ps(sums[k], x);
+                numbers[k] = _mm256_add_epi32(numbers[k], n);
+            }
+        }
+        products.into_iter().chain(sums).chain(numbers.map(|number| _mm256_castsi256_ps(number))).map(|sum| _mm256_cvtss_f32(sum)).sum()
+    }
+
+    #[target_feature(enable = "avx512f")]
     pub(super) fn read_wide(data: &[f32]) -> f32 {
         super::read(data)
     }
@@ -165,14 +209,14 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, bandwidth, gflops, read, reader};
+    use super::{BLOCK, bandwidth, gflops, read, reader, vectors};
 
     #[test]
     fn what_is_measured_is_done() {
         let data: Vec<f32> = (0..3 * BLOCK).map(|k| f32::from_bits(1 << (k % 20))).collect();
         assert_eq!(read(&data).to_bits(), (1 << 20) - 1);
         assert_eq!(reader()(&data).to_bits(), (1 << 20) - 1);
-        let (one, small, large) = (gflops(1), bandwidth(1, 16 << 10), bandwidth(2, 64 << 20));
-        assert!(one > 1.0 && small > 1.0 && large > 0.1, "{one} {small} {large}");
+        let (one, mixed, small, large) = (gflops(1), vectors(1), bandwidth(1, 16 << 10), bandwidth(2, 64 << 20));
+        assert!(one > 1.0 && mixed > 0.1 && small > 1.0 && large > 0.1, "{one} {mixed} {small} {large}");
     }
 }

@@ -116,7 +116,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
             "model": args.model.model, "device": session.gpu().unwrap_or("cpu"), "device_ms": device, "threads": session.threads(), "median_ms": median, "min_ms": least, "runs": runs,
             "compile_ms": ready.compile.as_secs_f64() * 1e3, "load_ms": ready.load.as_secs_f64() * 1e3,
             "arena_bytes": executable.arena_bytes, "constant_bytes": executable.constant_bytes(), "code_bytes": executable.code.len(), "peak_rss_bytes": memory,
-            "peak_gflops": roofs.as_ref().map(|roofs| roofs.gflops), "roofs": roofs.as_ref().map(Roofs::json), "gflops": gflops,
+            "peak_gflops": roofs.as_ref().map(|roofs| roofs.gflops), "peak_vectors": roofs.as_ref().map(|roofs| roofs.vectors), "roofs": roofs.as_ref().map(Roofs::json), "gflops": gflops,
             "kernels": order.iter().map(|row| row.json(roofs.as_ref())).collect::<Vec<_>>(), "beside": compared,
         });
         if path.as_os_str() == "-" {

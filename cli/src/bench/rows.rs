@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use frit::{Executable, Timing};
 use frit_compiler::lower::target;
+use frit_ir::DType;
 use frit_ir::executable::Step;
+use frit_ir::vector::Instructions;
 use serde_json::{Value, json};
 
 use crate::tell;
@@ -24,6 +26,10 @@ pub(super) struct Level {
 pub(super) struct Roofs {
     pub threads: usize,
     pub gflops: f64,
+    /// Operations of one vector of multiply-adds.
+    pub vector: u64,
+    /// Vector instructions in a nanosecond.
+    pub vectors: f64,
     /// The nearest first.
     pub levels: Vec<Level>,
 }
@@ -38,7 +44,7 @@ impl Roofs {
         let share = |at: usize, bytes: u64| if at == 2 { bytes / threads as u64 } else { bytes };
         let mut levels: Vec<Level> = sizes.iter().enumerate().map(|(at, bytes)| Level { name: names[at], bytes: share(at, *bytes), gbps: rate(share(at, *bytes) / 2) }).collect();
         levels.push(Level { name: "memory", bytes: u64::MAX, gbps: rate(share(2, sizes[2] * 8)) });
-        Self { threads, gflops: frit_runtime::peak::gflops(threads), levels }
+        Self { threads, gflops: frit_runtime::peak::gflops(threads), vector: 2 * u64::from(target::host().lanes(DType::F32)), vectors: frit_runtime::peak::vectors(threads), levels }
     }
 
     /// The level that holds so many bytes, dealt out to all threads.
@@ -48,9 +54,10 @@ impl Roofs {
     }
 
     /// The least milliseconds that so much can take if each byte moves once, and what limits it.
-    fn least(&self, flops: u64, bytes: u64) -> (f64, &'static str) {
+    fn least(&self, flops: u64, instructions: Instructions, bytes: u64) -> (f64, &'static str) {
         let level = self.level(bytes);
-        let (compute, move_) = (flops as f64 / self.gflops / 1e6, bytes as f64 / level.gbps / 1e6);
+        let products = flops.max(instructions.products * self.vector) as f64 / self.gflops / 1e6;
+        let (compute, move_) = (products.max(instructions.all as f64 / self.vectors / 1e6), bytes as f64 / level.gbps / 1e6);
         if compute >= move_ { (compute, "compute") } else { (move_, level.name) }
     }
 
@@ -73,16 +80,18 @@ pub(super) struct Row<'e> {
     /// Of all calls.
     pub flops: u64,
     pub bytes: u64,
+    /// Of one call.
+    pub instructions: Instructions,
 }
 
 impl<'e> Row<'e> {
     fn new(executable: &'e Executable, leaf: usize, step: &'e Step, timing: Timing) -> Option<Self> {
         let (ms, calls) = (timing.ns as f64 / 1e6, timing.calls);
-        let plain = |name, placement| Row { leaf, name, sources: &[], rules: &[], placement, why: None, ms, calls, flops: 0, bytes: 0 };
+        let plain = |name, placement| Row { leaf, name, sources: &[], rules: &[], placement, why: None, ms, calls, flops: 0, bytes: 0, instructions: Instructions::default() };
         match step {
             Step::Launch { kernel, sources, rules, .. } => {
                 let code = &executable.kernels[*kernel as usize];
-                Some(Row { sources, rules, flops: code.flops * calls, bytes: code.bytes * calls, ..plain(&code.name, "compiled") })
+                Some(Row { sources, rules, flops: code.flops * calls, bytes: code.bytes * calls, instructions: code.instructions, ..plain(&code.name, "compiled") })
             }
             Step::Interpret { sources, why, .. } => Some(Row { sources, why: Some(why), ..plain("interpreted", "interpreted") }),
             Step::Copy { .. } => Some(plain("copy", "run time")),
@@ -106,14 +115,14 @@ impl<'e> Row<'e> {
         if self.ms <= 0.0 || self.calls == 0 || self.flops + self.bytes == 0 {
             return None;
         }
-        let (least, limit) = roofs.least(self.flops / self.calls, self.bytes / self.calls);
+        let (least, limit) = roofs.least(self.flops / self.calls, self.instructions, self.bytes / self.calls);
         Some((least * self.calls as f64 / self.ms, limit))
     }
 
     pub(super) fn json(&self, roofs: Option<&Roofs>) -> Value {
         let of_roof = roofs.and_then(|roofs| self.of_roof(roofs));
         json!({
-            "name": self.name, "source_nodes": self.sources, "rules": self.rules, "ms": self.ms, "calls": self.calls, "flops": self.flops, "bytes": self.bytes,
+            "name": self.name, "source_nodes": self.sources, "rules": self.rules, "ms": self.ms, "calls": self.calls, "flops": self.flops, "products": self.instructions.products * self.calls, "instructions": self.instructions.all * self.calls, "bytes": self.bytes,
             "gflops": self.rate(self.flops), "gbps": self.rate(self.bytes), "intensity": self.intensity(),
             "of_peak": roofs.map(|roofs| self.rate(self.flops) / roofs.gflops), "of_roof": of_roof.map(|(part, _)| part), "limit": of_roof.map(|(_, limit)| limit),
             "placement": self.placement, "why": self.why,

@@ -14,7 +14,7 @@ pub mod wide;
 use frit_ir::compute::Compute;
 use frit_ir::executable::{Code, Executable, Param};
 use frit_ir::loops::{Kernel, Space};
-use frit_ir::vector::{Program, Target};
+use frit_ir::vector::{Instructions, Program, Target};
 use frit_ir::{Error, OpError};
 use rayon::prelude::*;
 
@@ -60,6 +60,7 @@ struct Emitted {
     scratch_bytes: u64,
     grain: u64,
     team: u32,
+    instructions: Instructions,
 }
 
 /// The text of a kernel, for a GPU.
@@ -73,12 +74,12 @@ pub fn text(kernel: &Kernel, target: &Target) -> Result<cuda::Text, Error> {
 fn emit(kernel: &Kernel, cost: f64, target: &Target) -> Result<Emitted, Error> {
     if target.is_cuda() {
         let text = text(kernel, target)?;
-        return Ok(Emitted { bytes: text.text.into_bytes(), scratch_bytes: 0, grain: u64::from(text.teams), team: text.team });
+        return Ok(Emitted { bytes: text.text.into_bytes(), scratch_bytes: 0, grain: u64::from(text.teams), team: text.team, instructions: Instructions::default() });
     }
     let program = program(kernel, target)?;
     let points = kernel.points().max(0) as u64;
     let grain = ((GRAIN / cost.max(1.0) * points as f64) as u64).clamp(1, points.max(1));
-    Ok(Emitted { bytes: code(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1 })
+    Ok(Emitted { bytes: code(&program, target)?, scratch_bytes: program.scratch_bytes, grain, team: 1, instructions: program.instructions(target.vector_bits as usize / 8) })
 }
 
 /// Machine code of a program, from the wide emitter where it can.
@@ -115,6 +116,7 @@ pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
             scratch_bytes: emitted.scratch_bytes,
             params: kernel.params().map(|(_, place)| Param { dtype: place.dtype, elems: place.elems as u64, written: place.space == Space::Output }).collect(),
             flops: kernel.flops,
+            instructions: emitted.instructions,
             bytes: kernel.bytes,
         });
         code.extend_from_slice(&emitted.bytes);

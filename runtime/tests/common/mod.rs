@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use frit_ir::executable::{Code, Executable, Operand, Param, Port, Slot, Step};
-use frit_ir::vector::Target;
+use frit_ir::vector::{Instructions, Target};
 use frit_ir::{DType, Tensor};
 use frit_runtime::{Options, Session, Threads};
 
@@ -81,6 +81,7 @@ pub(crate) fn two_launches(n: i64) -> Executable {
             grain: 16,
             scratch_bytes: 4,
             params: vec![param(false), param(false), param(true)],
+            instructions: Instructions::default(),
             flops: n as u64,
             bytes: 12 * n as u64,
         }],
