@@ -13,7 +13,7 @@ mod team;
 
 use std::collections::BTreeMap;
 
-use frit_ir::affine::{Affine, Extents, simplify_all};
+use frit_ir::affine::{Affine, Extents, Linear, simplify_all};
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, ValueId};
@@ -128,7 +128,7 @@ fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target,
     if fused.root.is_none() {
         return map(work, member, region);
     }
-    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &region.extents, &fused.reduce, fused.combine)
+    if let Some(roles) = roles(work.graph, fused, &region.extents)
         && order(work.graph, fused, target) == Order::Sequential
     {
         let before = work.clone();
@@ -138,6 +138,12 @@ fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target,
         *work = before;
     }
     reduction(work, member, region, target)
+}
+
+/// The roles in a sum of products. Where the last axis is too short to be panels, constants may be.
+fn roles(graph: &Graph, fused: &Fused, extents: &[i64]) -> Option<Contraction> {
+    let exchanged = || Contraction::exchanged(&fused.exprs, fused.value, extents, &fused.reduce, fused.combine).filter(|roles| is_constant(graph, fused, roles.vector));
+    Contraction::find(&fused.exprs, fused.value, extents, &fused.reduce, fused.combine).or_else(exchanged)
 }
 
 /// In which order a nest joins values.
@@ -155,7 +161,7 @@ pub(super) enum Order {
 /// The order in which a reduction joins values, from what it reads in buffers, whether or not it is grouped.
 pub(super) fn order(graph: &Graph, fused: &Fused, target: &Target) -> Order {
     let dtype = fused.exprs.dtype(fused.value);
-    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &fused.extents, &fused.reduce, fused.combine)
+    if let Some(roles) = roles(graph, fused, &fused.extents)
         && CONTRACTED.contains(&dtype)
         && (roles.m.iter().any(|k| fused.extents[*k] > 1) || is_constant(graph, fused, roles.vector))
     {
@@ -836,8 +842,15 @@ impl Motion {
     fn of(exprs: &Exprs, shape: &[i64], index: &[ExprId], axes: &[usize], extents: &[i64]) -> Self {
         let mut exprs = exprs.clone();
         let flat = flatten(&mut exprs, shape, index);
-        let Some(form) = Affine::of(&exprs, flat) else { return Motion::Other };
-        let wide: Vec<(i64, i64)> = axes.iter().filter(|k| extents[**k] > 1).map(|k| (extents[*k], form.coefficient(Var(*k as u32)))).collect();
+        let mut steps = vec![0; extents.len()];
+        for (atom, coefficient) in Linear::of(&exprs, flat).terms {
+            match exprs.get(atom) {
+                Expr::Var(Var(k)) => steps.get_mut(*k as usize).into_iter().for_each(|step| *step = coefficient),
+                _ if axes.iter().any(|k| depends(&exprs, atom, Var(*k as u32))) => return Motion::Other,
+                _ => {}
+            }
+        }
+        let wide: Vec<(i64, i64)> = axes.iter().filter(|k| extents[**k] > 1).map(|k| (extents[*k], steps[*k])).collect();
         let Some((row, step)) = wide.last().copied() else { return Motion::Even(0) };
         if wide.windows(2).all(|pair| pair[0].1 == pair[1].0 * pair[1].1) { Motion::Even(step) } else { Motion::Rows { step, row } }
     }
@@ -863,12 +876,11 @@ impl Motion {
 /// well be the panels: then nothing is staged and they come from far away once and not for each panel, but results are stored one by one.
 fn way(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> Way {
     // Cycles of an element that is stored by itself.
-    const STORED: f64 = 4.0;
+    const STORED: f64 = 1.5;
     // A vector that is staged is stored, and loaded again. One that is read where it lies mostly lies in two lines of the cache.
     const STAGED: f64 = 2.0;
     const DIRECT: f64 = 0.15;
     // Estimates this near to each other say nothing.
-    const CLEARLY: f64 = 0.85;
     const NEARLY: f64 = 0.97;
     // Bytes per cycle that come from behind the second cache.
     const FAR_BYTES: f64 = 12.0;
@@ -919,7 +931,7 @@ fn way(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Contraction, t
     if constant_rows && plain.is_some() && m >= lanes {
         let tile = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
         let time = tile.time * depth as f64 + far + (m * n) as f64 * STORED;
-        if time < best.time * CLEARLY {
+        if time < best.time * NEARLY {
             let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
             return Way { roles, tile, direct: false, time };
         }
