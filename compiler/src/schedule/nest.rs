@@ -34,8 +34,8 @@ const MAP_BLOCK: i64 = 8192;
 const COLUMN_STEPS: i64 = 4;
 /// Fewer columns than this are not worth vectors.
 const COLUMNS: i64 = 4;
-/// Reductions of no more steps than this are written out.
-const MAX_UNROLLED: i64 = 9;
+/// Reductions of no more steps than this, or their last axes, are written out.
+const MAX_UNROLLED: i64 = 25;
 
 /// A kernel, and what each of its parameters is.
 pub(super) struct Built {
@@ -752,9 +752,9 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             let index = work.store_index(member, axes);
             Stmt::Store { place, index, value, guard: None }
         });
-        let short = loops.iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED;
+        let long = (0..loops.len()).find(|k| loops[*k..].iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED).unwrap_or(loops.len());
         let mut body = vec![clear];
-        body.extend(nested(&loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, vec![step]));
+        body.extend(nested(&loops[..long], LoopKind::Serial, nested(&loops[long..], LoopKind::Unrolled, vec![step])));
         body.push(finish);
         return Piece { parallel: outer, body, flops };
     }

@@ -5,7 +5,7 @@
 //! addresses are computed before the sum. Must not know: loop forms, caches.
 
 use frit_ir::dtype::DType;
-use frit_ir::vector::{Address, Inst, Program, Reg};
+use frit_ir::vector::{Inst, Program, Reg};
 
 /// A loop that changes at least so many vectors holds a tile.
 const TILE: usize = 6;
@@ -77,9 +77,9 @@ fn ahead(program: &Program, behind: &mut Vec<Inst>) -> (Vec<Inst>, Vec<Inst>) {
             && (at.buffer as usize) < program.params.len()
             && !late.contains(&at.index)
         {
-            let known = |inst: &Inst| matches!(inst, Inst::Prefetch { at: known, .. } if *known == Address { ..at });
-            if !wanted.iter().any(known) {
-                wanted.push(Inst::Prefetch { at, write });
+            let prefetch = Inst::Prefetch { at, write };
+            if !wanted.contains(&prefetch) {
+                wanted.push(prefetch);
             }
         }
         late.extend(inst.dst());
