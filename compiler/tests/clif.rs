@@ -468,6 +468,9 @@ fn lanes_lie_a_stride_apart() {
                     grid: vec![3],
                     grid_regs: vec![index],
                     body: vec![
+                        // What is prefetched need not be there.
+                        Inst::Prefetch { at: at(2, 1 << 20), write: true },
+                        Inst::Prefetch { at: at(0, first), write: false },
                         Inst::Load { dst: value, from: at(0, first), stride },
                         Inst::Store { src: value, to: at(1, 0), stride: 1 },
                         Inst::Store { src: value, to: at(2, first), stride },

@@ -135,6 +135,8 @@ pub enum Inst {
     Store { src: Reg, to: Address, stride: i64 },
     /// As `Store` with stride 1 of the lanes for which that of `guard` is true.
     GuardedStore { src: Reg, to: Address, guard: Reg },
+    /// A parameter's element will be read soon, or written. It may lie outside the buffer, and an emitter may leave this out.
+    Prefetch { at: Address, write: bool },
     /// Joins all lanes of `a` into the scalar `dst`, pairwise halves first.
     Join { dst: Reg, op: Binary, a: Reg },
     /// `dst = a`, where `dst` is mutable.
@@ -226,7 +228,7 @@ impl Inst {
             | Inst::Join { dst, .. }
             | Inst::Move { dst, .. } => Some(*dst),
             Inst::Loop { counter, .. } => Some(*counter),
-            Inst::Store { .. } | Inst::GuardedStore { .. } => None,
+            Inst::Store { .. } | Inst::GuardedStore { .. } | Inst::Prefetch { .. } => None,
         }
     }
 }
@@ -303,6 +305,7 @@ impl Machine<'_> {
                 }
                 return Ok(());
             }
+            Inst::Prefetch { .. } => return Ok(()),
             Inst::Const { dst, value } => vec![cast(*value, ty(dst).dtype); ty(dst).lanes as usize],
             Inst::Unary { op, a, .. } => lanes(a).iter().map(|x| op.apply(*x, ty(a).dtype)).collect(),
             Inst::Binary { op, a, b, .. } => lanes(a).iter().zip(lanes(b)).map(|(x, y)| op.apply(*x, *y, ty(a).dtype)).collect(),
@@ -543,6 +546,12 @@ impl Check<'_> {
                 self.address(to);
                 self.expect(*guard, RegType { dtype: DType::Bool, lanes: ty.lanes });
             }
+            Inst::Prefetch { at, .. } => {
+                self.address(at);
+                if at.buffer as usize == self.program.params.len() {
+                    self.problems.push("scratch is prefetched".into());
+                }
+            }
             Inst::Join { a, .. } => {
                 let from = self.read(*a);
                 if dst != scalar(from.dtype) || !from.lanes.is_power_of_two() {
@@ -638,6 +647,7 @@ impl Program {
                 Inst::GuardedLoad { from, guard, .. } => writeln!(f, "load {} if r{}", self.operand(from, 1), guard.0)?,
                 Inst::Store { src, to, stride } => writeln!(f, "store {} = r{}", self.operand(to, *stride), src.0)?,
                 Inst::GuardedStore { src, to, guard } => writeln!(f, "store {} = r{} if r{}", self.operand(to, 1), src.0, guard.0)?,
+                Inst::Prefetch { at, write } => writeln!(f, "prefetch {}{}", self.operand(at, 1), if *write { " to write" } else { "" })?,
                 Inst::Join { op, a, .. } => writeln!(f, "join {} r{}", op.name(), a.0)?,
                 Inst::Move { a, .. } => writeln!(f, "r{}", a.0)?,
                 Inst::Loop { counter, end, step, body } => {

@@ -750,6 +750,8 @@ impl Emitter<'_> {
             Inst::GuardedLoad { dst, from, guard } => self.guarded_load(*dst, from, *guard),
             Inst::Store { src, to, stride } => self.store(*src, to, *stride),
             Inst::GuardedStore { src, to, guard } => self.guarded_store(*src, to, *guard),
+            // Cranelift has no instruction for it.
+            Inst::Prefetch { .. } => Ok(()),
             Inst::Join { dst, op, a } => self.reduce(*dst, *op, *a),
             Inst::Move { dst, a } => {
                 let parts = self.get(*a)?;

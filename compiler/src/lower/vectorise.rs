@@ -8,6 +8,7 @@
 //! remaining loops into instructions: each expression is computed once, in the outermost loop in which all that it
 //! needs is known, with one lane where it is the same for all lanes.
 
+mod ahead;
 mod emit;
 mod expand;
 
@@ -22,7 +23,9 @@ use frit_ir::vector::{Program, Target};
 pub fn vectorise(kernel: &Kernel, target: &Target) -> Result<Program, OpError> {
     kernel.verify().map_err(|problems| OpError::bug(format!("kernel '{}' is malformed: {}", kernel.name, problems.join("; "))))?;
     let expanded = expand::expand(kernel, target)?;
-    emit::emit(kernel, expanded, target)
+    let mut program = emit::emit(kernel, expanded, target)?;
+    ahead::prefetch(&mut program);
+    Ok(program)
 }
 
 #[cfg(test)]

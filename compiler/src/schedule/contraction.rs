@@ -68,6 +68,19 @@ impl Contraction {
 
     /// As [`Contraction::of`], for the parts of a nest.
     pub(super) fn find(exprs: &Exprs, value: ExprId, extents: &[i64], reduce: &[i64], combine: Combine) -> Option<Self> {
+        Self::operands(exprs, value, extents, reduce, combine).filter(|roles| width(extents, &roles.n) >= MIN_WIDTH)
+    }
+
+    /// The roles where the last output axis is too short to be panels: the other operand's axes are.
+    pub(super) fn exchanged(exprs: &Exprs, value: ExprId, extents: &[i64], reduce: &[i64], combine: Combine) -> Option<Self> {
+        let roles = Self::operands(exprs, value, extents, reduce, combine).filter(|roles| width(extents, &roles.n) < MIN_WIDTH && width(extents, &roles.m) >= MIN_WIDTH)?;
+        let own = variables(exprs, roles.scalar);
+        let (batch, rows): (Vec<usize>, Vec<usize>) = roles.batch.iter().partition(|k| own.contains(&Var(**k as u32)));
+        Some(Self { vector: roles.scalar, scalar: roles.vector, vector_operand: first_load(exprs, roles.scalar)?, n: roles.m, m: rows.into_iter().chain(roles.n).collect(), batch })
+    }
+
+    /// The roles, however short the axes.
+    fn operands(exprs: &Exprs, value: ExprId, extents: &[i64], reduce: &[i64], combine: Combine) -> Option<Self> {
         let Expr::Binary(Binary::Mul, a, b) = *exprs.get(value) else { return None };
         let depth: i64 = reduce.iter().product();
         if combine != Combine::Sum || reduce.is_empty() || depth < MIN_DEPTH || extents.contains(&0) {
@@ -84,15 +97,21 @@ impl Contraction {
         let n: Vec<usize> = wide.iter().rev().copied().take_while(|k| role(*k) == own).collect::<Vec<_>>().into_iter().rev().collect();
         let m: Vec<usize> = wide.iter().copied().filter(|k| role(*k) == (own.1, own.0)).collect();
         let batch: Vec<usize> = wide.iter().copied().filter(|k| !n.contains(k) && !m.contains(k)).collect();
-        if n.iter().map(|k| extents[*k]).product::<i64>() < MIN_WIDTH {
-            return None;
-        }
-        let vector_operand = exprs.reachable(&[vector]).into_iter().find_map(|id| match exprs.get(id) {
-            Expr::Load { source, .. } => Some(*source),
-            _ => None,
-        })?;
-        Some(Self { vector, scalar, vector_operand, n, m, batch })
+        Some(Self { vector, scalar, vector_operand: first_load(exprs, vector)?, n, m, batch })
     }
+}
+
+/// How many points axes have.
+fn width(extents: &[i64], axes: &[usize]) -> i64 {
+    axes.iter().map(|k| extents[*k]).product()
+}
+
+/// The first thing that an expression loads.
+fn first_load(exprs: &Exprs, root: ExprId) -> Option<Source> {
+    exprs.reachable(&[root]).into_iter().find_map(|id| match exprs.get(id) {
+        Expr::Load { source, .. } => Some(*source),
+        _ => None,
+    })
 }
 
 /// The variables that an expression depends on.

@@ -13,7 +13,7 @@ mod team;
 
 use std::collections::BTreeMap;
 
-use frit_ir::affine::{Affine, Extents, simplify_all};
+use frit_ir::affine::{Affine, Extents, Linear, simplify_all};
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, ValueId};
@@ -34,8 +34,8 @@ const MAP_BLOCK: i64 = 8192;
 const COLUMN_STEPS: i64 = 4;
 /// Fewer columns than this are not worth vectors.
 const COLUMNS: i64 = 4;
-/// Reductions of no more steps than this are written out.
-const MAX_UNROLLED: i64 = 9;
+/// Reductions of no more steps than this, or their last axes, are written out.
+const MAX_UNROLLED: i64 = 25;
 
 /// A kernel, and what each of its parameters is.
 pub(super) struct Built {
@@ -128,7 +128,7 @@ fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target,
     if fused.root.is_none() {
         return map(work, member, region);
     }
-    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &region.extents, &fused.reduce, fused.combine)
+    if let Some(roles) = roles(work.graph, fused, &region.extents)
         && order(work.graph, fused, target) == Order::Sequential
     {
         let before = work.clone();
@@ -138,6 +138,12 @@ fn piece(work: &mut Work<'_>, member: &Member, region: &Region, target: &Target,
         *work = before;
     }
     reduction(work, member, region, target)
+}
+
+/// The roles in a sum of products. Where the last axis is too short to be panels, constants may be.
+fn roles(graph: &Graph, fused: &Fused, extents: &[i64]) -> Option<Contraction> {
+    let exchanged = || Contraction::exchanged(&fused.exprs, fused.value, extents, &fused.reduce, fused.combine).filter(|roles| is_constant(graph, fused, roles.vector));
+    Contraction::find(&fused.exprs, fused.value, extents, &fused.reduce, fused.combine).or_else(exchanged)
 }
 
 /// In which order a nest joins values.
@@ -155,7 +161,7 @@ pub(super) enum Order {
 /// The order in which a reduction joins values, from what it reads in buffers, whether or not it is grouped.
 pub(super) fn order(graph: &Graph, fused: &Fused, target: &Target) -> Order {
     let dtype = fused.exprs.dtype(fused.value);
-    if let Some(roles) = Contraction::find(&fused.exprs, fused.value, &fused.extents, &fused.reduce, fused.combine)
+    if let Some(roles) = roles(graph, fused, &fused.extents)
         && CONTRACTED.contains(&dtype)
         && (roles.m.iter().any(|k| fused.extents[*k] > 1) || is_constant(graph, fused, roles.vector))
     {
@@ -287,6 +293,11 @@ impl<'g> Work<'g> {
         let ty = self.graph.ty(value);
         let elems = ty.shape.elems().unwrap_or(0) * ty.dtype.size() as i64 / dtype.size() as i64;
         self.place(Place { dtype, elems, space }, Some(Operand::Value(value)))
+    }
+
+    /// The shape of what holds a value here.
+    fn shape(&self, value: ValueId) -> Vec<i64> {
+        self.held.get(&value).map_or_else(|| self.graph.ty(value).shape.extents().unwrap_or_default(), |held| held.shape.clone())
     }
 
     fn output(&mut self, value: ValueId) -> Source {
@@ -741,9 +752,9 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             let index = work.store_index(member, axes);
             Stmt::Store { place, index, value, guard: None }
         });
-        let short = loops.iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED;
+        let long = (0..loops.len()).find(|k| loops[*k..].iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED).unwrap_or(loops.len());
         let mut body = vec![clear];
-        body.extend(nested(&loops, if short { LoopKind::Unrolled } else { LoopKind::Serial }, vec![step]));
+        body.extend(nested(&loops[..long], LoopKind::Serial, nested(&loops[long..], LoopKind::Unrolled, vec![step])));
         body.push(finish);
         return Piece { parallel: outer, body, flops };
     }
@@ -780,7 +791,8 @@ impl Tile {
         let mut best = Self { rows: 1, width: lanes.min(n), time: f64::MAX };
         for vectors in 1..=room {
             let width = vectors * lanes;
-            if vectors > 1 && width > n {
+            // Where there are masks, the last vector may have dead lanes.
+            if vectors > 1 && (width > n && !target.masks() || width - lanes >= n) {
                 break;
             }
             for rows in (1..=m.min(room)).filter(|rows| fits(*rows)) {
@@ -794,7 +806,7 @@ impl Tile {
                 let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
                 let far = (depth * width) as u64 * dtype.size() as u64 > target.cache[1] * 3 / 4;
                 let step = (fmas / 2.0).max(loads / 2.0).max(5.0) + if far { 2.0 } else { 0.25 } * vectors as f64 + 0.1 * rows as f64;
-                let time = step * (m as f64 / rows as f64).ceil() * (n as f64 / width as f64).ceil();
+                let time = step * (m as f64 / rows as f64).ceil() * (n as f64 / width.min(n) as f64).ceil();
                 if time < best.time * 0.999 {
                     best = Self { rows, width: width.min(n), time };
                 }
@@ -804,42 +816,127 @@ impl Tile {
     }
 }
 
-/// The roles of a contraction's operands, perhaps exchanged, and its tile. Constant rows may as well be the panels: then nothing is
-/// staged and they come from far away once and not for each panel, but results are stored one by one.
-fn orient(fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> (Contraction, Tile) {
-    // Cycles of a vector that is staged, of one whose elements lie apart, also in several rows, and of an element that is stored by itself.
-    const STAGED: f64 = 3.0;
-    const STAGED_APART: f64 = 6.0;
-    const STAGED_ACROSS: f64 = 150.0;
-    const STORED: f64 = 4.0;
+/// How a contraction is done.
+struct Way {
+    /// The roles of its operands.
+    roles: Contraction,
+    tile: Tile,
+    /// Are panels read where they lie, and not staged?
+    direct: bool,
+    /// Cycles.
+    time: f64,
+}
+
+/// How an index moves along axes that run as one.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Motion {
+    /// Evenly, by so many elements.
+    Even(i64),
+    /// By so many within rows of so many points, and otherwise from row to row.
+    Rows { step: i64, row: i64 },
+    /// In another way.
+    Other,
+}
+
+impl Motion {
+    fn of(exprs: &Exprs, shape: &[i64], index: &[ExprId], axes: &[usize], extents: &[i64]) -> Self {
+        let mut exprs = exprs.clone();
+        let flat = flatten(&mut exprs, shape, index);
+        let mut steps = vec![0; extents.len()];
+        for (atom, coefficient) in Linear::of(&exprs, flat).terms {
+            match exprs.get(atom) {
+                Expr::Var(Var(k)) => steps.get_mut(*k as usize).into_iter().for_each(|step| *step = coefficient),
+                _ if axes.iter().any(|k| depends(&exprs, atom, Var(*k as u32))) => return Motion::Other,
+                _ => {}
+            }
+        }
+        let wide: Vec<(i64, i64)> = axes.iter().filter(|k| extents[**k] > 1).map(|k| (extents[*k], steps[*k])).collect();
+        let Some((row, step)) = wide.last().copied() else { return Motion::Even(0) };
+        if wide.windows(2).all(|pair| pair[0].1 == pair[1].0 * pair[1].1) { Motion::Even(step) } else { Motion::Rows { step, row } }
+    }
+
+    /// Cycles of a vector of it: loaded, put elsewhere, or stored.
+    fn time(self, lanes: i64, target: &Target) -> f64 {
+        // Elements that lie evenly apart, and such whose places have to be divided for, are fetched one by one.
+        const APART: f64 = 1.5;
+        const ACROSS: f64 = 9.0;
+        match self {
+            Motion::Even(0 | 1) => 1.0,
+            Motion::Even(2) => 2.5,
+            Motion::Rows { step, row } if row % lanes == 0 && (target.masks() || step == 1) => Motion::Even(step).time(lanes, target),
+            Motion::Rows { step: 1, row } if target.masks() && row * 4 >= lanes => 2.2 * ((lanes - 2) / row + 2) as f64,
+            Motion::Even(_) => lanes as f64 * APART,
+            Motion::Rows { .. } | Motion::Other => lanes as f64 * ACROSS,
+        }
+    }
+}
+
+/// How to do a contraction, by what it takes. The panels' columns are all points of their axes, or those of the last axis only, where
+/// elements follow each other evenly but some lanes are left over. Panels that few rows use are not worth staging. Constant rows may as
+/// well be the panels: then nothing is staged and they come from far away once and not for each panel, but results are stored one by one.
+fn way(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> Way {
+    // Cycles of an element that is stored by itself.
+    const STORED: f64 = 1.5;
+    // A vector that is staged is stored, and loaded again. One that is read where it lies mostly lies in two lines of the cache.
+    const STAGED: f64 = 2.0;
+    const DIRECT: f64 = 0.15;
     // Estimates this near to each other say nothing.
-    const CLEARLY: f64 = 0.85;
+    const NEARLY: f64 = 0.97;
     // Bytes per cycle that come from behind the second cache.
     const FAR_BYTES: f64 = 12.0;
+    let fused = &member.fused;
     let dtype = fused.exprs.dtype(fused.value);
-    let lanes = i64::from(target.lanes(dtype));
+    let lanes = i64::from(target.lanes(dtype)).max(1);
     let size = |axes: &[usize]| axes.iter().map(|k| extents[*k]).product::<i64>();
-    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
-    let own = Tile::best([m, n, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
-    let plain = matches!(fused.exprs.get(roles.vector), Expr::Load { guard: None, .. });
-    let beside = match fused.exprs.get(roles.vector) {
-        Expr::Load { index, .. } => roles.n.last().zip(index.last()).and_then(|(k, at)| Some(Affine::of(&fused.exprs, *at)?.coefficient(Var(*k as u32)))) == Some(1),
-        _ => true,
-    };
-    // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
-    let last = roles.n.last().map_or(1, |k| extents[*k]);
-    let staged = if beside { STAGED } else if last % lanes == 0 { STAGED_APART } else { STAGED_ACROSS };
-    let turned = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
+    let (m, depth) = (size(&roles.m), fused.reduce.iter().product::<i64>());
     let bytes = (m * depth) as f64 * dtype.size() as f64;
     let far = if bytes > target.cache[1] as f64 { bytes / FAR_BYTES } else { 0.0 };
-    let (m, n, depth) = (m as f64, n as f64, depth as f64);
-    let own_time = own.time * depth + far * (n / own.width as f64).ceil() + depth * n / lanes as f64 * staged + m * n / lanes as f64;
-    let turned_time = turned.time * depth + far + m * n * STORED;
-    if constant_rows && plain && m >= lanes as f64 && turned_time < own_time * CLEARLY {
-        let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
-        return (roles, turned);
+    let plain = match fused.exprs.get(roles.vector) {
+        Expr::Load { source: Source(v), guard: None, .. } => Some(ValueId(*v)),
+        _ => None,
+    };
+    let constant = is_constant(work.graph, fused, roles.vector);
+    let panels = |n: &[usize]| {
+        let columns = size(n);
+        let tile = Tile::best([m, columns, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
+        let motion = |id: ExprId| match fused.exprs.get(id) {
+            Expr::Load { source: Source(v), index, .. } => Some(Motion::of(&fused.exprs, &work.shape(ValueId(*v)), index, n, extents)),
+            _ => None,
+        };
+        let loads: Vec<Motion> = fused.exprs.reachable(&[roles.vector]).into_iter().filter_map(motion).collect();
+        let load: f64 = loads.iter().map(|motion| motion.time(lanes, target)).sum();
+        let stored = Motion::of(&fused.exprs, &fused.shape, &fused.axes, n, extents).time(lanes, target);
+        let times = (size(&roles.n) / columns) as f64;
+        let blocks = (columns as f64 / tile.width as f64).ceil() * times;
+        let vectors = (tile.width as f64 / lanes as f64).ceil() * blocks;
+        let passes = (m as f64 / tile.rows as f64).ceil();
+        let depth = depth as f64;
+        let staged = if constant { 0.0 } else { depth * vectors * (load + STAGED) };
+        let read = depth * vectors * passes * (load - 1.0 + DIRECT);
+        let direct = !constant && read < staged && matches!(loads[..], [Motion::Even(1 | 2)]) && plain.is_some_and(|value| !work.held.contains_key(&value));
+        let time = tile.time * times * depth + far * blocks + if direct { read } else { staged } + m as f64 * vectors * stored;
+        let batch = roles.batch.iter().chain(&roles.n).copied().filter(|k| !n.contains(k)).collect();
+        Way { roles: Contraction { n: n.to_vec(), batch, ..roles.clone() }, tile, direct, time }
+    };
+    let mut best = panels(&roles.n);
+    if roles.n.len() > 1 {
+        let rows = panels(&roles.n[roles.n.len() - 1..]);
+        if rows.time < best.time * NEARLY {
+            best = rows;
+        }
     }
-    (roles.clone(), own)
+    // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
+    let n = size(&roles.n);
+    let last = roles.n.last().map_or(1, |k| extents[*k]);
+    if constant_rows && plain.is_some() && m >= lanes {
+        let tile = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
+        let time = tile.time * depth as f64 + far + (m * n) as f64 * STORED;
+        if time < best.time * NEARLY {
+            let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
+            return Way { roles, tile, direct: false, time };
+        }
+    }
+    best
 }
 
 /// How many steps of a sum are done at a time: those of the last axes (a window's), as long as they are few, or a divisor of the
@@ -872,7 +969,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     // A constant is packed whole, so the region must not cut it.
     let whole = |operand: ExprId| (0..rank).all(|k| region.extents[k] == fused.extents[k] || !depends(&fused.exprs, operand, Var(k as u32)));
     let constant_rows = size(&roles.m) > 1 && whole(roles.scalar) && is_constant(work.graph, fused, roles.scalar);
-    let (roles, Tile { rows, width, .. }) = &orient(fused, &all, roles, target, constant_rows);
+    let Way { roles, tile: Tile { rows, width, .. }, direct, .. } = &way(work, member, &all, roles, target, constant_rows);
     let (rows, width) = (*rows, *width);
     let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
@@ -947,13 +1044,15 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
 
     let wide = work.exprs.int(width);
     let mut body = Vec::new();
-    let (panel_place, first, number) = match packed {
+    // Where a panel's columns follow each other, step by step, if they do.
+    let (side_by_side, number) = match packed {
+        None if *direct => (None, work.exprs.int(0)),
         Some(tensor) => {
             let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
             let number = packed_block(work, &columns, roles, &batch, &all, panel);
             let rows = work.exprs.mul(number, depth_at);
-            (place, work.exprs.mul(rows, wide), number)
+            (Some((place, work.exprs.mul(rows, wide))), number)
         }
         None => {
             let tile = work.tile(dtype, depth * width, Space::Scratch);
@@ -971,7 +1070,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             let index = simplify_all(&mut work.exprs, &[index], &work.extents)[0];
             let copy = Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place: tile, index, value, guard: None }] };
             body.extend(nested(&loops, LoopKind::Serial, vec![copy]));
-            (tile, work.exprs.int(0), work.exprs.int(0))
+            (Some((tile, work.exprs.int(0))), work.exprs.int(0))
         }
     };
     let sums = words.as_ref().map(|words| {
@@ -1006,11 +1105,23 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     });
     let step = rows_loop(work, &mut |work, at_row, lane| {
         let scalar = replace(work, scalar, row_at, at_row);
-        let wide = work.exprs.int(width);
-        let scaled = work.exprs.mul(k_at, wide);
-        let inner = work.exprs.add(scaled, lane);
-        let index = work.exprs.add(first, inner);
-        let vector = work.exprs.load(panel_place, dtype, vec![index]);
+        let vector = match side_by_side {
+            Some((place, first)) => {
+                let wide = work.exprs.int(width);
+                let scaled = work.exprs.mul(k_at, wide);
+                let inner = work.exprs.add(scaled, lane);
+                let index = work.exprs.add(first, inner);
+                work.exprs.load(place, dtype, vec![index])
+            }
+            None => {
+                let mut own = axes.clone();
+                let at = work.exprs.add(base, lane);
+                assign(work, &mut own, &all, &roles.n, at);
+                assign(work, &mut own, &all, &reduced, k_at);
+                let own = region.place(work, &own);
+                work.import(fused, &[roles.vector], &own, None)[0]
+            }
+        };
         let index = tile_at(work, at_row, lane);
         let value = work.exprs.binary(if words.is_some() { Binary::Dot } else { Binary::Mul }, scalar, vector);
         Stmt::Accumulate { place: tile, index, combine: Combine::Sum, value }

@@ -6,7 +6,7 @@ use frit_ir::expr::{ExprId, Exprs, Source, Var};
 use frit_ir::loops::{Kernel, LoopKind, Place, Space, Stmt};
 use frit_ir::scalar::{Binary, Scalar, Unary};
 use frit_ir::tensor::{read, write};
-use frit_ir::vector::{Inst, Program, Target};
+use frit_ir::vector::{Address, Inst, Program, Target};
 
 use super::vectorise;
 
@@ -219,6 +219,12 @@ fn matmul_tile() {
             assert_eq!(count(|inst| matches!(inst, Inst::Fma { .. })), 6, "{}", programs[2]);
             assert_eq!(count(|inst| matches!(inst, Inst::Load { .. })), 7, "{}", programs[2]);
             assert!(count(|inst| matches!(inst, Inst::Binary { .. })) <= 2, "{}", programs[2]);
+            // What is stored behind the loop is asked for before it.
+            let sum = programs[2].body.iter().rposition(|inst| matches!(inst, Inst::Loop { .. })).unwrap();
+            let places = |insts: &[Inst], place: fn(&Inst) -> Option<Address>| insts.iter().filter_map(place).collect::<Vec<Address>>();
+            let asked = places(&programs[2].body[..sum], |inst| if let Inst::Prefetch { at, write: true } = inst { Some(*at) } else { None });
+            let stored = places(&programs[2].body[sum..], |inst| if let Inst::Store { to, .. } = inst { Some(*to) } else { None });
+            assert_eq!((asked.len(), asked), (6, stored), "{}", programs[2]);
         }
     }
 }

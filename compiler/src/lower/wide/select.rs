@@ -153,6 +153,7 @@ fn count_uses(body: &[Inst], uses: &mut [u32]) {
             Inst::GuardedLoad { from, guard, .. } => [&from.index, guard].into_iter().for_each(reads),
             Inst::Store { src, to, .. } => [src, &to.index].into_iter().for_each(reads),
             Inst::GuardedStore { src, to, guard } => [src, &to.index, guard].into_iter().for_each(reads),
+            Inst::Prefetch { at, .. } => reads(&at.index),
             Inst::Loop { body, .. } => count_uses(body, uses),
         }
     }
@@ -629,6 +630,7 @@ impl Selector<'_> {
             Inst::GuardedLoad { from, guard, .. } => self.guarded_load(dst, from, *guard),
             Inst::Store { src, to, stride } => self.store(*src, to, *stride),
             Inst::GuardedStore { src, to, guard } => self.guarded_store(*src, to, *guard),
+            Inst::Prefetch { at, write } => self.prefetch(at, *write),
             Inst::Join { op, a, .. } => self.join(dst, *op, *a),
             Inst::Move { a, .. } => {
                 let regs = self.get(*a)?;

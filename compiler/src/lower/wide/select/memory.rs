@@ -95,6 +95,14 @@ impl Selector<'_> {
         ty.dtype.size() >= 4 && self.part_lanes(ty) as usize * ty.dtype.size() >= 16
     }
 
+    pub(super) fn prefetch(&mut self, at: &Address, write: bool) -> Result<(), Error> {
+        let dtype = *self.program.params.get(at.buffer as usize).ok_or_else(|| self.bug("scratch is prefetched"))?;
+        let memory = self.memory(at, dtype, 0)?;
+        let code = if write { Code::Prefetchw_m8 } else { Code::Prefetcht0_m8 };
+        self.push(Instruction { memory: Some(memory), ..Instruction::new(Op::Simd(code), None, &[]) });
+        Ok(())
+    }
+
     /// The first lanes, one by one; the others get the first one's element.
     pub(super) fn load_lanes(&mut self, dst: Reg, from: &Address, stride: i64, live: u32) -> Result<(), Error> {
         let ty = self.ty(dst);
