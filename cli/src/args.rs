@@ -52,6 +52,9 @@ pub(crate) struct Model {
     /// Uses only the first N rewrites.
     #[arg(long, value_name = "N", help_heading = "Rewriting")]
     pub rule_limit: Option<usize>,
+    /// What matrix products and convolutions of f32 are computed in. `frit verify` says what that costs.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
     /// What programs are priced by: `default`, the same table everywhere, so that a model always becomes the same artifact;
     /// `measured`, what this machine was measured to do; or a file of such a table.
     #[arg(long, value_name = "default|measured|FILE", default_value = "default", help_heading = "Rewriting")]
@@ -112,12 +115,12 @@ pub(crate) struct On {
     pub device: Target,
 }
 
-/// What floating-point numbers are computed in.
+/// What products of floating-point numbers are computed in.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
     /// As the model says.
     F32,
-    /// Contractions in bfloat16.
+    /// Factors rounded to bfloat16, sums in f32.
     Bf16,
 }
 
@@ -139,9 +142,6 @@ pub(crate) struct Run {
     /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
-    /// What numbers are computed in.
-    #[arg(long, value_enum, default_value = "f32")]
-    pub precision: Precision,
     /// Prints a summary of the outputs as JSON.
     #[arg(long)]
     pub json: bool,
@@ -180,7 +180,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N")]
     pub runs: Option<usize>,
     /// Times another program of the same model as well, in turn, and shows what each kernel saves: `unfused` has kernels of its
-    /// own for each source node (or what rewrites made one node of). With --without-rule, the program with all rules is
+    /// own for each source node (or what rewrites made one node of), `f32` computes as the model says, not as --precision. With --without-rule, the program with all rules is
     /// the other one.
     #[arg(long, value_name = "WHAT", value_enum, help_heading = "Comparing")]
     pub compare: Option<Compare>,
@@ -204,6 +204,8 @@ pub(crate) struct Bench {
 pub(crate) enum Compare {
     /// Each source node has kernels of its own.
     Unfused,
+    /// Products are computed in f32.
+    F32,
 }
 
 /// An engine that Frit can be timed beside.

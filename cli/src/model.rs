@@ -11,7 +11,7 @@ use frit_compiler::rewrite;
 use frit_ir::executable::Step;
 use frit_ir::vector::Target;
 
-use crate::args::{Inputs, Model, Numerics};
+use crate::args::{Inputs, Model, Numerics, Precision};
 use crate::draw::Draw;
 use crate::{machine, npy, tell};
 
@@ -46,6 +46,9 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
         if model.numerics != Numerics::Default || !model.without_rule.is_empty() || model.rule_limit.is_some() || model.machine != machine::DEFAULT {
             return Err(one(Error::invalid("an artifact can't be rewritten").help("that was done when it was compiled; compile the model again")));
         }
+        if model.precision != Precision::F32 {
+            return Err(one(Error::invalid("an artifact computes in the precision that it was compiled for").help("compile the model again with --precision")));
+        }
         if !model.dims.is_empty() {
             return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
         }
@@ -75,7 +78,11 @@ fn binding(model: &Model, files: &Files) -> Binding {
 /// The options that the arguments and the given arrays imply.
 pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: bool) -> Result<Options, Vec<Error>> {
     let machine = if model.machine == machine::DEFAULT { target::machine(target) } else { machine::named(&model.machine).map_err(one)? };
-    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true })
+    let precision = match model.precision {
+        Precision::F32 => frit::Precision::F32,
+        Precision::Bf16 => frit::Precision::BF16,
+    };
+    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.

@@ -13,9 +13,6 @@ use crate::{draw::Draw, memory, npy, tell};
 
 /// Runs a model.
 pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
-    if args.precision != Precision::F32 {
-        return Err(vec![Error::unsupported("computing in another precision than the model's").help("leave --precision out")]);
-    }
     let start = Instant::now();
     let (names, outputs, ready) = match args.device {
         Device::Eval => evaluate(args)?,
@@ -50,6 +47,9 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
 
 /// Runs a model in the reference interpreter.
 fn evaluate(args: &Run) -> Result<(Vec<String>, Vec<Tensor>, std::time::Duration), Vec<Error>> {
+    if args.model.precision != Precision::F32 {
+        return Err(vec![Error::invalid("the reference interpreter computes as the model says").help("leave --precision or --device out")]);
+    }
     let start = Instant::now();
     let files = Files::read(&args.inputs).map_err(|error| vec![error])?;
     let Source::Graph(graph) = model::open(&args.model, &files)? else {

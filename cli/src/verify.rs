@@ -1,6 +1,6 @@
 //! `frit verify`: the compiled model against the reference interpreter.
 
-use frit::verify::{Checked, Comparison, Culprit, compare, kernels, locate};
+use frit::verify::{Checked, Comparison, Culprit, compare, kernels, locate, part};
 use frit::{Error, Tensor};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
         let got = ready.session.run(&inputs).map_err(one)?;
         let expected = tell::busy("interpreting", || frit_ir::eval::run(graph, &inputs.iter().collect::<Vec<_>>())).map_err(one)?;
         checked.extend(tell::busy("checking kernels", || kernels(graph, &ready.options, &inputs))?);
-        let these = compare(graph, &got, &expected);
+        let these = compare(graph, &got, &expected, part(ready.options.precision));
         if let (None, Some(off)) = (&wrong, these.iter().find(|comparison| !comparison.fits)) {
             wrong = Some((off.clone(), inputs));
         }
@@ -36,14 +36,14 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
     let off: Vec<&Checked> = checked.iter().filter(|checked| !checked.comparison.fits).collect();
     if args.json {
         let kernels: Vec<_> = checked.iter().map(|k| json!({ "kernel": k.kernel, "source_nodes": k.sources, "rules": k.rules, "edge_values": k.edges, "difference": k.comparison.off, "ulps": k.comparison.ulps, "largest": k.comparison.largest, "fits": k.comparison.fits })).collect();
-        let rows: Vec<_> = comparisons.iter().map(|(seed, c)| json!({ "seed": seed, "output": c.name, "type": c.ty, "difference": c.off, "ulps": c.ulps, "largest": c.largest, "fits": c.fits })).collect();
+        let rows: Vec<_> = comparisons.iter().map(|(seed, c)| json!({ "seed": seed, "output": c.name, "type": c.ty, "difference": c.off, "ulps": c.ulps, "largest": c.largest, "largest_error": c.part(), "mean_error": c.mean, "fits": c.fits })).collect();
         tell::print(&format!("{:#}", json!({ "model": args.model.model, "fits": wrong.is_none() && off.is_empty(), "outputs": rows, "kernels": kernels, "cause": culprit.as_ref().map(cause) })));
     } else {
-        let rows = comparisons.iter().map(|(seed, c)| vec![seed.to_string(), c.name.clone(), c.ty.clone(), format!("{:.2e}", c.off), format!("{:.0}", c.ulps), format!("{:.2e}", c.largest), if c.fits { "fits".to_owned() } else { "OFF".to_owned() }]);
-        tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ""], rows));
-        let worst = checked.iter().filter(|k| !k.edges).max_by(|a, b| part(&a.comparison).total_cmp(&part(&b.comparison)));
+        let rows = comparisons.iter().map(|(seed, c)| vec![seed.to_string(), c.name.clone(), c.ty.clone(), format!("{:.2e}", c.off), format!("{:.0}", c.ulps), format!("{:.2e}", c.largest), format!("{:.1e}", c.part()), format!("{:.1e}", c.mean), if c.fits { "fits".to_owned() } else { "OFF".to_owned() }]);
+        tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ">largest error", ">mean error", ""], rows));
+        let worst = checked.iter().filter(|k| !k.edges).max_by(|a, b| a.comparison.part().total_cmp(&b.comparison.part()));
         if let Some(worst) = worst {
-            tell::print(&format!("{} launches compared by themselves, with ordinary and with edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, part(&worst.comparison)));
+            tell::print(&format!("{} launches compared by themselves, with ordinary and with edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, worst.comparison.part()));
         }
         let rows = off.iter().take(8).map(|k| vec![k.kernel.clone(), tell::brief(&k.sources), if k.edges { "edges".to_owned() } else { String::new() }, format!("{:.1e}", k.comparison.off), format!("{:.0}", k.comparison.ulps), k.rules.join(", ")]);
         if !off.is_empty() {
@@ -64,11 +64,6 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
             None => Ok(()),
         },
     }
-}
-
-/// A difference as a part of the largest element.
-fn part(comparison: &Comparison) -> f64 {
-    if comparison.off == 0.0 { 0.0 } else { comparison.off / comparison.largest }
 }
 
 /// What is to blame, in words.

@@ -153,11 +153,25 @@ fn faults_of_models_and_inputs_end_with_1() {
     if !has_gpu() {
         folder.frit(&format!("run {model} --dim n=1 --device cuda")).ends(1, &["no CUDA device", "--device cpu"]);
     }
-    folder.frit(&format!("run {model} --dim n=1 --precision bf16")).ends(1, &["precision"]);
+    folder.frit(&format!("run {model} --dim n=1 --precision bf16 --device eval")).ends(1, &["the reference interpreter computes as the model says", "--precision"]);
     folder.frit(&format!("run {model} --dim n=1 -o missing/out.npz")).ends(1, &["can't write 'missing/out.npz'"]);
     folder.frit(&format!("compile {model} --dim n=1 -o missing/pair.frit")).ends(1, &["can't write 'missing/pair.frit'"]);
     folder.frit(&format!("compile {model} --dim n=1 -o .")).ends(1, &["can't write '.'"]);
     assert_eq!(folder.files(), ["ints.npy", "pair.onnx", "wide.npy", "x.npy"]);
+}
+
+#[test]
+fn a_precision_is_asked_for_when_a_model_is_compiled() {
+    let folder = Folder::new("precision");
+    let model = folder.pair("Relu");
+    folder.frit(&format!("run {model} --dim n=1 --precision bf16")).ends(0, &["f32[1,2]"]);
+    folder.frit(&format!("run {model} --dim n=1 --precision f8")).ends(2, &["f32, bf16"]);
+    folder.frit(&format!("verify {model} --dim n=1 --precision bf16")).ends(0, &["largest error", "mean error", "fits"]);
+    folder.frit(&format!("bench {model} --dim n=1 --runs 1 --precision bf16 --compare f32")).ends(0, &["f32"]);
+    folder.frit(&format!("bench {model} --dim n=1 --runs 1 --compare f32")).ends(1, &["compared with itself", "--precision"]);
+    folder.frit(&format!("compile {model} --dim n=1 --precision bf16 -o pair.frit")).ends(0, &["wrote 'pair.frit'"]);
+    folder.frit("run pair.frit").ends(0, &["f32[1,2]"]);
+    folder.frit("run pair.frit --precision bf16").ends(1, &["the precision that it was compiled for"]);
 }
 
 #[test]

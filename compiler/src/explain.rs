@@ -125,7 +125,7 @@ pub fn proof(graph: &Graph, options: &Options, explanation: &Explanation, kernel
         let made = graph.producer(value).filter(|node| !node.inputs.is_empty()).and_then(|node| node.origins.first()).map(|origin| origin.name.clone());
         made.filter(|name| !name.is_empty()).or_else(|| graph.value(value).name.clone()).unwrap_or_else(|| format!("{}", graph.ty(value)))
     };
-    let (steps, rules) = options.priced(|prices| rewrite::steps(&graph, &options.rewrite, prices, inside, &name)).map_err(|error| vec![error])?;
+    let (steps, rules) = options.priced(|prices| rewrite::steps(&graph, &options.rewriting(), prices, inside, &name)).map_err(|error| vec![error])?;
     let proved = |step: rewrite::Step| Proved { rule: rules.iter().find(|rule| rule.name == step.rule).copied(), backward: step.backward, place: name(step.place), before: step.before, after: step.after };
     Ok(steps.into_iter().map(proved).collect())
 }

@@ -15,7 +15,7 @@ use frit_ir::{Error, text};
 use crate::cost::Machine;
 use crate::lower::{self, target};
 use crate::rewrite::{self, Prices, Report, rewrite};
-use crate::schedule::{self, Device, Schedule, Trace, schedule};
+use crate::schedule::{self, Device, Precision, Schedule, Trace, schedule};
 use crate::specialise::{Binding, specialise};
 
 /// The forms that a model passes through, in order.
@@ -81,12 +81,14 @@ pub struct Options {
     /// May a kernel do the work of several source nodes (what rules made one node of counts as one)? Programs without fusion
     /// are there to be compared with.
     pub fusion: bool,
+    /// What products (matrix products and convolutions) of f32 and bf16 are computed in.
+    pub precision: Precision,
 }
 
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true }
+        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true, precision: Precision::F32 }
     }
 }
 
@@ -96,14 +98,28 @@ impl Options {
         // Rewriting is the same without fusion, so that programs can be compared.
         let device = Device { fusion: true, ..self.device() };
         // Without instructions for bytes their products are those of 32-bit integers, which take two steps each.
-        let machine = if self.target.dots() { self.machine.clone() } else { Machine { dot: self.machine.contraction / 2.0, ..self.machine.clone() } };
+        let mut machine = if self.target.dots() { self.machine.clone() } else { Machine { dot: self.machine.contraction / 2.0, ..self.machine.clone() } };
+        // What is rewritten are still products of f32.
+        if self.precision == Precision::BF16 && self.target.pairs() {
+            machine.contraction *= 2.0;
+        }
         act(&Prices { machine: &machine, kernels: &|graph| schedule::price(graph, &device) })
+    }
+
+    /// How it is rewritten. Rules that compute results in blocks are left out where factors are rounded: what cancels in exact sums would
+    /// not cancel then.
+    pub fn rewriting(&self) -> rewrite::Options {
+        let mut options = self.rewrite.clone();
+        if self.precision == Precision::BF16 {
+            options.without.extend(rewrite::rules().filter(|rule| rule.class == rewrite::Class::Blocked).map(|rule| rule.name.to_owned()));
+        }
+        options
     }
 
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
         let supported: &dyn Fn(&Compute) -> Result<(), String> = if self.target.is_cuda() { &lower::supported_on_gpu } else { &lower::supported };
-        Device { target: &self.target, machine: &self.machine, supported, fusion: self.fusion }
+        Device { target: &self.target, machine: &self.machine, supported, fusion: self.fusion, precision: self.precision, priced: false }
     }
 }
 
@@ -136,7 +152,7 @@ pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), V
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| options.priced(|prices| rewrite(&graph, &options.rewrite, prices))).map_err(|error| vec![error])?;
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| options.priced(|prices| rewrite(&graph, &options.rewriting(), prices))).map_err(|error| vec![error])?;
     tracing::debug!(?report, "rewritten");
     Ok((graph, report))
 }

@@ -5,7 +5,7 @@
 use frit_compiler::lower::{clif, target, wide};
 use frit_ir::DType;
 use frit_ir::expr::bitcast;
-use frit_ir::scalar::{Binary, Scalar, Unary, cast};
+use frit_ir::scalar::{Binary, Scalar, Unary, cast, dot_pairs};
 use frit_ir::tensor::{read, write};
 use frit_ir::vector::{Address, Inst, Program, Reg, RegType};
 use frit_runtime::code::CodeMemory;
@@ -68,13 +68,14 @@ const LEFT_BY_AVX2: &[&str] = &[
     "for Vcvttps2uqq in AVX2",
     "for Vcvttpd2uqq in AVX2",
     "for Vpdpbusd in AVX2",
+    "for Vdpbf16ps in AVX2",
     "for guarded elements on",
 ];
 const I64: RegType = RegType { dtype: DType::I64, lanes: 1 };
 
 /// The code of a program for each target that this machine can run, itself first. There must be code for the others too.
 fn emitted(program: &Program) -> Vec<Vec<u8>> {
-    let fused = program.body.iter().any(|inst| matches!(inst, Inst::Fma { .. }));
+    let fused = program.body.iter().any(|inst| matches!(inst, Inst::Fma { .. }) || matches!(inst, Inst::Dot { dst, .. } if program.regs[dst.0 as usize].dtype == DType::F32));
     let mut codes: Vec<Vec<u8>> = Vec::new();
     for name in target::names().filter(|name| *name != target::CUDA) {
         let target = target::named(name).expect("a target");
@@ -246,7 +247,7 @@ fn binary_operations_keep_to_the_definition() {
         let (xs, ys) = pairs(*dtype);
         for op in Binary::ALL.iter().copied() {
             let bitwise = matches!(op, Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr);
-            if op == Binary::Dot || op == Binary::Atan2 && *dtype != DType::Bool || dtype.is_float() && (bitwise || op == Binary::Pow) {
+            if matches!(op, Binary::Dot | Binary::DotPairs) || op == Binary::Atan2 && *dtype != DType::Bool || dtype.is_float() && (bitwise || op == Binary::Pow) {
                 continue;
             }
             let name = format!("{} {dtype}", op.name());
@@ -280,6 +281,38 @@ fn dot_products_keep_to_the_definition() {
     // The reference by hand: 255 * -128 + 1 * 127 + 128 * 1 + 0 * 5.
     let want = Binary::Dot.apply(Scalar::Int(0x0080_01ff), Scalar::Int(0x0501_7f80), DType::I32);
     assert_eq!(want, Scalar::Int(255 * -128 + 127 + 128));
+}
+
+#[test]
+fn dot_products_of_pairs_keep_to_the_definition() {
+    // Halves of all kinds: zeros, subnormal, least, ordinary and largest numbers, infinities, NaN.
+    let halves = [0i128, 0x8000, 1, 0x807f, 0x0080, 0x8080, 0x3f80, 0xbf81, 0x4049, 0x1f80, 0x9fff, 0x5f80, 0xdf81, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0];
+    let (mut xs, mut ys, mut zs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut random = 1u32;
+    for (i, low) in halves.iter().enumerate() {
+        for (k, high) in halves.iter().enumerate() {
+            for turn in 0..3 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                xs.push(cast(Scalar::Int(low | high << 16), DType::I32));
+                ys.push(cast(Scalar::Int(halves[(i + 5 * k + 7 * turn) % halves.len()] | halves[(k + turn) % halves.len()] << 16), DType::I32));
+                let sums = [0.0, -0.0, 1e-40, -1.5, f32::MAX, f32::INFINITY, f32::NAN, 1.2e-38, f32::from_bits(random & 0xbfff_ffff)];
+                zs.push(Scalar::Float(f64::from(sums[(i + k + turn) % sums.len()])));
+            }
+        }
+    }
+    check(
+        "dot of pairs",
+        &[(DType::I32, &xs), (DType::I32, &ys), (DType::F32, &zs)],
+        DType::F32,
+        |x, dst| vec![Inst::Dot { dst, a: x[0], b: x[1], c: x[2] }],
+        |x| Scalar::Float(f64::from(dot_pairs(x[0].as_int(), x[1].as_int(), x[2].as_f64() as f32))),
+    );
+    // The reference by hand: 2^24 + 3 * 1 + 0.5 * 1 rounds after the high product, to 2^24 + 4, and stays there.
+    assert_eq!(dot_pairs(0x4040_3f00, 0x3f80_3f80, 16_777_216.0), 16_777_220.0);
+    // The low product goes last: 2^24 + 1 rounds to 2^24, twice; added to each other first they would be 2.
+    assert_eq!(dot_pairs(0x3f80_3f80, 0x3f80_3f80, 16_777_216.0), 16_777_216.0);
+    assert_eq!(dot_pairs(0x0001_0000, 0x7f00_0000, 0.0), 0.0);
+    assert_eq!(dot_pairs(0x2000_0000, 0x1f00_0000, -1e-38), 0.0);
 }
 
 #[test]

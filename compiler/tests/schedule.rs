@@ -9,7 +9,7 @@ use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, eval, text};
 use frit_compiler::lower::vectorise::vectorise;
 use frit_compiler::cost::Machine;
 use frit_compiler::lower::{self, target};
-use frit_compiler::schedule::{Device, Schedule, schedule, ungrouped};
+use frit_compiler::schedule::{Device, Precision, Schedule, schedule, ungrouped};
 
 fn target() -> Target {
     Target { triple: "x86_64-unknown-linux-gnu".into(), features: Vec::new(), vector_bits: 128, vector_registers: 16, fma: true, cache: [32 << 10, 1 << 20, 16 << 20], team: 1, points: 16 }
@@ -17,7 +17,7 @@ fn target() -> Target {
 
 /// A device of a target, whose emitters can do everything.
 fn device(target: &Target) -> Device<'_> {
-    Device { target, machine: &Machine::DEFAULT, supported: &|_| Ok(()), fusion: true }
+    Device { target, machine: &Machine::DEFAULT, supported: &|_| Ok(()), fusion: true, precision: Precision::F32, priced: false }
 }
 
 /// Numbers from a generator of Steele, Lea and Flood (SplitMix64, OOPSLA 2014).
@@ -169,7 +169,7 @@ fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor
 /// What a graph's kernels for a GPU compute, which reckons with so many points at once. They run as loops; their text is made, too.
 fn run_by_teams(graph: &Graph, inputs: &[Tensor], points: u32) -> Vec<Tensor> {
     let target = Target { points, ..target::cuda() };
-    let schedule = schedule(graph, &Device { target: &target, machine: &Machine::GPU, supported: &lower::supported_on_gpu, fusion: true }).expect("schedules");
+    let schedule = schedule(graph, &Device { target: &target, machine: &Machine::GPU, supported: &lower::supported_on_gpu, fusion: true, precision: Precision::F32, priced: false }).expect("schedules");
     for kernel in &schedule.kernels {
         let text = lower::text(kernel, &target).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
         assert!(text.team * text.teams <= 1024 && text.shared_bytes <= 48 << 10, "{} has {} teams of {} and shares {} bytes", kernel.name, text.teams, text.team, text.shared_bytes);

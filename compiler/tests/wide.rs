@@ -40,6 +40,8 @@ struct Maker {
     masks: Vec<Reg>,
     ints: Vec<Reg>,
     lanes: u32,
+    /// May it use dot products of pairs?
+    pairs: bool,
 }
 
 impl Maker {
@@ -55,7 +57,7 @@ impl Maker {
 
     /// One instruction on values that are known, whose result is then known too.
     fn step(&mut self, small: Reg) -> Vec<Inst> {
-        let (lanes, kind) = (self.lanes, self.draw.below(12));
+        let (lanes, kind) = (self.lanes, self.draw.below(if self.pairs { 13 } else { 12 }));
         let float = |maker: &mut Self| {
             let all = maker.floats.clone();
             maker.draw.of(&all)
@@ -117,6 +119,12 @@ impl Maker {
                 self.floats.push(dst);
                 vec![Inst::Extract { dst: one, a, lane }, Inst::Splat { dst, a: one }]
             }
+            12 => {
+                let (a, b, c, dst) = (float(self), float(self), float(self), self.reg(DType::F32, lanes));
+                let [x, y] = [(); 2].map(|()| self.reg(DType::I32, lanes));
+                self.floats.push(dst);
+                vec![Inst::Bitcast { dst: x, a }, Inst::Bitcast { dst: y, a: b }, Inst::Dot { dst, a: x, b: y, c }]
+            }
             _ => {
                 let ints = self.ints.clone();
                 let (a, b, dst) = (self.draw.of(&ints), self.draw.of(&ints), self.reg(DType::I64, 1));
@@ -129,8 +137,8 @@ impl Maker {
 }
 
 /// A program of many values that live to its end, where all are stored; in between a loop adds to accumulators.
-fn drawn(seed: u64, lanes: u32, steps: usize) -> Program {
-    let mut maker = Maker { draw: Draw(seed), regs: vec![I64, I64], floats: Vec::new(), masks: Vec::new(), ints: vec![Reg(0), Reg(1)], lanes };
+fn drawn(seed: u64, lanes: u32, steps: usize, pairs: bool) -> Program {
+    let mut maker = Maker { draw: Draw(seed), regs: vec![I64, I64], floats: Vec::new(), masks: Vec::new(), ints: vec![Reg(0), Reg(1)], lanes, pairs };
     let mut body = Vec::new();
     let point = Reg(1);
     for value in [1.5, -0.25, 3.0] {
@@ -197,14 +205,14 @@ fn drawn_programs_do_as_the_interpreter_does() {
     let named = [target::NATIVE, "x86-64-v3"].map(|name| target::named(name).expect("a target"));
     let targets: Vec<_> = named.iter().filter(|target| wide::vectors(target).is_some() && frit_runtime::target::check(target).is_ok()).collect();
     for seed in 0..60 {
-        for (lanes, steps) in [(4, 20), (8, 60), (16, 40), (16, 90)] {
-            let program = drawn(seed, lanes, steps);
+        for (lanes, steps, pairs) in [(4, 20, false), (8, 60, false), (16, 40, false), (16, 90, false), (16, 60, true)] {
+            let program = drawn(seed, lanes, steps, pairs);
             let mut draw = Draw(seed ^ 0xabcd);
             let input: Vec<u8> = (0..ELEMS).flat_map(|_| ((draw.next() % 2001) as f32 / 500.0 - 2.0).to_le_bytes()).collect();
             let before = vec![input, vec![0; ELEMS * 4], vec![0; ELEMS], vec![0; ELEMS * 8]];
             let mut want = before.clone();
             program.run(&mut want).unwrap_or_else(|error| panic!("{}: {error}\n{program}", program.name));
-            for target in &targets {
+            for target in targets.iter().filter(|target| !pairs || target.pairs()) {
                 let mut got = before.clone();
                 let code = wide::emit(&program, target).unwrap_or_else(|error| panic!("{} for {target}: {error}", program.name));
                 let memory = CodeMemory::new(&code).expect("memory");

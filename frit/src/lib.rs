@@ -25,6 +25,7 @@ pub mod verify;
 use std::path::Path;
 
 pub use frit_compiler::pipeline::{Options, Stage, compile, dump};
+pub use frit_compiler::schedule::Precision;
 pub use frit_compiler::specialise::Binding;
 pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};

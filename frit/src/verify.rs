@@ -8,16 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frit_compiler::pipeline::{Options, rewritten};
 use frit_compiler::rewrite::{self, Rule};
-use frit_compiler::schedule::{Trace, Traced};
+use frit_compiler::schedule::{Precision, Trace, Traced};
 use frit_compiler::specialise::specialise;
 use frit_ir::executable::{Slot, Step, leaves};
-use frit_ir::graph::ValueId;
-use frit_ir::{DType, Error, Graph, Tensor, eval};
+use frit_ir::graph::{Producer, ValueId};
+use frit_ir::ops::pair::apart;
+use frit_ir::{DType, Error, Graph, Op, Tensor, eval};
 use frit_runtime::{Observer, Options as RunOptions, Session, Tensors};
 
 /// How far an output may be off, as a part of its largest element. Single ops are held to their own, far smaller tolerances by
-/// the project's tests; errors of a whole model add up.
-const PART: f64 = 1e-3;
+/// the project's tests; errors of a whole model add up. A factor that is rounded to bf16 is off by up to 2^-8 of itself: they may add
+/// up to sixteen times that.
+pub fn part(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-3,
+        Precision::BF16 => 0.0625,
+    }
+}
 
 /// How an output compares.
 #[derive(Clone, Debug)]
@@ -34,15 +41,18 @@ pub struct Comparison {
     pub at: Vec<i64>,
     /// The reference's largest element.
     pub largest: f64,
+    /// The mean difference, as a part of the reference's mean element (both without signs).
+    pub mean: f64,
     /// Is the difference one that rounding explains?
     pub fits: bool,
 }
 
 impl Comparison {
-    /// Compares an output with what was expected.
-    pub fn of(name: &str, got: &Tensor, expected: &Tensor) -> Self {
+    /// Compares an output with what was expected, from which it may be off by a part of the largest element.
+    pub fn of(name: &str, got: &Tensor, expected: &Tensor, part: f64) -> Self {
         let same_type = got.ty() == expected.ty() && got.strings() == expected.strings();
         let (mut off, mut largest, mut worst) = (0f64, 0f64, 0);
+        let (mut differences, mut elements) = (0f64, 0f64);
         let (got_values, expected_values) = (got.f64s(), expected.f64s());
         for (k, (a, b)) in got_values.iter().zip(&expected_values).enumerate() {
             let same = a == b || (a.is_nan() && b.is_nan());
@@ -50,11 +60,15 @@ impl Comparison {
             if here > off {
                 (off, worst) = (here, k);
             }
-            largest = if b.is_finite() { largest.max(b.abs()) } else { largest };
+            if b.is_finite() {
+                largest = largest.max(b.abs());
+                differences += here;
+                elements += b.abs();
+            }
         }
         let ulps = if off > 0.0 { between(got_values[worst], expected_values[worst], expected.dtype()) } else { 0.0 };
-        let allowed = if expected.dtype().is_float() { largest * PART } else { 0.0 };
-        Self { name: name.to_owned(), ty: got.ty().to_string(), off, ulps, at: index(worst, expected.extents()), largest, fits: same_type && off <= allowed }
+        let allowed = if expected.dtype().is_float() { largest * part } else { 0.0 };
+        Self { name: name.to_owned(), ty: got.ty().to_string(), off, ulps, at: index(worst, expected.extents()), largest, mean: if differences > 0.0 { differences / elements } else { 0.0 }, fits: same_type && off <= allowed }
     }
 }
 
@@ -81,9 +95,16 @@ fn index(mut flat: usize, extents: &[i64]) -> Vec<i64> {
     at
 }
 
-/// Compares all outputs of a graph.
-pub fn compare(graph: &Graph, got: &[Tensor], expected: &[Tensor]) -> Vec<Comparison> {
-    graph.outputs().iter().zip(got.iter().zip(expected)).map(|((name, _), (got, expected))| Comparison::of(name, got, expected)).collect()
+impl Comparison {
+    /// The largest difference as a part of the largest element.
+    pub fn part(&self) -> f64 {
+        if self.off == 0.0 { 0.0 } else { self.off / self.largest }
+    }
+}
+
+/// Compares all outputs of a graph, which may be off by a part of the largest element.
+pub fn compare(graph: &Graph, got: &[Tensor], expected: &[Tensor], part: f64) -> Vec<Comparison> {
+    graph.outputs().iter().zip(got.iter().zip(expected)).map(|((name, _), (got, expected))| Comparison::of(name, got, expected, part)).collect()
 }
 
 /// How a kernel compares.
@@ -103,6 +124,10 @@ pub struct Checked {
 
 /// How far what a single kernel writes may be off, as a part of its largest element: a few thousand roundings of f32.
 const KERNEL_PART: f64 = 1e-4;
+
+/// How far it may be off where the kernel rounds to bf16 what it computed before: what lies halfway between two of them may become
+/// the other one.
+const ROUNDED_PART: f64 = 0.0078125;
 
 /// Runs a graph's kernels one by one, each on the operands that the reference interpreter finds for it, and compares what it writes with
 /// what the interpreter makes of the same operands; then again with edge values among them. Kernels in branches and
@@ -156,8 +181,8 @@ struct Checker<'a> {
     /// How many launches write each value.
     writers: &'a BTreeMap<ValueId, usize>,
     edges: bool,
-    /// What the launch at work must write: the operand's number, and the tensor.
-    expected: Vec<(usize, Tensor)>,
+    /// What the launch at work must write: the operand's number, and what it is.
+    expected: Vec<(usize, Part)>,
     checked: Vec<Checked>,
 }
 
@@ -183,7 +208,7 @@ impl Observer for Checker<'_> {
             // Others may write other parts of the same tensor.
             if let (Some(value), true) = (value, param.written)
                 && self.writers.get(value) == Some(&1)
-                && let Some(expected) = part(&self.trace.graph, *value, &given)?
+                && let Some(expected) = expected(&self.trace.graph, *value, &given)?
             {
                 self.expected.push((at, expected));
             }
@@ -196,8 +221,9 @@ impl Observer for Checker<'_> {
         let name = &self.session.executable().kernels[*kernel as usize].name;
         for (at, expected) in std::mem::take(&mut self.expected) {
             let got = tensors.get(&operands[at])?;
-            let mut comparison = Comparison::of(name, &got, &shaped(&expected, got.extents())?);
-            comparison.fits &= comparison.off <= comparison.largest * KERNEL_PART;
+            let wanted = shaped(&expected.tensor, got.extents())?;
+            let [got, wanted] = if expected.pairs { [numbers(&got)?, numbers(&wanted)?] } else { [got, wanted] };
+            let comparison = Comparison::of(name, &got, &wanted, if expected.rounds { ROUNDED_PART } else { KERNEL_PART });
             self.checked.push(Checked { kernel: name.clone(), sources: sources.clone(), rules: rules.clone(), edges: self.edges, comparison });
         }
         // What follows goes on with ordinary values.
@@ -234,8 +260,34 @@ fn edged(tensor: &Tensor) -> Result<Tensor, Error> {
     Tensor::from_f64s(tensor.dtype(), tensor.extents(), &values).map_err(|error| Error::at(error, "", Vec::new()))
 }
 
+/// What a kernel must write.
+struct Part {
+    tensor: Tensor,
+    /// Are its elements pairs of bf16?
+    pairs: bool,
+    /// Is something rounded to bf16 that the kernel computes itself?
+    rounds: bool,
+}
+
+/// The numbers that pairs are made of.
+fn numbers(words: &Tensor) -> Result<Tensor, Error> {
+    shaped(words, &[words.elems() as i64]).and_then(|words| apart(&words, 0).map_err(|error| Error::at(error, "", Vec::new())))
+}
+
+/// Does a value hold pairs, moved perhaps?
+fn holds_pairs(graph: &Graph, mut value: ValueId) -> bool {
+    while let Producer::Node(node, _) = graph.value(value).producer {
+        match graph.node(node).op {
+            Op::Transpose(_) | Op::Reshape(_) | Op::Pad(_) => value = graph.node(node).inputs[0],
+            Op::Pair(_) => return true,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// What the interpreter makes of a value if others are given; none where it depends on more.
-fn part(graph: &Graph, wanted: ValueId, given: &BTreeMap<ValueId, Tensor>) -> Result<Option<Tensor>, Error> {
+fn expected(graph: &Graph, wanted: ValueId, given: &BTreeMap<ValueId, Tensor>) -> Result<Option<Part>, Error> {
     let mut needed = BTreeSet::from([wanted]);
     for (_, node) in graph.nodes().rev() {
         if node.outputs.iter().any(|v| needed.contains(v) && !given.contains_key(v)) {
@@ -243,15 +295,18 @@ fn part(graph: &Graph, wanted: ValueId, given: &BTreeMap<ValueId, Tensor>) -> Re
         }
     }
     let mut values = given.clone();
+    let mut rounds = false;
     for (_, node) in graph.nodes().filter(|(_, node)| node.outputs.iter().any(|v| needed.contains(v) && !given.contains_key(v))) {
         let operands: Option<Vec<&Tensor>> = node.inputs.iter().map(|v| values.get(v)).collect();
         let Some(operands) = operands else { return Ok(None) };
+        let narrows = matches!(node.op, Op::Pair(_)) || matches!(&node.op, Op::Cast(cast) if cast.to == DType::BF16);
+        rounds |= narrows && !node.inputs.iter().all(|v| given.contains_key(v) || graph.constant(*v).is_some());
         let results = eval::apply(node, &operands)?;
         for (value, result) in node.outputs.iter().zip(results) {
             values.entry(*value).or_insert(result);
         }
     }
-    Ok(values.remove(&wanted))
+    Ok(values.remove(&wanted).map(|tensor| Part { tensor, pairs: holds_pairs(graph, wanted), rounds }))
 }
 
 /// What made a difference.
@@ -278,7 +333,7 @@ pub fn locate(graph: &Graph, options: &Options, inputs: &[Tensor]) -> Result<Cul
     let expected = eval::run(graph, &inputs).map_err(one)?;
     let fits = |other: &Graph| -> Result<bool, Vec<Error>> {
         let got = eval::run(other, &inputs).map_err(one)?;
-        Ok(compare(graph, &got, &expected).iter().all(|comparison| comparison.fits))
+        Ok(compare(graph, &got, &expected, part(Precision::F32)).iter().all(|comparison| comparison.fits))
     };
     if !fits(&specialise(graph, &options.binding)?)? {
         return Ok(Culprit::Specialise);
@@ -287,7 +342,7 @@ pub fn locate(graph: &Graph, options: &Options, inputs: &[Tensor]) -> Result<Cul
         let rewrite = rewrite::Options { limit: Some(limit), ..options.rewrite.clone() };
         Ok(rewritten(graph, &Options { rewrite, ..options.clone() })?.0)
     };
-    let rules = options.rewrite.rules().map_err(one)?;
+    let rules = options.rewriting().rules().map_err(one)?;
     if fits(&with(rules.len())?)? {
         return Ok(Culprit::Kernels);
     }

@@ -13,7 +13,7 @@ use crate::compute::advance;
 use crate::dtype::DType;
 use crate::error::OpError;
 use crate::expr::bitcast;
-use crate::scalar::{Binary, Scalar, Unary, cast};
+use crate::scalar::{Binary, Scalar, Unary, cast, dot_pairs};
 use crate::tensor::{read, write};
 
 /// What code is generated for.
@@ -57,9 +57,14 @@ impl Target {
         self.vector_bits > 128 && self.features.iter().any(|name| name == "has_avx512f")
     }
 
-    /// Has it an instruction for [`Inst::Dot`]?
+    /// Has it an instruction for [`Inst::Dot`] of bytes?
     pub fn dots(&self) -> bool {
         self.masks() && self.features.iter().any(|name| name == "has_avx512vnni")
+    }
+
+    /// Has it an instruction for [`Inst::Dot`] of pairs of bf16?
+    pub fn pairs(&self) -> bool {
+        self.masks() && self.features.iter().any(|name| name == "has_avx512bf16")
     }
 
     /// Elements of a dtype in one vector register.
@@ -106,7 +111,8 @@ pub enum Inst {
     Binary { dst: Reg, op: Binary, a: Reg, b: Reg },
     /// `dst = a * b + c`, rounded once.
     Fma { dst: Reg, a: Reg, b: Reg, c: Reg },
-    /// `dst = c + dot(a, b)` of i32 lanes, see [`Binary::Dot`]; it wraps. No `Binary` does this.
+    /// `dst = c + dot(a, b)`, where `a` and `b` are i32 lanes: of bytes, and wrapping, where `dst` is i32, see [`Binary::Dot`]; of
+    /// pairs where it is f32, see [`dot_pairs`]. No `Binary` does this.
     Dot { dst: Reg, a: Reg, b: Reg, c: Reg },
     /// `dst = cond ? a : b`, lane by lane.
     Select { dst: Reg, cond: Reg, a: Reg, b: Reg },
@@ -314,6 +320,10 @@ impl Machine<'_> {
                 let operands = lanes(a).iter().zip(lanes(b)).zip(lanes(c));
                 operands.map(|((a, b), c)| cast(Scalar::Float(fused(a.as_f64(), b.as_f64(), c.as_f64())), ty(dst).dtype)).collect()
             }
+            Inst::Dot { dst, a, b, c } if ty(dst).dtype == DType::F32 => {
+                let sum = |a: &Scalar, b: &Scalar, c: &Scalar| Scalar::Float(f64::from(dot_pairs(a.as_int(), b.as_int(), c.as_f64() as f32)));
+                lanes(a).iter().zip(lanes(b)).zip(lanes(c)).map(|((a, b), c)| sum(a, b, c)).collect()
+            }
             Inst::Dot { a, b, c, .. } => {
                 let sum = |a: &Scalar, b: &Scalar, c: &Scalar| Binary::Add.apply(*c, Binary::Dot.apply(*a, *b, DType::I32), DType::I32);
                 lanes(a).iter().zip(lanes(b)).zip(lanes(c)).map(|((a, b), c)| sum(a, b, c)).collect()
@@ -480,7 +490,7 @@ impl Check<'_> {
                     self.problems.push(format!("{} of {operand} gives no {dst}", op.name()));
                 }
             }
-            Inst::Binary { op: Binary::Dot, .. } => self.problems.push("a dot product without a sum".into()),
+            Inst::Binary { op: Binary::Dot | Binary::DotPairs, .. } => self.problems.push("a dot product without a sum".into()),
             Inst::Binary { op, a, b, .. } => {
                 let operand = self.read(*a);
                 self.expect(*b, operand);
@@ -490,8 +500,9 @@ impl Check<'_> {
             }
             Inst::Fma { a, b, c, .. } => [a, b, c].into_iter().for_each(|reg| self.expect(*reg, dst)),
             Inst::Dot { a, b, c, .. } => {
-                [a, b, c].into_iter().for_each(|reg| self.expect(*reg, dst));
-                if dst.dtype != DType::I32 {
+                [a, b].into_iter().for_each(|reg| self.expect(*reg, same_lanes(DType::I32)));
+                self.expect(*c, dst);
+                if !matches!(dst.dtype, DType::I32 | DType::F32) {
                     self.problems.push(format!("a dot product gives no {dst}"));
                 }
             }

@@ -1,7 +1,7 @@
 //! A wrong rule is found: the difference is seen, and bisection names the rule and the source nodes.
 
-use frit::verify::{Culprit, compare, locate};
-use frit::{Options, RunOptions, Session, compile};
+use frit::verify::{Culprit, compare, locate, part};
+use frit::{Options, Precision, RunOptions, Session, compile};
 use frit_compiler::rewrite::{self, Class, Rule};
 use frit_ir::model::Model;
 use frit_ir::{DType, Graph, Tensor, eval};
@@ -33,7 +33,7 @@ fn a_planted_rule_is_named() {
     let executable = compile(&graph, &options()).expect("it compiles");
     let got = Session::new(executable, &RunOptions::default()).expect("a session").run(&inputs).expect("results");
     let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("results");
-    assert!(!compare(&graph, &got, &expected)[0].fits);
+    assert!(!compare(&graph, &got, &expected, part(Precision::F32))[0].fits);
     match locate(&graph, &options(), &inputs).expect("a culprit") {
         Culprit::Rule(rule, sources) => {
             assert_eq!(rule.name, "planted");

@@ -12,14 +12,14 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use frit::verify::Comparison;
+use frit::verify::{self, Comparison};
 use frit::{Error, Options, RunOptions, Session, Tensor, Timing};
 use serde_json::{Value, json};
 
 use self::engines::Running;
 use self::rows::{Roofs, milliseconds};
 use self::turns::{Timed, called};
-use crate::args::{Bench, Compare};
+use crate::args::{Bench, Compare, Precision};
 use crate::model::Ready;
 use crate::{memory, model, tell};
 
@@ -56,10 +56,11 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     // The first run checks an artifact's constants and touches every page; outputs are compared before anything is timed.
     let outputs = tell::busy("running", || session.run(&inputs)).map_err(one)?;
     let others = others(args, &ready)?;
+    let part = verify::part(ready.options.precision);
     let mut off = BTreeMap::new();
     for other in &others {
         let made = tell::busy("running", || other.session.run(&inputs)).map_err(one)?;
-        off.insert(other.name.to_owned(), differ(session, &outputs, &made, other.name)?);
+        off.insert(other.name.to_owned(), differ(session, &outputs, &made, other.name, part)?);
     }
     let mut engines = Vec::new();
     for (_, engine) in args.against.iter().enumerate().filter(|(at, engine)| !args.against[..*at].contains(engine)) {
@@ -67,7 +68,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
             return Err(one(Error::invalid("other engines can't run an artifact").help("give the model that it was compiled from")));
         }
         let engine = tell::busy("starting another engine", || Running::start(*engine, &args.model.model, session, &inputs)).map_err(one)?;
-        off.insert(engine.title(), differ(session, &outputs, &engine.outputs, &engine.title())?);
+        off.insert(engine.title(), differ(session, &outputs, &engine.outputs, &engine.title(), part)?);
         engines.push(RefCell::new(engine));
     }
 
@@ -163,8 +164,11 @@ fn write(path: &Path, text: &str) -> Result<(), Vec<Error>> {
 /// The other programs that are asked for.
 fn others(args: &Bench, ready: &Ready) -> Result<Vec<Other>, Vec<Error>> {
     let mut wanted: Vec<(&'static str, Options)> = Vec::new();
-    if args.compare == Some(Compare::Unfused) {
-        wanted.push(("unfused", Options { fusion: false, ..ready.options.clone() }));
+    match args.compare {
+        Some(Compare::Unfused) => wanted.push(("unfused", Options { fusion: false, ..ready.options.clone() })),
+        Some(Compare::F32) if args.model.precision == Precision::F32 => return Err(vec![Error::invalid("a program in f32 would be compared with itself").help("give --precision as well")]),
+        Some(Compare::F32) => wanted.push(("f32", Options { precision: frit::Precision::F32, ..ready.options.clone() })),
+        None => {}
     }
     if !args.model.without_rule.is_empty() {
         let mut options = ready.options.clone();
@@ -187,8 +191,8 @@ fn others(args: &Bench, ready: &Ready) -> Result<Vec<Other>, Vec<Error>> {
 ///
 /// # Errors
 /// Invalid where they differ by more than rounding explains: a wrong answer has no time.
-fn differ(session: &Session, outputs: &[Tensor], others: &[Tensor], name: &str) -> Result<f64, Vec<Error>> {
-    let comparisons = session.outputs().iter().zip(outputs.iter().zip(others)).map(|(port, (output, other))| Comparison::of(&port.name, output, other));
+fn differ(session: &Session, outputs: &[Tensor], others: &[Tensor], name: &str, part: f64) -> Result<f64, Vec<Error>> {
+    let comparisons = session.outputs().iter().zip(outputs.iter().zip(others)).map(|(port, (output, other))| Comparison::of(&port.name, output, other, part));
     let mut most = 0f64;
     let mut errors = Vec::new();
     for comparison in comparisons {

@@ -31,7 +31,7 @@ use target_lexicon::{Architecture, Triple};
 pub const ALIGNMENT: usize = 64;
 
 /// Features that Cranelift does not know of, and so makes no use of.
-const UNKNOWN_FEATURES: [&str; 3] = ["has_avx512bw", "has_avx512vnni", "has_f16c"];
+const UNKNOWN_FEATURES: [&str; 4] = ["has_avx512bf16", "has_avx512bw", "has_avx512vnni", "has_f16c"];
 
 /// A loop that changes at least so many vectors in registers holds a tile of accumulators.
 const TILE: u32 = 6;
@@ -1337,6 +1337,9 @@ impl Emitter<'_> {
     }
 
     fn dot(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
+        if self.reg_type(dst)?.dtype == DType::F32 {
+            return self.dot_pairs(dst, a, b, c);
+        }
         let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
         let mut parts = Vec::with_capacity(xs.len());
         for ((x, y), z) in xs.into_iter().zip(ys).zip(zs) {
@@ -1352,6 +1355,47 @@ impl Emitter<'_> {
             parts.push(sum);
         }
         self.set(dst, parts)
+    }
+
+    fn dot_pairs(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
+        let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
+        let mut parts = Vec::with_capacity(xs.len());
+        for ((x, y), z) in xs.into_iter().zip(ys).zip(zs) {
+            let mut sum = self.flushed(z);
+            for high in [true, false] {
+                let [x, y] = [x, y].map(|word| {
+                    let ty = self.b.func.dfg.value_type(word);
+                    let by = self.int(if high { ty } else { I32 }, if high { 0xffff_0000 } else { 16 });
+                    let bits = if high { self.b.ins().band(word, by) } else { self.b.ins().ishl(word, by) };
+                    let float = if ty.is_vector() { F32X4 } else { F32 };
+                    let number = self.bits_as(float, bits);
+                    self.flushed(number)
+                });
+                let joined = if self.fma {
+                    self.b.ins().fma(x, y, sum)
+                } else {
+                    // The product of two bf16 is exact, unless it is too large or too small for any f32.
+                    let product = self.b.ins().fmul(x, y);
+                    self.b.ins().fadd(product, sum)
+                };
+                sum = self.flushed(joined);
+            }
+            parts.push(sum);
+        }
+        self.set(dst, parts)
+    }
+
+    /// f32, subnormal ones being zeros of their sign.
+    fn flushed(&mut self, value: Value) -> Value {
+        let float = self.b.func.dfg.value_type(value);
+        let ty = if float.is_vector() { I32X4 } else { I32 };
+        let bits = self.bits_as(ty, value);
+        let (without_sign, sign, least) = (self.int(ty, 0x7fff_ffff), self.int(ty, 0x8000_0000), self.int(ty, 0x0080_0000));
+        let magnitude = self.b.ins().band(bits, without_sign);
+        let is_small = self.b.ins().icmp(IntCC::SignedLessThan, magnitude, least);
+        let zero = self.b.ins().band(bits, sign);
+        let result = self.choose(is_small, zero, bits);
+        self.bits_as(float, result)
     }
 
     fn select(&mut self, dst: Reg, cond: Reg, a: Reg, b: Reg) -> Result<(), Error> {

@@ -52,6 +52,9 @@ pub struct Text {
 /// # Errors
 /// Unsupported for dtypes narrower than a byte and 8-bit floats.
 pub fn supported(exprs: &Exprs) -> Result<(), Error> {
+    if exprs.nodes().iter().any(|(expr, _)| matches!(expr, Expr::Binary(Binary::Dot | Binary::DotPairs, ..))) {
+        return Err(Error::unsupported("no CUDA code is made for dot products in words"));
+    }
     exprs.nodes().iter().try_for_each(|(_, dtype)| in_memory(*dtype).map(drop))
 }
 

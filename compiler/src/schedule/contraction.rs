@@ -27,6 +27,8 @@ pub(super) struct Contraction {
     pub vector: ExprId,
     /// What is broadcast.
     pub scalar: ExprId,
+    /// How an element of each becomes what is summed: [`Binary::Mul`] or [`Binary::DotPairs`].
+    pub product: Binary,
     /// The first thing that `vector` loads.
     pub vector_operand: Source,
     /// Trailing output axes that only `vector` has.
@@ -76,12 +78,12 @@ impl Contraction {
         let roles = Self::operands(exprs, value, extents, reduce, combine).filter(|roles| width(extents, &roles.n) < MIN_WIDTH && width(extents, &roles.m) >= MIN_WIDTH)?;
         let own = variables(exprs, roles.scalar);
         let (batch, rows): (Vec<usize>, Vec<usize>) = roles.batch.iter().partition(|k| own.contains(&Var(**k as u32)));
-        Some(Self { vector: roles.scalar, scalar: roles.vector, vector_operand: first_load(exprs, roles.scalar)?, n: roles.m, m: rows.into_iter().chain(roles.n).collect(), batch })
+        Some(Self { vector: roles.scalar, scalar: roles.vector, product: roles.product, vector_operand: first_load(exprs, roles.scalar)?, n: roles.m, m: rows.into_iter().chain(roles.n).collect(), batch })
     }
 
     /// The roles, however short the axes.
     fn operands(exprs: &Exprs, value: ExprId, extents: &[i64], reduce: &[i64], combine: Combine) -> Option<Self> {
-        let Expr::Binary(Binary::Mul, a, b) = *exprs.get(value) else { return None };
+        let Expr::Binary(product @ (Binary::Mul | Binary::DotPairs), a, b) = *exprs.get(value) else { return None };
         let depth: i64 = reduce.iter().product();
         if combine != Combine::Sum || reduce.is_empty() || depth < MIN_DEPTH || extents.contains(&0) {
             return None;
@@ -97,7 +99,7 @@ impl Contraction {
         let n: Vec<usize> = wide.iter().rev().copied().take_while(|k| role(*k) == own).collect::<Vec<_>>().into_iter().rev().collect();
         let m: Vec<usize> = wide.iter().copied().filter(|k| role(*k) == (own.1, own.0)).collect();
         let batch: Vec<usize> = wide.iter().copied().filter(|k| !n.contains(k) && !m.contains(k)).collect();
-        Some(Self { vector, scalar, vector_operand: first_load(exprs, vector)?, n, m, batch })
+        Some(Self { vector, scalar, product, vector_operand: first_load(exprs, vector)?, n, m, batch })
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) struct Border {
 }
 
 impl Fused {
-    fn new(compute: &Compute, node: NodeId, root: ValueId) -> Self {
+    /// A nest as it is.
+    pub(super) fn new(compute: &Compute, node: NodeId, root: ValueId) -> Self {
         let mut exprs = compute.exprs.clone();
         let axes = (0..compute.extents.len()).map(|k| exprs.var(Var(k as u32))).collect();
         let (value, epilogue) = if compute.reduces() {
@@ -97,7 +98,7 @@ impl Fused {
     }
 
     /// As a kernel computes it: an axis whose index is divided is two.
-    fn settled(self) -> Self {
+    pub(super) fn settled(self) -> Self {
         match self.divided() {
             Some((axis, by)) => self.split(axis, by),
             None => self,

@@ -1,6 +1,6 @@
 //! The graph in the form that fusion wants: core ops only, no windows that reach outside, scans forward over first axes.
 //!
-//! In: a rewritten graph. Out: an equal graph without composites; padding of convolutions is an op of its
+//! In: a rewritten graph. Out: an equal graph without composites (but for the precision that was asked for); padding of convolutions is an op of its
 //! own, so that it becomes a store address of whatever makes the padded tensor, and transposed convolutions whose windows don't
 //! overlap are convolutions. Must not know: kernels.
 
@@ -15,6 +15,7 @@ use frit_ir::shape::axis;
 use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
 
 use super::contraction::{CONTRACTED, Contraction};
+use super::{Device, precision};
 use crate::rewrite::tidy::tidy;
 use crate::specialise::rebuild;
 
@@ -22,17 +23,14 @@ use crate::specialise::rebuild;
 ///
 /// # Errors
 /// A bug where a composite does not expand.
-pub(super) fn legalise(graph: &Graph, supported: Supported<'_>) -> Result<Graph, Error> {
+pub(super) fn legalise(graph: &Graph, device: &Device<'_>) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, supported, &[])?)
+    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, device, &[])?)
 }
-
-/// Says whether a nest can be compiled.
-pub(super) type Supported<'a> = &'a dyn Fn(&Compute) -> Result<(), String>;
 
 /// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early. `known`: of the
 /// graph's inputs those that are constants, which it then has itself.
-fn simplify(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
+fn simplify(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
     let mut builder = Builder::new(graph.name.clone()).folding(Folding::Early);
     let mut map: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     for (at, (name, v)) in graph.inputs().iter().enumerate() {
@@ -43,7 +41,7 @@ fn simplify(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -
         map.insert(*v, value);
     }
     let uses = graph.uses();
-    let kept = kept(graph, &uses, supported);
+    let kept = kept(graph, &uses, device);
     // Folded tensors, until the last node that is folded too has read them.
     let mut folded: BTreeMap<ValueId, Tensor> = BTreeMap::new();
     for (id, node) in graph.nodes() {
@@ -58,7 +56,7 @@ fn simplify(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -
                 }
             }
             let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
-            let outputs = simple(&mut builder, &node.op, &operands, supported).map_err(|error| builder.locate(error, &node.op, &operands))?;
+            let outputs = simple(&mut builder, &node.op, &operands, device).map_err(|error| builder.locate(error, &node.op, &operands))?;
             for (from, to) in node.outputs.iter().zip(outputs) {
                 if let Some(name) = &graph.value(*from).name {
                     builder.name(to, name.clone());
@@ -97,7 +95,7 @@ fn fold(graph: &Graph, node: &Node, constant: impl Fn(ValueId) -> Option<Tensor>
 
 /// Which nodes are not folded although only constants feed them: those whose one reader computes the elements that it
 /// needs, from smaller constants, or packs them at compile time.
-fn kept(graph: &Graph, uses: &[Vec<NodeId>], supported: Supported<'_>) -> Vec<bool> {
+fn kept(graph: &Graph, uses: &[Vec<NodeId>], device: &Device<'_>) -> Vec<bool> {
     let mut kept = vec![false; graph.nodes().len()];
     for (id, node) in graph.nodes().rev() {
         let readers = |out: &ValueId| &uses[out.0 as usize];
@@ -106,7 +104,7 @@ fn kept(graph: &Graph, uses: &[Vec<NodeId>], supported: Supported<'_>) -> Vec<bo
             // Products pack a transposed constant from the original.
             (Op::Transpose(_), [out]) if node.inputs.iter().all(is_constant) => readers(out).iter().all(|user| matches!(graph.node(*user).op, Op::MatMul(_))),
             (Op::Cast(_) | Op::Dequantize(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Sub(_) | Op::Mul(_), [out]) => match readers(out).as_slice() {
-                [user] => (kept[user.0 as usize] || reads_as_needed(graph, graph.node(*user), *out)) && nest(graph, node).is_some_and(|nest| supported(&nest).is_ok()),
+                [user] => (kept[user.0 as usize] || reads_as_needed(graph, graph.node(*user), *out)) && nest(graph, node).is_some_and(|nest| (device.supported)(&nest).is_ok()),
                 _ => false,
             },
             _ => false,
@@ -137,32 +135,36 @@ fn nest(graph: &Graph, node: &Node) -> Option<Compute> {
     }
 }
 
-fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], supported: Supported<'_>) -> Result<Vec<ValueId>, OpError> {
+fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], device: &Device<'_>) -> Result<Vec<ValueId>, OpError> {
     match op {
-        Op::Conv(conv) if conv.before.iter().chain(&conv.after).any(|n| *n != 0) => {
-            let around = |pads: &[i64]| [&[0, 0], pads].concat();
-            let pad = Pad { before: around(&conv.before), after: around(&conv.after), value: Scalar::Int(0) };
-            let padded = b.apply(pad, &operands[..1])?;
+        Op::Conv(conv) => {
+            let mut x = operands[0];
+            if conv.before.iter().chain(&conv.after).any(|n| *n != 0) {
+                let around = |pads: &[i64]| [&[0, 0], pads].concat();
+                let pad = Pad { before: around(&conv.before), after: around(&conv.after), value: Scalar::Int(0) };
+                x = b.apply(pad, &operands[..1])?;
+            }
             let zeros = vec![0; conv.strides.len()];
-            b.apply_all(Conv { before: zeros.clone(), after: zeros, ..conv.clone() }, &[padded, operands[1]])
+            precision::product(b, Conv { before: zeros.clone(), after: zeros, ..conv.clone() }.into(), &[x, operands[1]], device).map(|y| vec![y])
         }
-        Op::ConvTranspose(conv) => match apart(b, conv, operands)? {
+        Op::MatMul(_) => precision::product(b, op.clone(), operands, device).map(|y| vec![y]),
+        Op::ConvTranspose(conv) => match apart(b, conv, operands, device)? {
             Some(value) => Ok(vec![value]),
             None => b.apply_all(conv.clone(), operands),
         },
-        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, supported, &[])?, else_branch: inner(&branches.else_branch, supported, &[])? }, operands),
+        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, device, &[])?, else_branch: inner(&branches.else_branch, device, &[])? }, operands),
         Op::Loop(repeat) => {
             let (known, operands) = captured(b, operands, 2 + repeat.carried);
-            b.apply_all(Loop { body: inner(&repeat.body, supported, &known)?, ..repeat.clone() }, &operands)
+            b.apply_all(Loop { body: inner(&repeat.body, device, &known)?, ..repeat.clone() }, &operands)
         }
-        Op::Scan(scan) => forward(b, scan, operands, supported),
+        Op::Scan(scan) => forward(b, scan, operands, device),
         _ => b.apply_all(op.clone(), operands),
     }
 }
 
 /// A transposed convolution whose windows lie side by side: each element of `x` makes a block of the result by itself, so it is a
 /// convolution with windows of one element, a channel for each place in the block, and the blocks put in place.
-fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId]) -> Result<Option<ValueId>, OpError> {
+fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId], device: &Device<'_>) -> Result<Option<ValueId>, OpError> {
     let (x, w) = (b.extents(operands[0])?, b.extents(operands[1])?);
     let (spatial, window) = (x[2..].to_vec(), w[2..].to_vec());
     let plain = conv.groups == 1 && conv.dilations.iter().all(|n| *n == 1) && conv.before.iter().chain(&conv.after).all(|n| *n == 0);
@@ -174,15 +176,15 @@ fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId]) -> Result<
     let last = b.apply(Transpose { perm: (1..rank).chain([0]).collect() }, &operands[1..])?;
     let weights = b.apply(Reshape { extents: [vec![channels, w[0]], vec![1; axes]].concat() }, &[last])?;
     let (ones, zeros) = (vec![1; axes], vec![0; axes]);
-    let blocks = b.apply(Conv { strides: ones.clone(), dilations: ones, before: zeros.clone(), after: zeros, groups: 1 }, &[operands[0], weights])?;
+    let blocks = precision::product(b, Conv { strides: ones.clone(), dilations: ones, before: zeros.clone(), after: zeros, groups: 1 }.into(), &[operands[0], weights], device)?;
     let split = b.apply(Reshape { extents: [&[x[0], w[1]], &window[..], &spatial].concat() }, &[blocks])?;
     let placed = b.apply(Transpose { perm: [0, 1].into_iter().chain((0..axes).flat_map(|k| [2 + axes + k, 2 + k])).collect() }, &[split])?;
     let extents = [x[0], w[1]].into_iter().chain(spatial.iter().zip(&window).map(|(n, k)| n * k)).collect();
     b.apply(Reshape { extents }, &[placed]).map(Some)
 }
 
-fn inner(graph: &Graph, supported: Supported<'_>, known: &[Option<Tensor>]) -> Result<Graph, OpError> {
-    Ok(tidy(&simplify(graph, supported, known)?)?)
+fn inner(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, OpError> {
+    Ok(tidy(&simplify(graph, device, known)?)?)
 }
 
 /// The constants among what a body captures (the operands from `first` on), which it is to have itself, so that products can pack
@@ -194,9 +196,9 @@ fn captured(b: &Builder, operands: &[ValueId], first: usize) -> (Vec<Option<Tens
 }
 
 /// A scan over first axes from the start, whatever the axes and directions were.
-fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId], supported: Supported<'_>) -> Result<Vec<ValueId>, OpError> {
+fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId], device: &Device<'_>) -> Result<Vec<ValueId>, OpError> {
     let (constants, operands) = &captured(b, operands, scan.states + scan.input_axes.len());
-    let body = inner(&scan.body, supported, constants)?;
+    let body = inner(&scan.body, device, constants)?;
     let known = operands[scan.states..].iter().take(scan.input_axes.len()).all(|v| b.extents(*v).is_ok());
     let results = scan.body.outputs()[scan.states..].iter().all(|(_, v)| scan.body.ty(*v).rank().is_ok());
     if !known || !results {

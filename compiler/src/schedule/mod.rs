@@ -10,6 +10,7 @@ mod group;
 mod legalise;
 mod memory;
 mod nest;
+mod precision;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -26,6 +27,7 @@ use fuse::Action;
 use group::{Group, Grouped};
 use memory::Life;
 use nest::Built;
+pub use precision::Precision;
 
 use crate::cost::{Arithmetic, Machine};
 
@@ -98,6 +100,10 @@ pub struct Device<'a> {
     pub supported: &'a dyn Fn(&Compute) -> Result<(), String>,
     /// May a kernel do the work of several source nodes?
     pub fusion: bool,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// Is only the price wanted? Then large constants need not be computed.
+    pub priced: bool,
 }
 
 impl Device<'_> {
@@ -129,12 +135,13 @@ pub fn ungrouped(graph: &Graph, device: &Device<'_>) -> Result<Schedule, Error> 
 /// # Errors
 /// As [`schedule`].
 pub fn price(graph: &Graph, device: &Device<'_>) -> Result<f64, Error> {
-    let graph = legalise::legalise(graph, device.supported)?;
+    let device = &Device { priced: true, ..*device };
+    let graph = legalise::legalise(graph, device)?;
     Ok(group::price(&graph, fuse::fuse(&graph, device, &fuse::Forms::new()).actions, device))
 }
 
 fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
-    let graph = legalise::legalise(graph, device.supported)?;
+    let graph = legalise::legalise(graph, device)?;
     let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;

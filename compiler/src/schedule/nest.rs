@@ -973,7 +973,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let (rows, width) = (*rows, *width);
     let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
-    let columns = Blocks::new(fused, roles, roles.vector, &roles.n, n, width);
+    let columns = Blocks::new(fused, roles, widened(work.graph, fused, roles.vector).unwrap_or(roles.vector), &roles.n, n, width);
     let row_blocks = Blocks::new(fused, roles, roles.scalar, &roles.m, m, rows);
     let panels = columns.count;
     let packed = if whole(roles.vector) { pack(work.graph, fused, &columns) } else { None };
@@ -1025,6 +1025,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             words.broadcast(work, fused, &row_axes)
         }
         (Some(tensor), None) => {
+            let dtype = tensor.dtype();
             let place = work.place(Place { dtype, elems: tensor.elems() as i64, space: Space::Input }, Some(Operand::Packed(tensor)));
             let first = packed_block(work, &row_blocks, roles, &batch, &all, block);
             let first = work.exprs.mul(first, depth_at);
@@ -1044,18 +1045,36 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
 
     let wide = work.exprs.int(width);
     let mut body = Vec::new();
+    let element = fused.exprs.dtype(roles.vector);
     // Where a panel's columns follow each other, step by step, if they do.
     let (side_by_side, number) = match packed {
         None if *direct => (None, work.exprs.int(0)),
         Some(tensor) => {
-            let place = Place { dtype, elems: tensor.elems() as i64, space: Space::Input };
+            let packed = tensor.dtype();
+            let place = Place { dtype: packed, elems: tensor.elems() as i64, space: Space::Input };
             let place = work.place(place, Some(Operand::Packed(tensor)));
             let number = packed_block(work, &columns, roles, &batch, &all, panel);
             let rows = work.exprs.mul(number, depth_at);
-            (Some((place, work.exprs.mul(rows, wide))), number)
+            let first = work.exprs.mul(rows, wide);
+            if packed == element || row_blocks.count == 1 {
+                (Some((place, first)), number)
+            } else {
+                // It is widened once for all blocks of rows.
+                let tile = work.tile(element, depth * width, Space::Scratch);
+                let step = work.var(depth);
+                let at = work.exprs.var(step);
+                let at = work.exprs.mul(at, wide);
+                let index = work.exprs.add(at, lane);
+                let from = work.exprs.add(first, index);
+                let value = work.exprs.load(place, packed, vec![from]);
+                let value = work.exprs.cast(element, value);
+                let copy = Stmt::For { var: column, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place: tile, index, value, guard: None }] };
+                body.extend(nested(&[(step, depth)], LoopKind::Serial, vec![copy]));
+                (Some((tile, work.exprs.int(0))), number)
+            }
         }
         None => {
-            let tile = work.tile(dtype, depth * width, Space::Scratch);
+            let tile = work.tile(element, depth * width, Space::Scratch);
             let groups: Vec<Vec<usize>> = reduced.iter().filter(|k| all[**k] != 1).map(|k| vec![*k]).collect();
             let (loops, parts) = grouped(work, &all, &groups);
             let mut stage_axes = axes.clone();
@@ -1111,7 +1130,8 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
                 let scaled = work.exprs.mul(k_at, wide);
                 let inner = work.exprs.add(scaled, lane);
                 let index = work.exprs.add(first, inner);
-                work.exprs.load(place, dtype, vec![index])
+                let vector = work.exprs.load(place, work.places[place.0 as usize].dtype, vec![index]);
+                work.exprs.cast(element, vector)
             }
             None => {
                 let mut own = axes.clone();
@@ -1123,7 +1143,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             }
         };
         let index = tile_at(work, at_row, lane);
-        let value = work.exprs.binary(if words.is_some() { Binary::Dot } else { Binary::Mul }, scalar, vector);
+        let value = work.exprs.binary(if words.is_some() { Binary::Dot } else { roles.product }, scalar, vector);
         Stmt::Accumulate { place: tile, index, combine: Combine::Sum, value }
     });
     let finish = rows_loop(work, &mut |work, at_row, at_lane| {
@@ -1154,7 +1174,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     } else {
         body.push(Stmt::For { var: block, extent: row_blocks.count, kind: LoopKind::Serial, body: tiles });
     }
-    let flops = 2 * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
+    let flops = if roles.product == Binary::DotPairs { 4 } else { 2 } * fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64;
     Some(Piece { parallel, body, flops })
 }
 
@@ -1292,6 +1312,13 @@ pub(super) fn is_constant(graph: &Graph, fused: &Fused, id: ExprId) -> bool {
         Expr::Load { source: Source(v), .. } => graph.constant(ValueId(*v)).is_some(),
         _ => true,
     })
+}
+
+/// The narrow float that an operand widens, if only constants feed it: it takes less room, and time to read.
+fn widened(graph: &Graph, fused: &Fused, operand: ExprId) -> Option<ExprId> {
+    let Expr::Cast(narrow) = *fused.exprs.get(operand) else { return None };
+    let widens = matches!(fused.exprs.dtype(narrow), DType::F16 | DType::BF16) && matches!(fused.exprs.dtype(operand), DType::F32 | DType::F64);
+    (widens && is_constant(graph, fused, narrow)).then_some(narrow)
 }
 
 /// A constant that an expression reads element for element, and its index.

@@ -2,7 +2,7 @@
 use crate::compute::{Combine, Compute};
 use crate::dtype::DType;
 use crate::error::OpError;
-use crate::expr::Source;
+use crate::expr::{ExprId, Exprs, Source};
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample, Tolerance};
 use crate::scalar::Scalar;
 use crate::shape::{Dim, TensorType};
@@ -63,38 +63,12 @@ impl OpDef for Conv {
         Ok(vec![TensorType::ranked(x.dtype, dims)])
     }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
-        let (x, w) = (args[0].extents()?, args[1].extents()?);
         let dtype = args[0].dtype;
-        let extents = self.infer(&[Arg { ty: args[0], value: None }, Arg { ty: args[1], value: None }])?[0].extents()?;
-        let per_group = w[0] / self.groups;
-        Ok(Body::Loops(vec![Compute::reduction(dtype, &extents, &w[1..], Combine::Sum, |e, at, r| {
-            let mut inside = e.constant(Scalar::Bool(true), DType::Bool);
-            let channel = if self.groups == 1 {
-                r[0]
-            } else {
-                let (size, wide) = (e.int(per_group), e.int(w[1]));
-                let group = e.binary(crate::scalar::Binary::FloorDiv, at[1], size);
-                let first = e.mul(group, wide);
-                e.add(first, r[0])
-            };
-            let mut index = vec![at[0], channel];
-            for k in 0..self.strides.len() {
-                let (stride, dilation, shift) = (e.int(self.strides[k]), e.int(self.dilations[k]), e.int(-self.before[k]));
-                let (p, q) = (e.mul(at[k + 2], stride), e.mul(r[k + 1], dilation));
-                let sum = e.add(p, q);
-                let i = e.add(sum, shift);
-                let last = (extents[k + 2] - 1) * self.strides[k] + (w[k + 2] - 1) * self.dilations[k] - self.before[k];
-                let holds = e.within(i, (self.before[k] > 0).then_some(0), (last >= x[k + 2]).then_some(x[k + 2]));
-                inside = e.and(inside, holds);
-                index.push(i);
-            }
-            let mut weight = vec![at[1]];
-            weight.extend_from_slice(r);
-            let a = e.guarded_load(Source(0), dtype, index, inside);
-            let b = e.load(Source(1), dtype, weight);
+        let nest = self.nest(args, dtype, |e, a, b| {
             let (a, b) = (e.cast(dtype.accumulator(), a), e.cast(dtype.accumulator(), b));
             e.mul(a, b)
-        })]))
+        })?;
+        Ok(Body::Loops(vec![nest]))
     }
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
         if !inputs[0].dtype().is_float() {
@@ -152,6 +126,41 @@ impl OpDef for Conv {
 }
 
 impl Conv {
+    /// The nest, with a product of its own.
+    pub(super) fn nest(&self, args: &[&TensorType], to: DType, product: impl FnOnce(&mut Exprs, ExprId, ExprId) -> ExprId) -> Result<Compute, OpError> {
+        let (x, w) = (args[0].extents()?, args[1].extents()?);
+        let dtype = args[0].dtype;
+        let extents = self.infer(&[Arg { ty: args[0], value: None }, Arg { ty: args[1], value: None }])?[0].extents()?;
+        let per_group = w[0] / self.groups;
+        Ok(Compute::reduction(to, &extents, &w[1..], Combine::Sum, |e, at, r| {
+            let mut inside = e.constant(Scalar::Bool(true), DType::Bool);
+            let channel = if self.groups == 1 {
+                r[0]
+            } else {
+                let (size, wide) = (e.int(per_group), e.int(w[1]));
+                let group = e.binary(crate::scalar::Binary::FloorDiv, at[1], size);
+                let first = e.mul(group, wide);
+                e.add(first, r[0])
+            };
+            let mut index = vec![at[0], channel];
+            for k in 0..self.strides.len() {
+                let (stride, dilation, shift) = (e.int(self.strides[k]), e.int(self.dilations[k]), e.int(-self.before[k]));
+                let (p, q) = (e.mul(at[k + 2], stride), e.mul(r[k + 1], dilation));
+                let sum = e.add(p, q);
+                let i = e.add(sum, shift);
+                let last = (extents[k + 2] - 1) * self.strides[k] + (w[k + 2] - 1) * self.dilations[k] - self.before[k];
+                let holds = e.within(i, (self.before[k] > 0).then_some(0), (last >= x[k + 2]).then_some(x[k + 2]));
+                inside = e.and(inside, holds);
+                index.push(i);
+            }
+            let mut weight = vec![at[1]];
+            weight.extend_from_slice(r);
+            let a = e.guarded_load(Source(0), dtype, index, inside);
+            let b = e.load(Source(1), dtype, weight);
+            product(e, a, b)
+        }))
+    }
+
     pub(crate) fn samples() -> Vec<Sample> {
         let conv = |strides: &[i64], dilations: &[i64], before: &[i64], after: &[i64], groups| Conv { strides: strides.into(), dilations: dilations.into(), before: before.into(), after: after.into(), groups };
         [

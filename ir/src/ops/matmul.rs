@@ -2,7 +2,7 @@
 use crate::compute::{Combine, Compute};
 use crate::dtype::DType;
 use crate::error::OpError;
-use crate::expr::Source;
+use crate::expr::{ExprId, Exprs, Source};
 use crate::ops::sample::broadcast_index;
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample, Tolerance};
 use crate::shape::{TensorType, broadcast};
@@ -38,21 +38,12 @@ impl OpDef for MatMul {
         Ok(vec![TensorType::ranked(a.dtype, dims)])
     }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
-        let (a, b) = (args[0].extents()?, args[1].extents()?);
         let dtype = args[0].dtype;
-        let result = self.infer(&[Arg { ty: args[0], value: None }, Arg { ty: args[1], value: None }])?;
-        let extents = result[0].extents()?;
-        let rank = extents.len();
-        Ok(Body::Loops(vec![Compute::reduction(dtype, &extents, &[a[a.len() - 1]], Combine::Sum, |e, at, k| {
-            let mut ia = broadcast_index(e, &a[..a.len() - 2], &at[..rank - 2]);
-            ia.extend([at[rank - 2], k[0]]);
-            let mut ib = broadcast_index(e, &b[..b.len() - 2], &at[..rank - 2]);
-            ib.extend([k[0], at[rank - 1]]);
-            let x = e.load(Source(0), dtype, ia);
-            let y = e.load(Source(1), dtype, ib);
+        let nest = self.nest(args, dtype, |e, x, y| {
             let (x, y) = (e.cast(dtype.accumulator(), x), e.cast(dtype.accumulator(), y));
             e.mul(x, y)
-        })]))
+        })?;
+        Ok(Body::Loops(vec![nest]))
     }
     fn eval(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, OpError> {
         if !inputs[0].dtype().is_float() {
@@ -93,6 +84,24 @@ impl OpDef for MatMul {
 }
 
 impl MatMul {
+    /// The nest, with a product of its own.
+    pub(super) fn nest(&self, args: &[&TensorType], to: DType, product: impl FnOnce(&mut Exprs, ExprId, ExprId) -> ExprId) -> Result<Compute, OpError> {
+        let (a, b) = (args[0].extents()?, args[1].extents()?);
+        let dtype = args[0].dtype;
+        let result = self.infer(&[Arg { ty: args[0], value: None }, Arg { ty: args[1], value: None }])?;
+        let extents = result[0].extents()?;
+        let rank = extents.len();
+        Ok(Compute::reduction(to, &extents, &[a[a.len() - 1]], Combine::Sum, |e, at, k| {
+            let mut ia = broadcast_index(e, &a[..a.len() - 2], &at[..rank - 2]);
+            ia.extend([at[rank - 2], k[0]]);
+            let mut ib = broadcast_index(e, &b[..b.len() - 2], &at[..rank - 2]);
+            ib.extend([k[0], at[rank - 1]]);
+            let x = e.load(Source(0), dtype, ia);
+            let y = e.load(Source(1), dtype, ib);
+            product(e, x, y)
+        }))
+    }
+
     pub(crate) fn samples() -> Vec<Sample> {
         let mut samples = Vec::new();
         for (a, b) in [

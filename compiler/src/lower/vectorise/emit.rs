@@ -372,8 +372,8 @@ impl Emitter<'_> {
                     return Ok(reg);
                 }
                 let (a, b) = (self.value(a, lanes)?, self.value(b, lanes)?);
-                if op == Binary::Dot {
-                    let zero = self.exprs.constant(Scalar::Int(0), DType::I32);
+                if matches!(op, Binary::Dot | Binary::DotPairs) {
+                    let zero = self.exprs.constant(Scalar::Int(0), op.result(DType::I32));
                     let c = self.value(zero, lanes)?;
                     return self.make(id, lanes, |dst| Inst::Dot { dst, a, b, c });
                 }
@@ -775,7 +775,7 @@ impl Emitter<'_> {
             let (a, b) = (self.value(a, lanes.all)?, self.value(b, lanes.all)?);
             return self.update(place, index, lanes, |c, dst| Inst::Fma { dst, a, b, c });
         }
-        if let Expr::Binary(Binary::Dot, a, b) = *self.exprs.get(value)
+        if let Expr::Binary(Binary::Dot | Binary::DotPairs, a, b) = *self.exprs.get(value)
             && op == Binary::Add
         {
             let (a, b) = (self.value(a, lanes.all)?, self.value(b, lanes.all)?);

@@ -110,6 +110,9 @@ pub(super) const FMA231_64: Family = [EVEX_Vfmadd231pd_xmm_k1z_xmm_xmmm128b64, E
 /// Sums of products of bytes, unsigned by signed ones, added to the old value.
 pub(super) const DOT: Family = [EVEX_Vpdpbusd_xmm_k1z_xmm_xmmm128b32, EVEX_Vpdpbusd_ymm_k1z_ymm_ymmm256b32, EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32];
 
+/// Sums of products of two bf16 each, added to the old value.
+pub(super) const DOT_PAIRS: Family = [EVEX_Vdpbf16ps_xmm_k1z_xmm_xmmm128b32, EVEX_Vdpbf16ps_ymm_k1z_ymm_ymmm256b32, EVEX_Vdpbf16ps_zmm_k1z_zmm_zmmm512b32];
+
 /// Integers: add (32-bit lanes).
 pub(super) const ADD_I_32: Family = [EVEX_Vpaddd_xmm_k1z_xmm_xmmm128b32, EVEX_Vpaddd_ymm_k1z_ymm_ymmm256b32, EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32];
 

@@ -30,8 +30,8 @@ pub const AVX512: [&str; 4] = ["has_avx512bw", "has_avx512dq", "has_avx512f", "h
 /// The CPU features that it needs elsewhere.
 pub const AVX2: [&str; 4] = ["has_avx", "has_avx2", "has_f16c", "has_fma"];
 
-/// A CPU feature that is used where a program asks for it.
-pub const DOT: &str = "has_avx512vnni";
+/// CPU features that are used where a program asks for them: dot products of bytes, and of pairs of bf16.
+pub const DOTS: [&str; 2] = ["has_avx512vnni", "has_avx512bf16"];
 
 /// The instructions that code for a target uses; none where there can be no code.
 fn isa(target: &Target) -> Option<Isa> {

@@ -584,11 +584,11 @@ impl Selector<'_> {
 
     pub(super) fn dot(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
         let ty = self.ty(dst);
-        if self.form(ty)? == Form::General {
+        if self.form(ty)? == Form::General || self.form(self.ty(a))? == Form::General {
             return Err(self.unsupported("a dot product of one lane", ty.dtype));
         }
         let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
-        let code = codes::DOT[self.width(ty)?];
+        let code = if ty.dtype == DType::F32 { codes::DOT_PAIRS } else { codes::DOT }[self.width(ty)?];
         // The factors are read after the result is written for the first time.
         let own = self.result(dst)?;
         let overlap = own.iter().any(|reg| xs.contains(reg) || ys.contains(reg));
