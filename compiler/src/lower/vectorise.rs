@@ -3,10 +3,10 @@
 //! In: a [`Kernel`] and a [`Target`]. Out: a [`Program`] that does the same with the target's vectors. Must not know: tensor
 //! ops, how instructions are encoded.
 //!
-//! It works in two steps. [`expand`] writes unrolled loops out, splits vector loops into pieces of as many lanes as the target
+//! It works in three steps. [`expand`] writes unrolled loops out, splits vector loops into pieces of as many lanes as the target
 //! has (then one piece of which some lanes are dead, or smaller pieces and single elements), and gives accumulations across lanes partial sums. [`emit`] turns the
 //! remaining loops into instructions: each expression is computed once, in the outermost loop in which all that it
-//! needs is known, with one lane where it is the same for all lanes.
+//! needs is known, with one lane where it is the same for all lanes. [`ahead`] then prefetches what follows a tile's sum.
 
 mod ahead;
 mod emit;

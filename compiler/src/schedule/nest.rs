@@ -857,12 +857,12 @@ impl Motion {
 
     /// Cycles of a vector of it: loaded, put elsewhere, or stored.
     fn time(self, lanes: i64, target: &Target) -> f64 {
-        // Elements that lie evenly apart, and such whose places have to be divided for, are fetched one by one.
+        // Elements that lie far apart, and such whose places have to be divided for, are fetched one by one.
         const APART: f64 = 1.5;
         const ACROSS: f64 = 9.0;
         match self {
             Motion::Even(0 | 1) => 1.0,
-            Motion::Even(2) => 2.5,
+            Motion::Even(step @ 2..=4) => 1.25 * step as f64,
             Motion::Rows { step, row } if row % lanes == 0 && (target.masks() || step == 1) => Motion::Even(step).time(lanes, target),
             Motion::Rows { step: 1, row } if target.masks() && row * 4 >= lanes => 2.2 * ((lanes - 2) / row + 2) as f64,
             Motion::Even(_) => lanes as f64 * APART,
@@ -913,7 +913,7 @@ fn way(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Contraction, t
         let depth = depth as f64;
         let staged = if constant { 0.0 } else { depth * vectors * (load + STAGED) };
         let read = depth * vectors * passes * (load - 1.0 + DIRECT);
-        let direct = !constant && read < staged && matches!(loads[..], [Motion::Even(1 | 2)]) && plain.is_some_and(|value| !work.held.contains_key(&value));
+        let direct = !constant && read < staged && matches!(loads[..], [Motion::Even(1..=4)]) && plain.is_some_and(|value| !work.held.contains_key(&value));
         let time = tile.time * times * depth + far * blocks + if direct { read } else { staged } + m as f64 * vectors * stored;
         let batch = roles.batch.iter().chain(&roles.n).copied().filter(|k| !n.contains(k)).collect();
         Way { roles: Contraction { n: n.to_vec(), batch, ..roles.clone() }, tile, direct, time }

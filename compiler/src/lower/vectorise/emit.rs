@@ -15,15 +15,13 @@ use frit_ir::scalar::{Binary, Scalar};
 use frit_ir::tensor::ALIGNMENT;
 use frit_ir::vector::{Address, Inst, Program, Reg, RegType, Target};
 
-use super::expand::{Expanded, Lanes, Leaf, Node, leaves, tile_access, tile_accesses};
+use super::expand::{Expanded, FARTHEST, Lanes, Leaf, Node, leaves, tile_access, tile_accesses};
 
 /// Expressions nested deeper than this are refused.
 const DEEPEST: u32 = 600;
 
 /// Vectors of more runs than this are loaded and stored lane by lane.
 const MOST_RUNS: i64 = 6;
-/// Elements that lie no farther apart are loaded as far as lanes live.
-const FARTHEST: i64 = 4;
 
 /// A register that holds elements of a tile.
 struct TileReg {

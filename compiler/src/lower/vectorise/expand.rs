@@ -24,6 +24,8 @@ const SMALLEST_VECTOR_BYTES: usize = 16;
 const PARTIAL_SUMS: i64 = 4;
 /// Bodies of counted vector loops with at most so many expressions are repeated four times, two times.
 const SMALL_BODY: [(usize, i64); 2] = [(12, 4), (40, 2)];
+/// Elements that lie no farther apart are loaded as far as lanes live.
+pub(super) const FARTHEST: i64 = 4;
 /// Register tiles that need more than so many times the registers there are lie in memory.
 const MOST_REGISTERS: i64 = 4;
 
@@ -314,7 +316,7 @@ impl Expander<'_> {
         Some(lanes)
     }
 
-    /// Is no access one to elements that lie evenly apart (but for every other one, which is as good), and does each store move with
+    /// Is no access one to elements that lie evenly apart (but for near ones, which are as good), and does each store move with
     /// the variable?
     fn side_by_side(&self, var: Var, body: &[Stmt]) -> bool {
         let mut stmts = Vec::new();
@@ -333,7 +335,7 @@ impl Expander<'_> {
         self.kernel.exprs.reachable(&roots).iter().all(|id| match self.kernel.exprs.get(*id) {
             Expr::Load { source, index, guard } => index.iter().all(|index| match step(*index) {
                 None | Some(0 | 1) => true,
-                Some(2) => guard.is_none() && self.kernel.places[source.0 as usize].dtype.size() >= 4,
+                Some(2..=FARTHEST) => guard.is_none() && self.kernel.places[source.0 as usize].dtype.size() >= 4,
                 _ => false,
             }),
             _ => true,

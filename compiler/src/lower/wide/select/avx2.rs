@@ -32,7 +32,7 @@ impl Selector<'_> {
     pub(super) fn translate(&mut self) -> Result<(), Error> {
         let name = &self.program.name;
         let own = |code: Code| {
-            let found = codes::vex(code).or_else(|| (code.op_code().encoding() == EncodingKind::VEX).then_some(code));
+            let found = codes::vex(code).or_else(|| matches!(code.op_code().encoding(), EncodingKind::VEX | EncodingKind::Legacy).then_some(code));
             found.ok_or_else(|| Error::unsupported(format!("kernel {name}: there are no wide instructions for {:?} in AVX2", code.mnemonic())))
         };
         for instruction in &mut self.function.body {
