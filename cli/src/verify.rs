@@ -40,7 +40,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
         tell::print(&format!("{:#}", json!({ "model": args.model.model, "fits": wrong.is_none() && off.is_empty(), "outputs": rows, "kernels": kernels, "cause": culprit.as_ref().map(cause) })));
     } else {
         let rows = comparisons.iter().map(|(seed, c)| vec![seed.to_string(), c.name.clone(), c.ty.clone(), format!("{:.2e}", c.off), format!("{:.0}", c.ulps), format!("{:.2e}", c.largest), format!("{:.1e}", c.part()), format!("{:.1e}", c.mean), if c.fits { "fits".to_owned() } else { "OFF".to_owned() }]);
-        tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ">largest error", ">mean error", ""], rows));
+        tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ">error", ">mean error", ""], rows));
         let worst = checked.iter().filter(|k| !k.edges).max_by(|a, b| a.comparison.part().total_cmp(&b.comparison.part()));
         if let Some(worst) = worst {
             tell::print(&format!("{} launches compared by themselves, with ordinary and with edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, worst.comparison.part()));
