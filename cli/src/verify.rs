@@ -43,7 +43,7 @@ pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
         tell::print(&tell::table(&[">seed", "output", "type", ">difference", ">ulps", ">largest", ">error", ">mean error", ""], rows));
         let worst = checked.iter().filter(|k| !k.edges).max_by(|a, b| a.comparison.part().total_cmp(&b.comparison.part()));
         if let Some(worst) = worst {
-            tell::print(&format!("{} launches compared by themselves, with ordinary and with edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, worst.comparison.part()));
+            tell::print(&format!("{} launches compared by themselves, with ordinary and edge values; the worst with ordinary ones is\n{}, off by {:.1e} of the largest element", checked.len(), worst.kernel, worst.comparison.part()));
         }
         let rows = off.iter().take(8).map(|k| vec![k.kernel.clone(), tell::brief(&k.sources), if k.edges { "edges".to_owned() } else { String::new() }, format!("{:.1e}", k.comparison.off), format!("{:.0}", k.comparison.ulps), k.rules.join(", ")]);
         if !off.is_empty() {
