@@ -486,7 +486,7 @@ fn lanes_lie_a_stride_apart() {
     for dtype in DTYPES {
         let values = edges(*dtype);
         for lanes in [1u32, 2, 3, 4, 8, 16] {
-            for stride in [-2i64, -1, 0, 1, 2, 3] {
+            for stride in [-2i64, -1, 0, 1, 2, 3, 4, 5] {
                 // The lanes end, or where they go backwards begin, with the buffer's last element.
                 let reach = (lanes as usize - 1) * stride.unsigned_abs() as usize;
                 let first = if stride < 0 { reach as i64 } else { 0 };

@@ -10,7 +10,7 @@ use iced_x86::Code;
 
 use super::super::codes::{self, Family};
 use super::super::machine::{Alu, Condition, Division, Isa, Op, VReg};
-use super::{DOWN, EQUAL, GREATER, INT_EQUAL, INT_LESS, INT_LESS_OR_EQUAL, INT_NOT_EQUAL, LESS, LESS_OR_EQUAL, NEAREST, NOT_EQUAL, TO_ZERO, UNORDERED, UP, Form, Held, Selector, by_size, carrier, integer, is_narrow_float, is_signed, power_of_two};
+use super::{DOWN, EQUAL, GREATER, INT_EQUAL, INT_LESS, INT_LESS_OR_EQUAL, INT_NOT_EQUAL, LESS, LESS_OR_EQUAL, NEAREST, NOT_EQUAL, TO_ZERO, UNORDERED, UP, Held, Selector, by_size, carrier, integer, is_narrow_float, is_signed, power_of_two};
 
 impl Selector<'_> {
     pub(super) fn unary(&mut self, dst: Reg, op: Unary, a: Reg) -> Result<(), Error> {
@@ -584,11 +584,23 @@ impl Selector<'_> {
 
     pub(super) fn dot(&mut self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Result<(), Error> {
         let ty = self.ty(dst);
-        if self.form(ty)? == Form::General || self.form(self.ty(a))? == Form::General {
-            return Err(self.unsupported("a dot product of one lane", ty.dtype));
+        let family = if ty.dtype == DType::F32 { codes::DOT_PAIRS } else { codes::DOT };
+        if ty.lanes == 1 {
+            // One lane of words is in a general register, and so is a sum of integers.
+            let [x, y] = [a, b].map(|reg| self.one(reg).map(|word| self.simd(Code::EVEX_Vmovd_xmm_rm32, &[word])));
+            let (x, y, z) = (x?, y?, self.one(c)?);
+            let integer = ty.dtype.is_int();
+            let sum = if integer { self.simd(Code::EVEX_Vmovd_xmm_rm32, &[z]) } else { self.vector() };
+            if !integer {
+                self.emit(Op::Copy, Some(sum), &[z]);
+            }
+            self.emit(Op::Updates(family[0]), Some(sum), &[x, y]);
+            let result = if integer { self.general_of(sum, ty.dtype) } else { sum };
+            self.set(dst, vec![result]);
+            return Ok(());
         }
         let (xs, ys, zs) = (self.get(a)?, self.get(b)?, self.get(c)?);
-        let code = if ty.dtype == DType::F32 { codes::DOT_PAIRS } else { codes::DOT }[self.width(ty)?];
+        let code = family[self.width(ty)?];
         // The factors are read after the result is written for the first time.
         let own = self.result(dst)?;
         let overlap = own.iter().any(|reg| xs.contains(reg) || ys.contains(reg));
