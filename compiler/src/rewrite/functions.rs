@@ -551,6 +551,18 @@ pub const FUNCTIONS: &[Function] = &[
         truth(elements(site, &x[0])?.iter().all(|n| *n == low as f64))
     } },
     Function { name: "bits", about: "the width of the elements, which are integers", call: |site, x| Some(Attr::Int(i64::from(facts(site, &x[0])?.ty()?.dtype.int_bits()?))) },
+    Function { name: "signed_bytes", about: "a constant of bytes less its zero points (the second argument) fits signed bytes", call: |site, x| {
+        let dtype = facts(site, &x[0])?.ty()?.dtype;
+        if dtype.int_bits()? != 8 {
+            return truth(false);
+        }
+        let zeros = elements(site, &x[1])?;
+        let (low, high) = dtype.int_range()?;
+        let fits = |low: f64, high: f64| zeros.iter().all(|zero| low - zero >= -128.0 && high - zero <= 127.0);
+        let (low, high) = (low as f64, high as f64);
+        truth(fits(low, high) || tensor(site, &x[0])?.scalars().try_fold((high, low), |(least, most), n| Some((least.min(n.as_f64()), most.max(n.as_f64())))).is_some_and(|(least, most)| fits(least, most)))
+    } },
+    Function { name: "depth", about: "how many elements each item of the first axis has", call: |site, x| Some(Attr::Int(extents(site, &x[0])?.get(1..)?.iter().product())) },
     Function { name: "contained", about: "one of two values broadcasts to the shape of the other", call: |site, x| {
         let (a, b) = (extents(site, &x[0])?, extents(site, &x[1])?);
         let joined = broadcast(&a, &b)?;

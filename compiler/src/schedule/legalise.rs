@@ -14,6 +14,7 @@ use frit_ir::scalar::Scalar;
 use frit_ir::shape::axis;
 use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
 
+use super::channels::{channels_last, in_words};
 use super::contraction::{CONTRACTED, Contraction};
 use super::{Device, precision};
 use crate::rewrite::tidy::tidy;
@@ -25,7 +26,13 @@ use crate::specialise::rebuild;
 /// A bug where a composite does not expand.
 pub(super) fn legalise(graph: &Graph, device: &Device<'_>) -> Result<Graph, Error> {
     let types: Vec<TensorType> = graph.inputs().iter().map(|(_, v)| graph.ty(*v).clone()).collect();
-    tidy(&simplify(&rebuild(graph, &types, Folding::All)?, device, &[])?)
+    legal(&rebuild(graph, &types, Folding::All)?, device, &[])
+}
+
+/// As [`legalise`], for a graph without composites. `known`: of its inputs those that are constants, which it then has itself.
+fn legal(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
+    let graph = tidy(&simplify(graph, device, known)?)?;
+    if device.target.dots() { channels_last(&graph) } else { Ok(graph) }
 }
 
 /// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early. `known`: of the
@@ -56,7 +63,11 @@ fn simplify(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Res
                 }
             }
             let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
-            let outputs = simple(&mut builder, &node.op, &operands, device).map_err(|error| builder.locate(error, &node.op, &operands))?;
+            let outputs = match &node.op {
+                Op::ConvInteger(_) if device.target.dots() && in_words(graph, node) => builder.apply_all(node.op.clone(), &operands),
+                op => simple(&mut builder, op, &operands, device),
+            };
+            let outputs = outputs.map_err(|error| builder.locate(error, &node.op, &operands))?;
             for (from, to) in node.outputs.iter().zip(outputs) {
                 if let Some(name) = &graph.value(*from).name {
                     builder.name(to, name.clone());
@@ -148,14 +159,18 @@ fn simple(b: &mut Builder, op: &Op, operands: &[ValueId], device: &Device<'_>) -
             precision::product(b, Conv { before: zeros.clone(), after: zeros, ..conv.clone() }.into(), &[x, operands[1]], device).map(|y| vec![y])
         }
         Op::MatMul(_) => precision::product(b, op.clone(), operands, device).map(|y| vec![y]),
+        Op::ConvInteger(conv) => {
+            let shifted = conv.shifted(b, operands)?;
+            simple(b, &conv.plain().into(), &shifted, device)
+        }
         Op::ConvTranspose(conv) => match apart(b, conv, operands, device)? {
             Some(value) => Ok(vec![value]),
             None => b.apply_all(conv.clone(), operands),
         },
-        Op::If(branches) => b.apply_all(If { then_branch: inner(&branches.then_branch, device, &[])?, else_branch: inner(&branches.else_branch, device, &[])? }, operands),
+        Op::If(branches) => b.apply_all(If { then_branch: legal(&branches.then_branch, device, &[])?, else_branch: legal(&branches.else_branch, device, &[])? }, operands),
         Op::Loop(repeat) => {
             let (known, operands) = captured(b, operands, 2 + repeat.carried);
-            b.apply_all(Loop { body: inner(&repeat.body, device, &known)?, ..repeat.clone() }, &operands)
+            b.apply_all(Loop { body: legal(&repeat.body, device, &known)?, ..repeat.clone() }, &operands)
         }
         Op::Scan(scan) => forward(b, scan, operands, device),
         _ => b.apply_all(op.clone(), operands),
@@ -183,10 +198,6 @@ fn apart(b: &mut Builder, conv: &ConvTranspose, operands: &[ValueId], device: &D
     b.apply(Reshape { extents }, &[placed]).map(Some)
 }
 
-fn inner(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, OpError> {
-    Ok(tidy(&simplify(graph, device, known)?)?)
-}
-
 /// The constants among what a body captures (the operands from `first` on), which it is to have itself, so that products can pack
 /// them; and the operands that are left.
 fn captured(b: &Builder, operands: &[ValueId], first: usize) -> (Vec<Option<Tensor>>, Vec<ValueId>) {
@@ -198,7 +209,7 @@ fn captured(b: &Builder, operands: &[ValueId], first: usize) -> (Vec<Option<Tens
 /// A scan over first axes from the start, whatever the axes and directions were.
 fn forward(b: &mut Builder, scan: &Scan, operands: &[ValueId], device: &Device<'_>) -> Result<Vec<ValueId>, OpError> {
     let (constants, operands) = &captured(b, operands, scan.states + scan.input_axes.len());
-    let body = inner(&scan.body, device, constants)?;
+    let body = legal(&scan.body, device, constants)?;
     let known = operands[scan.states..].iter().take(scan.input_axes.len()).all(|v| b.extents(*v).is_ok());
     let results = scan.body.outputs()[scan.states..].iter().all(|(_, v)| scan.body.ty(*v).rank().is_ok());
     if !known || !results {

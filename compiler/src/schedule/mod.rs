@@ -4,6 +4,7 @@
 //! do, become steps of the reference interpreter, and the schedule says why. Must not know: machine code.
 
 mod choose;
+mod channels;
 mod contraction;
 mod fuse;
 mod group;

@@ -270,6 +270,16 @@ impl<'g> Work<'g> {
         var
     }
 
+    /// The index of a loop, which is added to others unless it has one iteration.
+    fn counted(&mut self, loops: &mut Vec<(Var, i64)>, extent: i64) -> ExprId {
+        if extent == 1 {
+            return self.exprs.int(0);
+        }
+        let var = self.var(extent);
+        loops.push((var, extent));
+        self.exprs.var(var)
+    }
+
     fn place(&mut self, place: Place, operand: Option<Operand>) -> Source {
         self.places.push(place);
         self.operands.push(operand);
@@ -776,6 +786,7 @@ const FEW_PANELS: i64 = 16;
 const MOST_LOOSE_ROWS: i64 = 8;
 
 /// A register tile: as many accumulators as the target's registers hold beside the operands, in a shape that leaves little over.
+#[derive(Clone, Copy)]
 struct Tile {
     rows: i64,
     width: i64,
@@ -954,6 +965,36 @@ fn unrolled_steps(reduce: &[i64]) -> i64 {
     if steps > 1 { steps } else { [4, 3, 2, 5, 7].into_iter().find(|divisor| last % divisor == 0).unwrap_or(1) }
 }
 
+/// The steps of a sum over several axes, some at a time.
+struct Steps {
+    /// The loops over what is not done at a time.
+    loops: Vec<(Var, i64)>,
+    /// The loop over what is.
+    some: (Var, i64),
+    /// The index along each axis.
+    axes: Vec<ExprId>,
+    /// The number of the step.
+    flat: ExprId,
+}
+
+impl Steps {
+    fn new(work: &mut Work<'_>, reduce: &[i64]) -> Self {
+        let steps = unrolled_steps(reduce);
+        // Of the axes that are done at a time in part, the last has what is left over.
+        let first = (0..=reduce.len()).rev().find(|first| reduce[*first..].iter().product::<i64>() % steps == 0).unwrap_or(0);
+        let mut loops = Vec::new();
+        let mut axes: Vec<ExprId> = reduce[..first].iter().map(|extent| work.counted(&mut loops, *extent)).collect();
+        let outer = work.counted(&mut loops, reduce[first..].iter().product::<i64>() / steps);
+        let some = work.var(steps);
+        let (inner, steps_at) = (work.exprs.var(some), work.exprs.int(steps));
+        let begin = work.exprs.mul(outer, steps_at);
+        let at = work.exprs.add(begin, inner);
+        axes.extend(unflatten(&mut work.exprs, &reduce[first..], at));
+        let flat = flatten(&mut work.exprs, reduce, &axes);
+        Self { loops, some: (some, steps), axes, flat }
+    }
+}
+
 /// A sum of products. Parallel: batch axes and panels of the vector operand. Each stages its panel (unless it was
 /// packed at compile time) and runs register tiles over all rows. Rows that are constants are packed, too: what one step reads of
 /// them lies side by side, and not in cache lines that displace each other.
@@ -969,25 +1010,35 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     // A constant is packed whole, so the region must not cut it.
     let whole = |operand: ExprId| (0..rank).all(|k| region.extents[k] == fused.extents[k] || !depends(&fused.exprs, operand, Var(k as u32)));
     let constant_rows = size(&roles.m) > 1 && whole(roles.scalar) && is_constant(work.graph, fused, roles.scalar);
-    let Way { roles, tile: Tile { rows, width, .. }, direct, .. } = &way(work, member, &all, roles, target, constant_rows);
-    let (rows, width) = (*rows, *width);
-    let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
+    // Products of bytes are summed four at a time.
+    let words = if target.dots() { Words::of(work, fused, &all, roles, target, &whole) } else { None };
+    let (roles, Tile { rows, width, .. }, direct) = match &words {
+        Some((roles, tile, _)) => (roles.clone(), *tile, false),
+        None => {
+            let Way { roles, tile, direct, .. } = way(work, member, &all, roles, target, constant_rows);
+            (roles, tile, direct)
+        }
+    };
+    let (roles, words) = (&roles, words.map(|(_, _, words)| words));
+    let (m, n) = (size(&roles.m), size(&roles.n));
+    let mut summed = fused.reduce.clone();
+    if let Some(words) = &words {
+        summed[words.along] /= 4;
+    }
+    let depth = summed.iter().product::<i64>();
     let reduced: Vec<usize> = (0..fused.reduce.len()).map(|k| rank + k).collect();
     let columns = Blocks::new(fused, roles, widened(work.graph, fused, roles.vector).unwrap_or(roles.vector), &roles.n, n, width);
     let row_blocks = Blocks::new(fused, roles, roles.scalar, &roles.m, m, rows);
     let panels = columns.count;
-    let packed = if whole(roles.vector) { pack(work.graph, fused, &columns) } else { None };
+    let packed = match &words {
+        Some(words) => Some(words.packed.clone()),
+        None if whole(roles.vector) => pack(work.graph, fused, &columns),
+        None => None,
+    };
     if m == 1 && packed.is_none() {
         return None;
     }
     let packed_rows = if constant_rows && packed.is_none() { pack(work.graph, fused, &row_blocks) } else { None };
-
-    // Products of bytes are summed four at a time.
-    let words = if target.dots() { packed.as_ref().and_then(|packed| Words::of(work, fused, roles, packed)) } else { None };
-    let (packed, depth) = match &words {
-        Some(words) => (Some(words.packed.clone()), depth / 4),
-        None => (packed, depth),
-    };
 
     let place = work.destination(member);
     let groups: Vec<Vec<usize>> = roles.batch.iter().map(|k| vec![*k]).collect();
@@ -1007,20 +1058,15 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let row_at = work.exprs.var(row);
     let at_m = work.exprs.add(start, row_at);
     assign(work, &mut axes, &all, &roles.m, at_m);
-    // The sum runs over one variable where rows are broadcast, some steps at a time, over the nest's own where panels are staged.
-    let steps = if words.is_some() { unrolled_steps(&[depth]) } else { unrolled_steps(&fused.reduce) };
-    let (several, k) = (work.var(depth / steps), work.var(steps));
-    let (several_at, k_in) = (work.exprs.var(several), work.exprs.var(k));
-    let steps_at = work.exprs.int(steps);
-    let begin = work.exprs.mul(several_at, steps_at);
-    let k_at = work.exprs.add(begin, k_in);
+    // Rows are broadcast some steps of the sum at a time.
+    let Steps { loops: several, some: (k, steps), axes: steps_at, flat: k_at } = Steps::new(work, &summed);
     let depth_at = work.exprs.int(depth);
+    let mut row_axes = axes.clone();
+    row_axes.splice(rank.., steps_at.iter().copied());
     let scalar = match (packed_rows, &words) {
         (_, Some(words)) => {
             let four = work.exprs.int(4);
-            let first = work.exprs.mul(k_at, four);
-            let mut row_axes = axes.clone();
-            assign(work, &mut row_axes, &all, &reduced, first);
+            row_axes[rank + words.along] = work.exprs.mul(row_axes[rank + words.along], four);
             let row_axes = region.place(work, &row_axes);
             words.broadcast(work, fused, &row_axes)
         }
@@ -1036,8 +1082,6 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             work.exprs.load(place, dtype, vec![index])
         }
         (None, None) => {
-            let mut row_axes = axes.clone();
-            assign(work, &mut row_axes, &all, &reduced, k_at);
             let row_axes = region.place(work, &row_axes);
             work.import(fused, &[roles.scalar], &row_axes, None)[0]
         }
@@ -1048,7 +1092,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let element = fused.exprs.dtype(roles.vector);
     // Where a panel's columns follow each other, step by step, if they do.
     let (side_by_side, number) = match packed {
-        None if *direct => (None, work.exprs.int(0)),
+        None if direct => (None, work.exprs.int(0)),
         Some(tensor) => {
             let packed = tensor.dtype();
             let place = Place { dtype: packed, elems: tensor.elems() as i64, space: Space::Input };
@@ -1092,12 +1136,6 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
             (Some((tile, work.exprs.int(0))), work.exprs.int(0))
         }
     };
-    let sums = words.as_ref().map(|words| {
-        let place = Place { dtype, elems: words.sums.elems() as i64, space: Space::Input };
-        let place = work.place(place, Some(Operand::Packed(words.sums.clone())));
-        (words, place, work.exprs.mul(number, wide))
-    });
-
     let tile = work.tile(dtype, rows * width, Space::Registers);
     // Each vector loop has a variable of its own.
     let vector_loop = |work: &mut Work<'_>, make: &mut dyn FnMut(&mut Work<'_>, ExprId) -> Stmt| {
@@ -1117,9 +1155,29 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
         let scaled = work.exprs.mul(row, wide);
         work.exprs.add(scaled, lane)
     };
+    // The point of a row and a lane.
+    let point = |work: &mut Work<'_>, row: ExprId, lane: ExprId| {
+        let mut own = axes.clone();
+        let n_at = work.exprs.add(base, lane);
+        let m_at = work.exprs.add(start, row);
+        assign(work, &mut own, &all, &roles.n, n_at);
+        assign(work, &mut own, &all, &roles.m, m_at);
+        region.place(work, &own)
+    };
+    // What is subtracted from a sum of bytes is so at its beginning.
+    let begin = words.as_ref().and_then(|words| {
+        let first = work.exprs.mul(number, wide);
+        words.begin(work, fused, first)
+    });
     let clear = rows_loop(work, &mut |work, row, lane| {
         let index = tile_at(work, row, lane);
-        let value = identity(work, fused.combine, dtype);
+        let value = match &begin {
+            Some(begin) => {
+                let own = point(work, row, lane);
+                begin.value(work, fused, &own, lane)
+            }
+            None => identity(work, fused.combine, dtype),
+        };
         Stmt::Store { place: tile, index, value, guard: None }
     });
     let step = rows_loop(work, &mut |work, at_row, lane| {
@@ -1137,7 +1195,7 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
                 let mut own = axes.clone();
                 let at = work.exprs.add(base, lane);
                 assign(work, &mut own, &all, &roles.n, at);
-                assign(work, &mut own, &all, &reduced, k_at);
+                own.splice(rank.., steps_at.iter().copied());
                 let own = region.place(work, &own);
                 work.import(fused, &[roles.vector], &own, None)[0]
             }
@@ -1148,25 +1206,16 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     });
     let finish = rows_loop(work, &mut |work, at_row, at_lane| {
         let index = tile_at(work, at_row, at_lane);
-        let mut joined = work.exprs.load(tile, dtype, vec![index]);
-        let mut own = axes.clone();
-        let n_at = work.exprs.add(base, at_lane);
-        let m_at = work.exprs.add(start, at_row);
-        assign(work, &mut own, &all, &roles.n, n_at);
-        assign(work, &mut own, &all, &roles.m, m_at);
-        let own = region.place(work, &own);
-        if let Some((words, sums, first)) = &sums {
-            let index = work.exprs.add(*first, at_lane);
-            let sum = work.exprs.load(*sums, dtype, vec![index]);
-            joined = words.shifted(work, fused, &own, joined, sum);
-        }
+        let joined = work.exprs.load(tile, dtype, vec![index]);
+        let own = point(work, at_row, at_lane);
         let value = work.import(fused, &[fused.result()], &own, Some(joined))[0];
         let index = work.store_index(member, &own);
         Stmt::Store { place, index, value, guard: None }
     });
     let some = Stmt::For { var: k, extent: steps, kind: LoopKind::Unrolled, body: vec![step] };
-    let sum = Stmt::For { var: several, extent: depth / steps, kind: LoopKind::Serial, body: vec![some] };
-    let tiles = vec![clear, sum, finish];
+    let mut tiles = vec![clear];
+    tiles.extend(nested(&several, LoopKind::Serial, vec![some]));
+    tiles.push(finish);
     if body.is_empty() && parallel.iter().map(|(_, extent)| extent).product::<i64>() < FEW_PANELS {
         // Nothing is staged that blocks of rows would share, and threads need points.
         parallel.push((block, row_blocks.count));
@@ -1186,6 +1235,8 @@ struct Words {
     packed: Tensor,
     /// The sums of `w`, `[batch, block, width]`.
     sums: Tensor,
+    /// The axis of the sum along which four follow each other.
+    along: usize,
     /// What holds `x`.
     value: ValueId,
     /// Where in it.
@@ -1195,30 +1246,63 @@ struct Words {
     signed: bool,
 }
 
+/// What a sum of products of bytes begins with.
+struct Begin {
+    /// The sums of constants, perhaps times what is constant as well.
+    sums: Source,
+    /// Where those of a panel begin.
+    first: ExprId,
+    /// What they are multiplied by at a point, if that is not done yet.
+    times: Option<(Option<ExprId>, i64)>,
+}
+
 impl Words {
-    /// The sum of a contraction whose vector operand was packed, if it is one of bytes, of which four that follow each other along
-    /// the sum are one word of a buffer.
-    fn of(work: &Work<'_>, fused: &Fused, roles: &Contraction, packed: &Tensor) -> Option<Self> {
+    /// A contraction's operands and their tile, if it is a sum of such products: one operand is constant and fits signed bytes, of
+    /// the other four that follow each other along the sum are one word of a buffer.
+    fn of(work: &Work<'_>, fused: &Fused, extents: &[i64], roles: &Contraction, target: &Target, whole: &dyn Fn(ExprId) -> bool) -> Option<(Contraction, Tile, Self)> {
+        let turned = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
+        [roles, &turned].into_iter().filter(|roles| whole(roles.vector) && is_constant(work.graph, fused, roles.vector)).find_map(|roles| {
+            let (load, zero, along) = Self::read(work, fused, roles.scalar)?;
+            let Expr::Load { source: Source(value), index, .. } = fused.exprs.get(load) else { return None };
+            let (value, signed) = (ValueId(*value), fused.exprs.dtype(load) == DType::I8);
+            let size = |axes: &[usize]| axes.iter().map(|k| extents[*k]).product::<i64>();
+            let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
+            // A tile's rows lie in one row of the last axis, or are whole ones, unless they lie evenly: then where they begin needs no division.
+            let last = roles.m.last().map_or(1, |k| extents[*k]);
+            let even = evenly(work, fused, value, index, &roles.m);
+            let fits = |rows: i64| rows <= MOST_LOOSE_ROWS && (even || m % rows == 0 && (last % rows == 0 || rows % last == 0));
+            let tile = Tile::best([m, n, depth / 4], DType::I32, target, fits);
+            let blocks = Blocks::new(fused, roles, roles.vector, &roles.n, n, tile.width);
+            let (packed, sums) = Self::pack(&pack(work.graph, fused, &blocks)?)?;
+            Some((roles.clone(), tile, Self { packed, sums, along, value, index: index.clone(), zero, signed }))
+        })
+    }
+
+    /// The load of an operand that is read in words, its zero point, and the axis of the sum along which their bytes lie.
+    fn read(work: &Work<'_>, fused: &Fused, operand: ExprId) -> Option<(ExprId, Option<ExprId>, usize)> {
         let rank = fused.extents.len();
-        let Bytes { load, zero } = Bytes::of(&fused.exprs, roles.scalar, rank)?;
+        let Bytes { load, zero } = Bytes::of(&fused.exprs, operand, rank)?;
         let Expr::Load { source: Source(value), index, .. } = fused.exprs.get(load) else { return None };
         let value = ValueId(*value);
         let written = work.operands.iter().zip(&work.places).any(|(operand, place)| *operand == Some(Operand::Value(value)) && place.space == Space::Output);
         if written || work.held.contains_key(&value) {
             return None;
         }
-        let mut exprs = fused.exprs.clone();
-        let flat = flatten(&mut exprs, &work.graph.ty(value).shape.extents()?, index);
-        let flat = Affine::of(&exprs, flat)?;
-        let mut along = (0..fused.reduce.len()).filter(|k| fused.reduce[*k] > 1).map(|k| rank + k);
-        let (Some(along), None) = (along.next(), along.next()) else { return None };
+        let along = (0..fused.reduce.len()).rev().find(|k| fused.reduce[*k] > 1)?;
+        let flat = flat_index(work, fused, value, index)?;
         let step = |k: usize| flat.coefficient(Var(k as u32));
-        let aligned = flat.constant % 4 == 0 && (0..rank).all(|k| fused.extents[k] == 1 || step(k) % 4 == 0);
-        let [batch, blocks, depth, width] = *packed.extents() else { return None };
-        if step(along) != 1 || !aligned || depth % 4 != 0 || packed.dtype() != DType::I32 {
+        let all = fused.extents.iter().chain(&fused.reduce);
+        let aligned = flat.constant % 4 == 0 && all.enumerate().all(|(k, extent)| *extent == 1 || k == rank + along || step(k) % 4 == 0);
+        (step(rank + along) == 1 && fused.reduce[along] % 4 == 0 && aligned).then_some((load, zero, along))
+    }
+
+    /// Constants as words, and their sums; none where one is no signed byte.
+    fn pack(numbers: &Tensor) -> Option<(Tensor, Tensor)> {
+        let [batch, blocks, depth, width] = *numbers.extents() else { return None };
+        if numbers.dtype() != DType::I32 {
             return None;
         }
-        let numbers = packed.bytes().chunks_exact(4).map(|bytes| i8::try_from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).ok()).collect::<Option<Vec<i8>>>()?;
+        let numbers = numbers.bytes().chunks_exact(4).map(|bytes| i8::try_from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).ok()).collect::<Option<Vec<i8>>>()?;
         let (mut words, mut sums) = (Vec::with_capacity(numbers.len() / 4), Vec::new());
         for block in numbers.chunks_exact((depth * width) as usize) {
             let mut sum = vec![0i32; width as usize];
@@ -1231,9 +1315,7 @@ impl Words {
             }
             sums.extend(sum);
         }
-        let packed = Tensor::from_slice(&[batch, blocks, depth / 4, width], &words);
-        let sums = Tensor::from_slice(&[batch, blocks, width], &sums);
-        Some(Self { packed, sums, value, index: index.clone(), zero, signed: fused.exprs.dtype(load) == DType::I8 })
+        Some((Tensor::from_slice(&[batch, blocks, depth / 4, width], &words), Tensor::from_slice(&[batch, blocks, width], &sums)))
     }
 
     /// Four `x` at a point, whose index along the sum is a multiple of 4.
@@ -1253,19 +1335,61 @@ impl Words {
         work.exprs.binary(Binary::Xor, word, signs)
     }
 
-    /// The sum at a point, from that of `x * w` and that of `w`.
-    fn shifted(&self, work: &mut Work<'_>, fused: &Fused, axes: &[ExprId], joined: ExprId, sum: ExprId) -> ExprId {
-        let more = work.exprs.constant(Scalar::Int(if self.signed { 128 } else { 0 }), DType::I32);
-        let shift = match self.zero {
+    /// What the sums of a panel begin with, whose own of constants begin at `first`; none if that is 0.
+    fn begin(&self, work: &mut Work<'_>, fused: &Fused, first: ExprId) -> Option<Begin> {
+        let more = if self.signed { 128 } else { 0 };
+        let zero = match self.zero {
             Some(zero) => {
-                let zero = work.import(fused, &[zero], axes, None)[0];
-                work.exprs.add(zero, more)
+                let nowhere = vec![work.exprs.int(0); fused.extents.len() + fused.reduce.len()];
+                let zero = work.import(fused, &[zero], &nowhere, None)[0];
+                work.exprs.as_int(zero)
             }
-            None => more,
+            None => Some(0),
         };
-        let shift = work.exprs.mul(shift, sum);
-        work.exprs.sub(joined, shift)
+        let times = zero.map(|zero| -(zero + more) as i32);
+        if times == Some(0) {
+            return None;
+        }
+        let sums = match times {
+            Some(times) => {
+                let sums = self.sums.bytes().chunks_exact(4).map(|bytes| i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).wrapping_mul(times));
+                Tensor::from_slice(self.sums.extents(), &sums.collect::<Vec<i32>>())
+            }
+            None => self.sums.clone(),
+        };
+        let place = Place { dtype: DType::I32, elems: sums.elems() as i64, space: Space::Input };
+        let sums = work.place(place, Some(Operand::Packed(sums)));
+        Some(Begin { sums, first, times: if times.is_some() { None } else { Some((self.zero, more)) } })
     }
+}
+
+impl Begin {
+    /// At a point, in a lane of its panel.
+    fn value(&self, work: &mut Work<'_>, fused: &Fused, axes: &[ExprId], lane: ExprId) -> ExprId {
+        let index = work.exprs.add(self.first, lane);
+        let sum = work.exprs.load(self.sums, DType::I32, vec![index]);
+        let Some((Some(zero), more)) = self.times else { return sum };
+        let zero = work.import(fused, &[zero], axes, None)[0];
+        let more = work.exprs.constant(Scalar::Int(more.into()), DType::I32);
+        let shift = work.exprs.add(zero, more);
+        let product = work.exprs.mul(shift, sum);
+        let nothing = work.exprs.constant(Scalar::Int(0), DType::I32);
+        work.exprs.sub(nothing, product)
+    }
+}
+
+/// The place of an element in a value's buffer, as far as it is affine in a nest's variables.
+fn flat_index(work: &Work<'_>, fused: &Fused, value: ValueId, index: &[ExprId]) -> Option<Affine> {
+    let mut exprs = fused.exprs.clone();
+    let flat = flatten(&mut exprs, &work.graph.ty(value).shape.extents()?, index);
+    Affine::of(&exprs, flat)
+}
+
+/// Do the elements that are read lie evenly along some axes as one?
+fn evenly(work: &Work<'_>, fused: &Fused, value: ValueId, index: &[ExprId], axes: &[usize]) -> bool {
+    let Some(flat) = flat_index(work, fused, value, index) else { return false };
+    let wide: Vec<usize> = axes.iter().copied().filter(|k| fused.extents[*k] > 1).collect();
+    wide.windows(2).all(|pair| flat.coefficient(Var(pair[0] as u32)) == fused.extents[pair[1]] * flat.coefficient(Var(pair[1] as u32)))
 }
 
 /// The number of a block in a packed operand: there are as many blocks for each batch point that it depends on.

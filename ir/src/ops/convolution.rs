@@ -35,17 +35,8 @@ impl OpDef for Convolution {
         true
     }
     fn expand(&self, b: &mut Builder, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
-        let kernel = b.ty(inputs[1]).dims()?.to_vec();
-        if kernel.len() < 3 {
-            return Err(OpError::invalid(format!("weights of shape {} have no spatial axes", b.ty(inputs[1]).shape)));
-        }
-        let rank = kernel.len();
-        let ruled = self.padding != Padding::Given;
-        let extents = kernel[2..].iter().map(|dim| dim.known().or((!ruled).then_some(1)).ok_or_else(OpError::unknown)).collect::<Result<Vec<_>, _>>()?;
-        let mut windows = Windows::new(&extents, &self.strides, &self.dilations, &self.before, &self.after)?;
-        if ruled {
-            windows.place(b.ty(inputs[0]).dims()?.get(2..).unwrap_or_default(), self.padding, false)?;
-        }
+        let windows = self.windows(b, inputs)?;
+        let rank = windows.strides.len() + 2;
         let conv = Conv { strides: windows.strides, dilations: windows.dilations, before: windows.before, after: windows.after, groups: self.groups };
         let mut y = b.apply(conv, &inputs[..2])?;
         if let Some(bias) = inputs.get(2) {
@@ -60,6 +51,21 @@ impl OpDef for Convolution {
 }
 
 impl Convolution {
+    /// The windows, their margins found.
+    pub(crate) fn windows(&self, b: &Builder, inputs: &[ValueId]) -> Result<Windows, OpError> {
+        let kernel = b.ty(inputs[1]).dims()?.to_vec();
+        if kernel.len() < 3 {
+            return Err(OpError::invalid(format!("weights of shape {} have no spatial axes", b.ty(inputs[1]).shape)));
+        }
+        let ruled = self.padding != Padding::Given;
+        let extents = kernel[2..].iter().map(|dim| dim.known().or((!ruled).then_some(1)).ok_or_else(OpError::unknown)).collect::<Result<Vec<_>, _>>()?;
+        let mut windows = Windows::new(&extents, &self.strides, &self.dilations, &self.before, &self.after)?;
+        if ruled {
+            windows.place(b.ty(inputs[0]).dims()?.get(2..).unwrap_or_default(), self.padding, false)?;
+        }
+        Ok(windows)
+    }
+
     pub(crate) fn samples() -> Vec<Sample> {
         [Padding::Given, Padding::None, Padding::SameEnd, Padding::SameBegin]
             .into_iter()

@@ -3,10 +3,10 @@ use crate::build::Builder;
 use crate::dtype::DType;
 use crate::error::OpError;
 use crate::graph::ValueId;
-use crate::ops::matmul_integer::shifted;
+use crate::ops::compose::{add, per_channel};
 use crate::ops::padding::Padding;
 use crate::ops::{Arity, Domain, OpDef, Sample};
-use crate::ops::{convolution::Convolution, reshape::Reshape};
+use crate::ops::{conv_integer::ConvInteger, convolution::Convolution};
 
 op! {
     /// `convolution_integer(x, w, x_zero, w_zero, bias?)`: `convolution` of `x - x_zero` and `w - w_zero` in i32, which
@@ -43,17 +43,7 @@ impl OpDef for ConvolutionInteger {
         if inputs.iter().any(|value| !b.dtype(*value).is_int()) {
             return Err(OpError::invalid("'convolution_integer' takes integers"));
         }
-        let mut w_zero = inputs[3];
-        if b.rank(w_zero)? == 1 {
-            let mut column = vec![1; b.rank(inputs[1])?];
-            if let Some(first) = column.first_mut() {
-                *first = b.extents(w_zero)?[0];
-            }
-            w_zero = b.apply(Reshape { extents: column }, &[w_zero])?;
-        }
-        let mut operands = vec![shifted(b, inputs[0], inputs[2])?, shifted(b, inputs[1], w_zero)?];
-        operands.extend_from_slice(&inputs[4..]);
-        let op = Convolution {
+        let plain = Convolution {
             strides: self.strides.clone(),
             dilations: self.dilations.clone(),
             before: self.before.clone(),
@@ -61,7 +51,15 @@ impl OpDef for ConvolutionInteger {
             padding: self.padding,
             groups: self.groups,
         };
-        Ok(vec![b.apply(op, &operands)?])
+        let windows = plain.windows(b, inputs)?;
+        let rank = windows.strides.len() + 2;
+        let conv = ConvInteger { strides: windows.strides, dilations: windows.dilations, before: windows.before, after: windows.after, groups: self.groups };
+        let mut y = b.apply(conv, &inputs[..4])?;
+        if let Some(bias) = inputs.get(4) {
+            let bias = per_channel(b, *bias, rank)?;
+            y = add(b, y, bias)?;
+        }
+        Ok(vec![y])
     }
 }
 

@@ -406,6 +406,7 @@ ops! {
     standardise::Standardise,
     dynamic_quantize::DynamicQuantize,
     matmul_integer::MatMulInteger,
+    conv_integer::ConvInteger,
     matmul_quantized::MatMulQuantized,
     nll_loss::NllLoss,
     gemm::Gemm,
