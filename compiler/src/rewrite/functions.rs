@@ -562,6 +562,10 @@ pub const FUNCTIONS: &[Function] = &[
         let (low, high) = (low as f64, high as f64);
         truth(fits(low, high) || tensor(site, &x[0])?.scalars().try_fold((high, low), |(least, most), n| Some((least.min(n.as_f64()), most.max(n.as_f64())))).is_some_and(|(least, most)| fits(least, most)))
     } },
+    Function { name: "scales", about: "scales (or zero points) that belong to an axis (the second argument) are one number, or that axis is the third", call: |site, x| {
+        let extents = extents(site, &x[0])?;
+        truth(extents.iter().product::<i64>() == 1 || extents.len() == 1 && int(&x[1])? == int(&x[2])?)
+    } },
     Function { name: "depth", about: "how many elements each item of the first axis has", call: |site, x| Some(Attr::Int(extents(site, &x[0])?.get(1..)?.iter().product())) },
     Function { name: "contained", about: "one of two values broadcasts to the shape of the other", call: |site, x| {
         let (a, b) = (extents(site, &x[0])?, extents(site, &x[1])?);

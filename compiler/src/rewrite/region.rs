@@ -125,10 +125,12 @@ fn cut(graph: &Graph, uses: &[Vec<NodeId>], inside: &BTreeSet<NodeId>, open: &mu
     let nodes = std::mem::take(open);
     let mut crossing = crossing(graph, uses, &nodes);
     nodes.iter().zip(&mut crossing).filter(|(id, _)| inside.contains(id)).for_each(|(_, crossing)| *crossing = usize::MAX);
+    // Integers stay together with who works on what they mean.
+    let dequantizes = |at: usize| matches!(graph.node(nodes[at]).op, Op::Dequantize(_));
     let mut start = 0;
     while start < nodes.len() {
         let left = nodes.len() - start;
-        let count = if left <= MOST { left } else { (LEAST..=MOST.min(left - LEAST)).min_by_key(|count| (crossing[start + count - 1], MOST - count)).unwrap_or(MOST) };
+        let count = if left <= MOST { left } else { (LEAST..=MOST.min(left - LEAST)).min_by_key(|count| (crossing[start + count - 1], dequantizes(start + count - 1), MOST - count)).unwrap_or(MOST) };
         parts.push(Part::Region(nodes[start..start + count].to_vec()));
         start += count;
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frit_ir::graph::{Graph, Node, ValueId};
+use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::ops::{Body, concat::Concat, conv_integer::ConvInteger, pad::Pad, transpose::Transpose};
 use frit_ir::scalar::Scalar;
 use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
@@ -60,12 +60,12 @@ fn fit(weights: &Tensor, zeros: &Tensor) -> bool {
     all || weights.scalars().enumerate().all(|(at, n)| within(n.as_int(), n.as_int(), zeros.get(if zeros.elems() == 1 { 0 } else { at / row.max(1) })))
 }
 
-/// The images that lie with their channels last: those that convolutions of bytes read, and those that such images are
-/// made of, element by element or window by window.
+/// The images that lie with their channels last: those that convolutions of bytes read, those that such images are
+/// made of window by window, and what is made of a convolution and waits until it is joined with that of a later one.
 fn images(graph: &Graph) -> BTreeSet<ValueId> {
     let is_image = |v: &ValueId| graph.ty(*v).dtype.size() == 1 && graph.ty(*v).dtype.is_int() && graph.constant(*v).is_none();
     let rank = |v: &ValueId| graph.ty(*v).rank().ok();
-    let mut images = BTreeSet::new();
+    let mut images = joined_later(graph);
     for (_, node) in graph.nodes().rev() {
         let made = node.outputs.iter().any(|v| images.contains(v));
         if made && !matches!(node.op, Op::ConvInteger(_)) && is_nest(graph, node) {
@@ -76,6 +76,31 @@ fn images(graph: &Graph) -> BTreeSet<ValueId> {
         }
     }
     images
+}
+
+/// What convolutions of bytes become, element by element, and where several meet, the bytes that all but the last have been.
+fn joined_later(graph: &Graph) -> BTreeSet<ValueId> {
+    let mut found = BTreeSet::new();
+    // For what is made of a convolution: which, and the last bytes on the way.
+    let mut made: BTreeMap<ValueId, (NodeId, Option<ValueId>)> = BTreeMap::new();
+    for (id, node) in graph.nodes() {
+        let [out] = node.outputs[..] else { continue };
+        if in_words(graph, node) {
+            made.insert(out, (id, None));
+            continue;
+        }
+        let types: Vec<&TensorType> = node.inputs.iter().map(|v| graph.ty(*v)).collect();
+        let Ok(Body::Loops(nests)) = node.op.def().body(&types) else { continue };
+        if nests.len() != 1 || nests[0].reduces() || Some(&nests[0].extents) != graph.ty(out).shape.extents().as_ref() || matches!(node.op, Op::Transpose(_) | Op::Concat(_) | Op::Pad(_) | Op::Slice(_) | Op::Gather(_)) {
+            continue;
+        }
+        let operands: Vec<(NodeId, Option<ValueId>)> = node.inputs.iter().filter_map(|v| made.get(v).copied()).collect();
+        let Some((last, bytes)) = operands.iter().copied().max_by_key(|(maker, _)| *maker) else { continue };
+        found.extend(operands.iter().filter(|(maker, _)| *maker != last).filter_map(|(_, bytes)| *bytes));
+        let is_image = graph.ty(out).dtype.is_int() && graph.ty(out).dtype.size() == 1;
+        made.insert(out, (last, if is_image { Some(out) } else { bytes }));
+    }
+    found
 }
 
 fn is_nest(graph: &Graph, node: &Node) -> bool {

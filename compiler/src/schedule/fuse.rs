@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frit_ir::affine::{Extents, simplify_all};
+use frit_ir::affine::{Affine, Extents, simplify_all};
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
@@ -397,7 +397,7 @@ impl Fuser<'_> {
             return false;
         }
         let Some(fused) = self.waiting(value) else { return false };
-        if !fused.is_small() {
+        if !fused.is_small() || self.is_turned(value) {
             return false;
         }
         let movement = fused.is_movement() && fused.points() <= 1 << 31;
@@ -470,7 +470,7 @@ impl Fuser<'_> {
             let Some(fused) = self.waiting(operand) else { continue };
             let places: Vec<usize> = (0..node.inputs.len()).filter(|k| node.inputs[*k] == operand).collect();
             let keep = if let Some(root) = fused.root {
-                let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if is_stored_in_vectors(&fused.shape, &t.perm));
+                let moves = matches!(node.op, Op::Reshape(_)) || matches!(&node.op, Op::Transpose(t) if is_stored_in_vectors(&fused.shape, &t.perm) || self.turned(fused, value, &t.perm).is_some());
                 let identity = !nest.reduces() && nest.extents == fused.shape && places.iter().all(|k| reads_identity(nest, Source(*k as u32), &fused.shape));
                 let same = host.is_none_or(|(known, _)| known == root);
                 // Only one reduction can be the host: the first, unless that is stored.
@@ -569,6 +569,9 @@ impl Fuser<'_> {
                 fused.axes = unflatten(&mut exprs, &reshape.extents, flat);
                 fused.shape = reshape.extents.clone();
             }
+            Op::Transpose(transpose) if !is_stored_in_vectors(&host.shape, &transpose.perm) => {
+                return Fused { nodes: fused.nodes, ..self.turned(host, value, &transpose.perm).unwrap_or(host.clone()) };
+            }
             Op::Transpose(transpose) => {
                 fused.axes = transpose.perm.iter().map(|k| host.axes[*k]).collect();
                 fused.shape = transpose.perm.iter().map(|k| host.shape[*k]).collect();
@@ -582,6 +585,60 @@ impl Fuser<'_> {
             }
         }
         Fused { exprs, ..fused }
+    }
+
+    /// A reduction whose results, bytes, are stored in another order of axes, its own points in that order as well. None unless
+    /// what it reads along the axis that is then the last lies side by side or is the same; constants are packed.
+    fn turned(&self, fused: &Fused, value: ValueId, perm: &[usize]) -> Option<Fused> {
+        if self.graph.ty(value).dtype.size() != 1 {
+            return None;
+        }
+        let axes: Vec<ExprId> = perm.iter().map(|k| fused.axes[*k]).collect();
+        let rank = fused.extents.len();
+        let mut order: Vec<usize> = Vec::new();
+        for axis in &axes {
+            let vars: BTreeSet<usize> = fused.exprs.reachable(&[*axis]).into_iter().filter_map(|id| if let Expr::Var(Var(k)) = fused.exprs.get(id) { Some(*k as usize) } else { None }).collect();
+            order.extend(vars);
+        }
+        let missing: Vec<usize> = (0..rank).filter(|k| !order.contains(k)).collect();
+        order.splice(0..0, missing);
+        let last = *order.iter().rev().find(|k| fused.extents[**k] > 1)?;
+        if order.len() != rank {
+            return None;
+        }
+        let roots: Vec<ExprId> = [Some(fused.value), fused.epilogue].into_iter().flatten().collect();
+        let beside = fused.exprs.reachable(&roots).into_iter().all(|id| match fused.exprs.get(id) {
+            Expr::Load { source: Source(v), index, .. } if self.graph.constant(ValueId(*v)).is_none() => {
+                let mut exprs = fused.exprs.clone();
+                let flat = flatten(&mut exprs, &self.extents(ValueId(*v)), index);
+                Affine::of(&exprs, flat).is_some_and(|flat| (0..=1).contains(&flat.coefficient(Var(last as u32))))
+            }
+            _ => true,
+        });
+        if !beside {
+            return None;
+        }
+        let mut exprs = Exprs::new();
+        let vars: Vec<ExprId> = (0..rank + fused.reduce.len()).map(|k| exprs.var(Var(order.iter().position(|old| *old == k).unwrap_or(k) as u32))).collect();
+        let roots: Vec<Option<ExprId>> = [Some(fused.value), fused.epilogue].into_iter().chain(axes.into_iter().map(Some)).collect();
+        let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
+        let done = translate(&fused.exprs, &roots, &mut exprs, &vars, None, &mut load);
+        Some(Fused {
+            extents: order.iter().map(|k| fused.extents[*k]).collect(),
+            exprs,
+            value: done[0]?,
+            epilogue: done[1],
+            axes: done[2..].iter().copied().collect::<Option<_>>()?,
+            shape: perm.iter().map(|k| fused.shape[*k]).collect(),
+            ..fused.clone()
+        })
+    }
+
+    /// Is a value read by a convolution of bytes, in another order of axes? It broadcasts words of it, so it must lie in a buffer.
+    fn is_turned(&self, value: ValueId) -> bool {
+        let by = |value: ValueId, is: &dyn Fn(&Node) -> bool| self.uses[value.0 as usize].iter().any(|user| is(self.graph.node(*user)));
+        let turns = |node: &Node| matches!(node.op, Op::Transpose(_)) && by(node.outputs[0], &|node| matches!(node.op, Op::ConvInteger(_)));
+        self.device.target.dots() && by(value, &turns)
     }
 
     /// Reads an element of an operand: out of its buffer, or by its expression.

@@ -327,6 +327,8 @@ pub(super) const I64_TO_F64: Family = [EVEX_Vcvtqq2pd_xmm_k1z_xmmm128b64, EVEX_V
 pub(super) const U64_TO_F64: Family = [EVEX_Vcvtuqq2pd_xmm_k1z_xmmm128b64, EVEX_Vcvtuqq2pd_ymm_k1z_ymmm256b64, EVEX_Vcvtuqq2pd_zmm_k1z_zmmm512b64_er];
 
 /// f32 to i32, cut off.
+/// To the nearest, ties to even.
+pub(super) const F32_NEAREST_I32: Family = [EVEX_Vcvtps2dq_xmm_k1z_xmmm128b32, EVEX_Vcvtps2dq_ymm_k1z_ymmm256b32, EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er];
 pub(super) const F32_TO_I32: Family = [EVEX_Vcvttps2dq_xmm_k1z_xmmm128b32, EVEX_Vcvttps2dq_ymm_k1z_ymmm256b32, EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae];
 
 /// f32 to u32, cut off.
@@ -554,6 +556,8 @@ pub(super) fn vex(code: Code) -> Option<Code> {
         EVEX_Vcvtdq2ps_ymm_k1z_ymmm256b32 => VEX_Vcvtdq2ps_ymm_ymmm256,
         EVEX_Vcvtdq2pd_xmm_k1z_xmmm64b32 => VEX_Vcvtdq2pd_xmm_xmmm64,
         EVEX_Vcvtdq2pd_ymm_k1z_xmmm128b32 => VEX_Vcvtdq2pd_ymm_xmmm128,
+        EVEX_Vcvtps2dq_xmm_k1z_xmmm128b32 => VEX_Vcvtps2dq_xmm_xmmm128,
+        EVEX_Vcvtps2dq_ymm_k1z_ymmm256b32 => VEX_Vcvtps2dq_ymm_ymmm256,
         EVEX_Vcvttps2dq_xmm_k1z_xmmm128b32 => VEX_Vcvttps2dq_xmm_xmmm128,
         EVEX_Vcvttps2dq_ymm_k1z_ymmm256b32 => VEX_Vcvttps2dq_ymm_ymmm256,
         EVEX_Vcvttpd2dq_xmm_k1z_xmmm128b64 => VEX_Vcvttpd2dq_xmm_xmmm128,

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use frit_ir::dtype::{Class as Kind, DType};
 use frit_ir::error::Error;
-use frit_ir::scalar::{Binary, Scalar};
+use frit_ir::scalar::{Binary, Scalar, Unary};
 use frit_ir::vector::{Inst, Program, Reg, RegType};
 use iced_x86::Code;
 
@@ -493,6 +493,15 @@ impl Selector<'_> {
                 at += 1;
                 continue;
             }
+            if let (Inst::Unary { op: Unary::Round, dst: whole, a }, Some(Inst::Cast { dst, a: cast })) = (inst, insts.get(at))
+                && cast == whole
+                && self.uses[whole.0 as usize] == 1
+                && self.rounds(self.ty(*a), self.ty(*dst).dtype)
+            {
+                self.cast_nearest(*dst, *a)?;
+                at += 1;
+                continue;
+            }
             if let Some(chain) = self.chain(&insts[at - 1..]) {
                 let (Inst::Splat { a, .. }, Some(Inst::Insert { dst, .. })) = (inst, insts.get(at + chain - 2)) else { return Err(self.bug("lanes one by one")) };
                 let mut lanes = vec![self.one(*a)?];
@@ -518,6 +527,11 @@ impl Selector<'_> {
             self.inst(inst, inst.dst().unwrap_or(Reg(0)))?;
         }
         Ok(())
+    }
+
+    /// Are lanes rounded to integers of less than 32 bits by one instruction?
+    fn rounds(&self, from: RegType, to: DType) -> bool {
+        from.dtype == DType::F32 && from.lanes > 1 && to.is_int() && to.size() < 4 && carrier(to) == Some(4)
     }
 
     /// How many instructions put scalars side by side, in as many lanes as they are: one that fills all lanes, then one for each of the

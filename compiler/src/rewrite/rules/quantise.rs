@@ -22,11 +22,11 @@ rules! {
     reassociating "dequantize-matmul": "matmul(dequantize[to=f32](?x, ?s, ?z), dequantize[to=f32, axis=1](?w, ?t, ?u))" => "mul(cast[to=f32](matmul_integer(?x, ?w, ?z, ?u)), mul(?s, ?t))",
         if "constant(?w), constant(?s), constant(?t), scalar(?s), scalar(?z), less(rank(?s), 2), less(rank(?t), 2), same(rank(?w), 2), same(bits(?x), 8), same(bits(?w), 8), less(extent(?w, 0), 33025), same(dtype(?s), f32), same(dtype(?t), f32), moderate(?s), moderate(?t)",
         "The sum of so few products of bytes is exact in 32 bits and scaled once, with one number for each column. Quantised transformers hold it.";
-    reassociating "dequantize-conv": "conv@c[groups=1](dequantize[to=f32](?x, ?s, ?z), dequantize[to=f32, axis=0, block=0](?w, ?t, ?u))" => "mul(cast[to=f32](conv_integer@c(?x, ?w, ?z, ?u)), mul(?s, reshape[extents=spread(?t, ?w, 1)](?t)))",
-        if "constant(?w), constant(?s), constant(?t), constant(?z), constant(?u), scalar(?s), scalar(?z), less(rank(?s), 2), less(rank(?t), 2), same(bits(?x), 8), signed_bytes(?w, ?u), less(depth(?w), 33025), same(dtype(?s), f32), same(dtype(?t), f32), moderate(?s), moderate(?t)",
+    reassociating "dequantize-conv": "conv@c[groups=1](dequantize[to=f32](?x, ?s, ?z), dequantize[to=f32, axis=?a, block=0](?w, ?t, ?u))" => "mul(cast[to=f32](conv_integer@c(?x, ?w, ?z, ?u)), mul(?s, reshape[extents=spread(?t, ?w, 1)](?t)))",
+        if "constant(?w), constant(?s), constant(?t), constant(?z), constant(?u), scalar(?s), scalar(?z), less(rank(?s), 2), less(rank(?t), 2), same(bits(?x), 8), scales(?t, ?a, 0), scales(?u, ?a, 0), signed_bytes(?w, ?u), less(depth(?w), 33025), same(dtype(?s), f32), same(dtype(?t), f32), moderate(?s), moderate(?t)",
         "The sum of so few products of bytes is exact in 32 bits and scaled once, with one number for each channel. Quantised convolutional networks hold it.";
     reassociating "scale-integers": "mul(add(mul(cast[to=f32](?x), ?s), ?b), ?t)" => "add(mul(cast[to=f32](?x), mul(?s, ?t)), mul(?b, ?t))",
-        if "integer(?x), constant(?s), constant(?b), constant(?t), !constant(?x), scalar(?t), fits(?t, ?s), fits(?t, ?b), moderate(?s), moderate(?t), bounded(?b), alone(1)",
+        if "integer(?x), constant(?s), constant(?b), constant(?t), !constant(?x), scalar(?t), fits(?t, ?s), fits(?t, ?b), moderate(?s), moderate(?t), bounded(?b)",
         "Sums of integers are scaled once, also for what quantises them again, and the bias when compiling.";
     reassociating "quantize-constant": "quantize[to=?t](?x, ?s, ?z)" => "cast[to=?t](add(round(mul(?x, reciprocal(?s))), cast[to=f32](?z)))",
         if "same(bits(?z), 8), same(dtype(?z), ?t), constant(?s), scalar(?s), scalar(?z), fits(?s, ?x), fits(?z, ?x), invertible(?s), same(dtype(?s), f32), same(dtype(?x), f32), !constant(?x)",

@@ -202,6 +202,7 @@ impl Selector<'_> {
                 }
                 _ => return Err(self.unsupported(&format!("a cast to {becomes}"), is)),
             },
+            (true, false) if is != DType::F64 && becomes.size() < 4 => parts.iter().map(|x| self.narrow_integers(*x, becomes, narrow_width, codes::F32_TO_I32)).collect(),
             (true, false) => self.cut_off(parts, from, becomes, narrow_width, wide_width)?,
             (false, false) => match (wide(is), wide(becomes)) {
                 (false, false) => parts.iter().map(|x| self.wrap(*x, becomes, narrow_width)).collect(),
@@ -216,6 +217,31 @@ impl Selector<'_> {
                 (true, true) => parts.to_vec(),
             },
         })
+    }
+
+    /// Lanes of f32, rounded to the nearest integer, as an integer dtype of less than 32 bits.
+    pub(super) fn cast_nearest(&mut self, dst: Reg, a: Reg) -> Result<(), Error> {
+        let to = self.ty(dst);
+        let width = self.width(self.ty(a))?;
+        let parts = self.get(a)?;
+        let regs = parts.iter().map(|x| self.narrow_integers(*x, to.dtype, width, codes::F32_NEAREST_I32)).collect();
+        self.set(dst, regs);
+        Ok(())
+    }
+
+    /// Lanes of f32 as integers of less than 32 bits, which f32 holds: as near as the dtype has it, NaN being 0. The limits are
+    /// integers, so a number may be kept between them before it is rounded.
+    fn narrow_integers(&mut self, x: VReg, to: DType, width: usize, family: Family) -> VReg {
+        let (low, high) = to.int_range().unwrap_or((0, 1));
+        let [least, most] = [low as f64, high as f64].map(|limit| self.constant(Scalar::Float(limit), DType::F32));
+        // NaN becomes the limit.
+        let above = self.simd(codes::MAX_F_32[width], &[x, least]);
+        let within = self.simd(codes::MIN_F_32[width], &[above, most]);
+        if low as f64 == 0.0 {
+            return self.simd(family[width], &[within]);
+        }
+        let ordered = self.masking(codes::COMPARE_F_32[width], &[x, x], Some(ORDERED));
+        self.zeroed(family[width], &[within], ordered)
     }
 
     /// Floats as integers: cut off towards zero, as near as the dtype has it, NaN being 0.
