@@ -336,6 +336,75 @@ fn products_of_bytes_are_summed_four_at_a_time() {
     }
 }
 
+#[test]
+fn convolutions_of_bytes_are_summed_four_at_a_time() {
+    use frit_ir::ops::conv_integer::ConvInteger;
+    use frit_ir::ops::{add::Add, cast::Cast, dequantize::Dequantize, max_pool::MaxPool, mul::Mul, padding::Padding, quantize::Quantize};
+    let with_dots = Target { features: vec!["has_avx512f".into(), "has_avx512vnni".into()], vector_bits: 512, vector_registers: 32, ..target() };
+    let mut random = Random(5);
+    let any = |dtype: DType| if dtype == DType::U8 { Domain::Between(0.0, 256.0) } else { Domain::Between(-129.0, 128.0) };
+    let (u, i) = (DType::U8, DType::I8);
+    // What images and weights are, the images' zero point, the weights' zero points, channels, window, stride, margin, groups, image, and
+    // whether four products at a time can be done: weights less their zero points must be signed bytes.
+    for (x, x_zero, w, w_zero, channels, window, stride, margin, groups, image, summed) in [
+        (u, 131.0, i, vec![0.0], 8, 3, 1, 1, 1, [2, 7, 9], true),
+        (i, -3.0, i, vec![0.0; 20], 4, 3, 2, 1, 1, [1, 9, 7], true),
+        (u, 0.0, i, vec![0.0], 8, 1, 1, 0, 1, [1, 5, 3], true),
+        (i, 0.0, u, vec![128.0], 3, 7, 2, 3, 1, [1, 15, 13], true),
+        (u, 255.0, i, vec![0.0], 5, 1, 2, 0, 1, [1, 8, 8], true),
+        (u, 7.0, i, vec![0.0], 1, 3, 1, 2, 1, [1, 1, 1], true),
+        (u, 7.0, u, vec![3.0], 8, 3, 1, 1, 1, [1, 6, 6], false),
+        (i, 7.0, i, vec![0.0], 8, 3, 1, 1, 2, [1, 6, 6], false),
+    ] {
+        let mut builder = Builder::new("bytes");
+        let tensor = random.tensor(x, &[image[0], channels, image[1], image[2]], any(x));
+        let operand = builder.input("x", tensor.ty());
+        let number = |dtype: DType, values: &[f64]| Tensor::from_scalars(dtype, if values.len() == 1 { &[][..] } else { &[20] }, values.iter().map(|x| Scalar::Float(*x)).collect::<Vec<_>>()).expect("a small tensor");
+        let weights = builder.constant(random.tensor(w, &[20, channels / groups, window, window], any(w)));
+        let (zero, w_zero) = (builder.constant(number(x, &[x_zero])), builder.constant(number(w, &w_zero)));
+        let conv = |size: i64, stride, margin: i64, groups| ConvInteger { strides: vec![stride; 2], dilations: vec![1; 2], before: vec![margin; 2], after: vec![size / 2 * i64::from(margin > 0); 2], groups };
+        let sums = builder.apply(conv(window, stride, margin, groups), &[operand, weights, zero, w_zero]).expect("it fits");
+        builder.output("sums", sums);
+        // Quantised again, as networks do it: two branches that meet, a pool, and one more convolution.
+        let scalar = |builder: &mut Builder, x: f64| builder.scalar(DType::F32, x);
+        let (step, middle) = (scalar(&mut builder, 2048.0), builder.constant(number(u, &[100.0])));
+        let requantise = |builder: &mut Builder, value| builder.apply(Quantize { to: u, axis: 1, block: 0 }, &[value, step, middle]).expect("it fits");
+        let back = |builder: &mut Builder, value| builder.apply(Dequantize { to: DType::F32, axis: 1, block: 0 }, &[value, step, middle]).expect("it fits");
+        let scales = builder.constant(random.tensor(DType::F32, &[20, 1, 1], Domain::Between(0.5, 2.0)));
+        let mut branches = Vec::new();
+        for _ in 0..2 {
+            let weights = builder.constant(random.tensor(w, &[20, channels / groups, window, window], any(w)));
+            let sums = builder.apply(conv(window, stride, margin, groups), &[operand, weights, zero, w_zero]).expect("it fits");
+            let sums = builder.apply(Cast { to: DType::F32 }, &[sums]).expect("it fits");
+            let value = builder.apply(Mul {}, &[sums, scales]).expect("it fits");
+            let value = requantise(&mut builder, value);
+            branches.push(back(&mut builder, value));
+        }
+        let joined = builder.apply(Add {}, &branches).expect("it fits");
+        let joined = requantise(&mut builder, joined);
+        let pool = MaxPool { extents: vec![3; 2], strides: vec![2; 2], dilations: vec![1; 2], before: vec![1; 2], after: vec![1; 2], padding: Padding::Given, ceil: false, indices: false, reversed: false };
+        let pooled = builder.apply(pool, &[joined]).expect("it fits");
+        let last = builder.constant(random.tensor(i, &[6, 20, 3, 3], any(i)));
+        let nothing = builder.constant(number(i, &[0.0]));
+        let y = builder.apply(conv(3, 1, 1, 1), &[pooled, last, middle, nothing]).expect("it fits");
+        builder.output("y", y);
+        builder.output("joined", joined);
+        let (graph, inputs) = (builder.finish(), [tensor]);
+        let expected = eval::run(&graph, &inputs.iter().collect::<Vec<_>>()).expect("evaluates");
+        let name = format!("{channels} channels of {x} and {w}, windows of {window}, stride {stride}");
+        for target in [&with_dots, &target()] {
+            let schedule = schedule(&graph, &device(target)).expect("schedules");
+            let dots = schedule.kernels.iter().filter(|kernel| kernel.to_string().contains("dot(")).count();
+            assert_eq!(dots, if !target.dots() { 0 } else if summed { 4 } else { 1 }, "{name}\n{schedule}");
+            for vector_bits in [None, Some(128), Some(512)] {
+                for (got, expected) in execute(&schedule, &inputs, vector_bits).iter().zip(&expected) {
+                    assert_eq!(close(got, expected, Tolerance::EXACT), None, "{name}\n{schedule}");
+                }
+            }
+        }
+    }
+}
+
 /// Numbers of kernels that a graph is scheduled to, grouped and not. Both give the same bits, and what the graph gives.
 fn counts(name: &str, graph: &Graph, inputs: &[Tensor]) -> (usize, usize) {
     let schedules = [schedule(graph, &device(&target())).expect("schedules"), ungrouped(graph, &device(&target())).expect("schedules")];

@@ -6,10 +6,11 @@ use crate::error::OpError;
 use crate::expr::{ExprId, Exprs, Source};
 use crate::graph::ValueId;
 use crate::ops::matmul_integer::shifted;
-use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample};
+use crate::ops::{Arg, Arity, Body, Domain, Input, OpDef, Sample};
 use crate::ops::{conv::Conv, reshape::Reshape};
 use crate::scalar::{Binary, Scalar};
 use crate::shape::TensorType;
+use crate::tensor::Tensor;
 
 op! {
     /// `conv_integer(x, w, x_zero, w_zero)`: `conv` of `x - x_zero` and `w - w_zero` in i32, which wraps. `x_zero` is one
@@ -125,7 +126,20 @@ impl ConvInteger {
     pub(crate) fn samples() -> Vec<Sample> {
         let conv = |strides: &[i64], before: &[i64], after: &[i64], groups| ConvInteger { strides: strides.into(), dilations: vec![1; strides.len()], before: before.into(), after: after.into(), groups };
         let (u, i) = (DType::U8, DType::I8);
-        [
+        // Weights as programs have them: known, with known zero points.
+        let known = |op: ConvInteger, x: DType, of: &[i64], window: &[i64], zero: f64| {
+            let numbers = (0..window.iter().product::<i64>()).map(|n| Scalar::Int(i128::from(n * 89 % 256 - 128)));
+            let weights = Tensor::from_scalars(i, window, numbers.collect::<Vec<_>>()).into_iter().map(Input::Constant);
+            let zeros = [Tensor::scalar(x, Scalar::Float(zero)), Tensor::scalar(i, Scalar::Int(0))].map(Input::Constant);
+            Sample { op: op.into(), inputs: [Input::Drawn(x, of.to_vec(), Domain::Any)].into_iter().chain(weights).chain(zeros).collect() }
+        };
+        let mut samples = vec![
+            known(conv(&[1, 1], &[1, 1], &[1, 1], 1), u, &[1, 8, 9, 11], &[21, 8, 3, 3], 77.0),
+            known(conv(&[2, 2], &[3, 3], &[2, 3], 1), i, &[1, 3, 17, 15], &[32, 3, 7, 7], -9.0),
+            known(conv(&[1, 1], &[0, 0], &[0, 0], 1), u, &[2, 64, 7, 7], &[70, 64, 1, 1], 0.0),
+            known(conv(&[2], &[1], &[2], 1), i, &[1, 5, 30], &[18, 5, 4], 12.0),
+        ];
+        let drawn = [
             (conv(&[2, 1], &[1, 0], &[0, 1], 1), (u, &[1i64, 3, 8, 9][..]), (i, &[4i64, 3, 3, 2][..]), &[4i64][..]),
             (conv(&[1, 1], &[1, 1], &[1, 1], 1), (i, &[2, 8, 5, 7]), (i, &[6, 8, 3, 3]), &[]),
             (conv(&[1, 1], &[0, 0], &[0, 0], 2), (u, &[1, 8, 4, 5]), (u, &[6, 4, 1, 1]), &[1]),
@@ -133,7 +147,8 @@ impl ConvInteger {
             (conv(&[1, 1], &[0, 0], &[0, 0], 1), (u, &[0, 1, 5, 5]), (u, &[1, 1, 2, 2]), &[]),
         ]
         .into_iter()
-        .map(|(op, (x, of), (w, window), zeros)| Sample::drawn(op, Domain::Any, &[(x, of), (w, window), (x, &[]), (w, zeros)]))
-        .collect()
+        .map(|(op, (x, of), (w, window), zeros)| Sample::drawn(op, Domain::Any, &[(x, of), (w, window), (x, &[]), (w, zeros)]));
+        samples.extend(drawn);
+        samples
     }
 }

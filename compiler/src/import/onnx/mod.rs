@@ -58,8 +58,10 @@ const TABLES: &[&[(&str, Handler)]] = &[
     signal::OPS,
 ];
 
-/// The other domain that is known; its ops are those of [`ml`].
+/// Another domain that is known; its ops are those of [`ml`].
 const ML: &str = "ai.onnx.ml";
+/// And ONNX Runtime's own, of which only what its quantiser writes is.
+const MICROSOFT: &str = "com.microsoft";
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -71,7 +73,7 @@ pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
         names.sort_unstable();
         names
     };
-    vec![("ai.onnx", names(TABLES)), (ML, names(&[ml::OPS]))]
+    vec![("ai.onnx", names(TABLES)), (ML, names(&[ml::OPS])), (MICROSOFT, names(&[quantise::MICROSOFT]))]
 }
 
 /// Decodes a tensor that lies in a file of its own (ONNX's test data).
@@ -86,6 +88,7 @@ fn handler(domain: &str, name: &str) -> Option<Handler> {
     let tables = match domain {
         "" => TABLES,
         ML => &[ml::OPS],
+        MICROSOFT => &[quantise::MICROSOFT],
         _ => &[],
     };
     tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)

@@ -1,7 +1,8 @@
 //! Quantisation, and contractions of quantised numbers.
 
 use frit_ir::ops::cast_narrow::{CastNarrow, Rounding};
-use frit_ir::ops::{cast::Cast, convolution_integer::ConvolutionInteger, dequantize::Dequantize, dynamic_quantize::DynamicQuantize, matmul_integer::MatMulInteger, matmul_quantized::MatMulQuantized, mul::Mul, quantize::Quantize, reshape::Reshape};
+use frit_ir::ops::{add::Add, cast::Cast, convolution_integer::ConvolutionInteger, dequantize::Dequantize, dynamic_quantize::DynamicQuantize, gemm::Gemm, matmul_integer::MatMulInteger, matmul_quantized::MatMulQuantized, mul::Mul, quantize::Quantize, reshape::Reshape};
+use frit_ir::ops::global_pool::{GlobalPool, Pool};
 use frit_ir::{DType, OpError, ValueId};
 
 use super::nn::{list, margins};
@@ -22,6 +23,62 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("QLinearMatMul", |n| n.simple(MatMulQuantized {}, 8)),
     ("QuantizeLinear", quantize),
 ];
+
+/// ONNX Runtime's own, which its quantiser writes: an op between numbers that are made floats and quantised again.
+pub(super) const MICROSOFT: &[(&str, Handler)] = &[
+    ("QGemm", quantised_gemm),
+    ("QLinearAdd", |n| {
+        let operands = [dequantised(n, 0)?, dequantised(n, 3)?];
+        let sum = n.apply(Add {}, &operands)?;
+        quantised(n, sum, 6)
+    }),
+    ("QLinearGlobalAveragePool", |n| {
+        if n.flag("channels_last", false) {
+            return Err(OpError::unsupported("images with their channels last"));
+        }
+        let x = dequantised(n, 0)?;
+        let mean = n.apply(GlobalPool { pool: Pool::Mean, p: 1 }, &[x])?;
+        quantised(n, mean, 3)
+    }),
+    ("QLinearMul", |n| {
+        let operands = [dequantised(n, 0)?, dequantised(n, 3)?];
+        let product = n.apply(Mul {}, &operands)?;
+        quantised(n, product, 6)
+    }),
+];
+
+/// The operand at a place as floats: it, its scale and its zero point.
+fn dequantised(n: &mut Node<'_, '_>, at: usize) -> Result<ValueId, OpError> {
+    let (x, scale) = (n.input(at)?, n.input(at + 1)?);
+    let zero = zero_point(n, at + 2, x);
+    n.apply(Dequantize { to: DType::F32, axis: 1, block: 0 }, &[x, scale, zero])
+}
+
+/// A result, quantised with the scale at a place and the zero point behind it.
+fn quantised(n: &mut Node<'_, '_>, value: ValueId, at: usize) -> Values {
+    let x = n.input(0)?;
+    let (scale, zero) = (n.input(at)?, zero_point(n, at + 1, x));
+    let to = n.builder.dtype(zero);
+    Ok(vec![n.apply(Quantize { to, axis: 1, block: 0 }, &[value, scale, zero])?])
+}
+
+/// `alpha * a' b' + c`, where `c` are 32-bit integers in units of `alpha` and both scales. Without a scale for the result it stays f32.
+fn quantised_gemm(n: &mut Node<'_, '_>) -> Values {
+    let (alpha, trans_a, trans_b) = (f64::from(n.float("alpha", 1.0)), n.flag("transA", false), n.flag("transB", false));
+    let left = dequantised(n, 0)?;
+    let (b, b_scale) = (n.input(3)?, n.input(4)?);
+    let zero = zero_point(n, 5, b);
+    let right = n.apply(Dequantize { to: DType::F32, axis: i64::from(!trans_b), block: 0 }, &[b, b_scale, zero])?;
+    let mut operands = vec![left, right];
+    if let Some(c) = n.optional(6) {
+        let a_scale = n.input(1)?;
+        let unit = n.apply(Mul {}, &[a_scale, b_scale])?;
+        let c = n.apply(Cast { to: DType::F32 }, &[c])?;
+        operands.push(n.apply(Mul {}, &[c, unit])?);
+    }
+    let y = n.apply(Gemm { alpha, beta: alpha, trans_a, trans_b }, &operands)?;
+    if n.optional(7).is_none() { Ok(vec![y]) } else { quantised(n, y, 7) }
+}
 
 fn quantize(n: &mut Node<'_, '_>) -> Values {
     let (mut x, mut scale, zero) = (n.input(0)?, n.input(1)?, n.optional(2));
