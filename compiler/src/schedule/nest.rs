@@ -615,6 +615,43 @@ fn phased(work: &mut Work<'_>, member: &Member, region: &Region, axis: usize, co
     Some(Piece { parallel, body, flops })
 }
 
+/// A nest without reduction whose last axis is short and lies apart in what is read (channels that become the last axis), while the
+/// axis before it lies side by side: vectors run along that one.
+fn interleaved(work: &mut Work<'_>, member: &Member, region: &Region, wide: &[usize]) -> Option<Piece> {
+    const SHORT: i64 = 4;
+    const LONG: i64 = 16;
+    let fused = &member.fused;
+    let [outer @ .., long, short] = wide else { return None };
+    if region.extents[*short] > SHORT || region.extents[*long] < LONG {
+        return None;
+    }
+    let before = work.clone();
+    let mut axes = vec![work.exprs.int(0); fused.extents.len()];
+    let mut parallel = Vec::new();
+    for k in outer {
+        axes[*k] = work.counted(&mut parallel, region.extents[*k]);
+    }
+    let (split, (row, width)) = work.split(region.extents[*long]);
+    let (channel, channels) = (work.var(region.extents[*short]), region.extents[*short]);
+    axes[*long] = work.position(&split, row, width);
+    axes[*short] = work.exprs.var(channel);
+    parallel.extend(split);
+    let axes = region.place(work, &axes);
+    let place = work.destination(member);
+    let value = work.import(fused, &[fused.value], &axes, None)[0];
+    let index = work.store_index(member, &axes);
+    let along = |var: Var| strides(&work.exprs, value, var);
+    let beside = |strides: &[i64]| strides.iter().all(|stride| (0..=1).contains(stride));
+    if divides(&work.exprs, &[value, index]) || !along(row).is_some_and(|s| beside(&s)) || along(channel).is_none_or(|s| beside(&s)) {
+        *work = before;
+        return None;
+    }
+    let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]);
+    let rows = Stmt::For { var: row, extent: width, kind: LoopKind::Vector, body: vec![Stmt::Store { place, index, value, guard: None }] };
+    let body = vec![Stmt::For { var: channel, extent: channels, kind: LoopKind::Unrolled, body: vec![rows] }];
+    Some(Piece { parallel, body, flops })
+}
+
 /// A nest without reduction.
 fn map(work: &mut Work<'_>, member: &Member, region: &Region) -> Piece {
     let fused = &member.fused;
@@ -625,6 +662,9 @@ fn map(work: &mut Work<'_>, member: &Member, region: &Region) -> Piece {
         return piece;
     }
     let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1).collect();
+    if let Some(piece) = interleaved(work, member, region, &wide) {
+        return piece;
+    }
     // As many trailing axes as possible run as one, as long as no index needs a division for it.
     for first in 0..wide.len().max(1) {
         let mut groups: Vec<Vec<usize>> = wide[..first.min(wide.len())].iter().map(|k| vec![*k]).collect();
