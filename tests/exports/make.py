@@ -1,7 +1,9 @@
-"""Makes the exports beside it: small blocks of networks, as the exporters of PyTorch and TensorFlow write them.
+"""Makes the exports beside it: small blocks of networks, as the exporters of PyTorch and TensorFlow and the quantiser of ONNX Runtime
+write them.
 
     python tests/exports/make.py torch [BLOCK..]      # needs torch, onnx, onnxscript
     python tests/exports/make.py tensorflow [BLOCK..] # needs tensorflow-cpu, tf2onnx
+    python tests/exports/make.py onnxruntime          # needs onnx, onnxruntime
 
 For each block BLOCK (all without arguments) and way WAY of exporting it: BLOCK.WAY.onnx, and BLOCK.FRAMEWORK.npz with drawn inputs (0, 1, ..) and
 the framework's own outputs for them (out0, ..). Weights and inputs are the same for all ways.
@@ -91,6 +93,8 @@ def inputs(block):
         return [draw(1, WIDTH, 6, 6)]
     if block == "branches":
         return [draw(1, WIDTH, 5, 5)]
+    if block.startswith("residual"):
+        return [draw(BATCH, 3, 21, 18)]
     if block == "decoder":
         return [draw(1, 4, 3, 3)]
     if block == "reduces":
@@ -689,5 +693,66 @@ def tensorflow_main():
             attempt(block, f"tensorflow-{opset}", lambda path: tf2onnx.convert.from_function(function, input_signature=signature, opset=opset, output_path=path))
 
 
+def residual():
+    """A network with a residual block: a strided first layer of three channels, a pool, convolutions with and without margin, a mean, a fully connected layer."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    draw = Draw(5)
+    nodes, weights = [], []
+
+    def layer(op, x, shape, **attributes):
+        y = f"y{len(nodes)}"
+        weights.append(numpy_helper.from_array(draw(*shape, scale=math.prod(shape[1:]) ** -0.5), y + ".weight"))
+        weights.append(numpy_helper.from_array(draw(shape[0], scale=0.2), y + ".bias"))
+        nodes.append(helper.make_node(op, [x, y + ".weight", y + ".bias"], [y], name=y, **attributes))
+        return y
+
+    def node(op, *x, **attributes):
+        y = f"y{len(nodes)}"
+        nodes.append(helper.make_node(op, list(x), [y], name=y, **attributes))
+        return y
+
+    x = node("Relu", layer("Conv", "0", (8, 3, 5, 5), strides=[2, 2], pads=[2, 2, 2, 2]))
+    x = node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    a = node("Relu", layer("Conv", x, (6, 8, 1, 1)))
+    a = node("Relu", layer("Conv", a, (8, 6, 3, 3), pads=[1, 1, 1, 1]))
+    a = layer("Conv", a, (20, 8, 1, 1))
+    x = node("Relu", node("Add", a, layer("Conv", x, (20, 8, 1, 1))))
+    x = node("Flatten", node("GlobalAveragePool", x))
+    x = layer("Gemm", x, (5, 20), transB=1)
+    nodes[-1].output[0] = "out0"
+    image = helper.make_tensor_value_info("0", TensorProto.FLOAT, [BATCH, 3, 21, 18])
+    graph = helper.make_graph(nodes, "residual", [image], [helper.make_tensor_value_info("out0", TensorProto.FLOAT, [BATCH, 5])], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def onnxruntime_main():
+    import onnx
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, images):
+            self.images = iter(images)
+
+        def get_next(self):
+            return next(self.images, None)
+
+    draw = Draw(7)
+    images = [{"0": draw(BATCH, 3, 21, 18)} for _ in range(4)]
+    for block, activations, per_channel, ways in (
+        ("residual", QuantType.QUInt8, True, {"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}),
+        ("residual_signed", QuantType.QInt8, False, {"qdq": QuantFormat.QDQ}),
+    ):
+        for way, form in ways.items():
+            path = HERE / f"{block}.onnxruntime-{way}.onnx"
+            quantize_static(residual(), path, Reader(images), quant_format=form, per_channel=per_channel, activation_type=activations, weight_type=QuantType.QInt8)
+            onnx.save(onnx.load(path), path)
+            options = onnxruntime.SessionOptions()
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            save(block, "onnxruntime", *session.run(None, {"0": inputs(block)[0]}))
+
+
 if __name__ == "__main__":
-    {"torch": torch_main, "tensorflow": tensorflow_main}[sys.argv[1]]()
+    {"torch": torch_main, "tensorflow": tensorflow_main, "onnxruntime": onnxruntime_main}[sys.argv[1]]()
