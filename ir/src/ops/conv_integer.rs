@@ -57,6 +57,9 @@ impl OpDef for ConvInteger {
     fn arity(&self) -> Arity {
         4..=4
     }
+    fn dtypes(&self, _: &[DType]) -> Vec<DType> {
+        vec![DType::I32]
+    }
     fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
         if args.iter().any(|arg| !arg.ty.dtype.is_int()) {
             return Err(OpError::invalid("'conv_integer' takes integers"));
