@@ -1029,8 +1029,11 @@ impl Steps {
         let (inner, steps_at) = (work.exprs.var(some), work.exprs.int(steps));
         let begin = work.exprs.mul(outer, steps_at);
         let at = work.exprs.add(begin, inner);
+        let together = work.exprs.int(reduce[first..].iter().product());
+        let before = flatten(&mut work.exprs, &reduce[..first], &axes);
+        let before = work.exprs.mul(before, together);
+        let flat = work.exprs.add(before, at);
         axes.extend(unflatten(&mut work.exprs, &reduce[first..], at));
-        let flat = flatten(&mut work.exprs, reduce, &axes);
         Self { loops, some: (some, steps), axes, flat }
     }
 }
