@@ -1312,7 +1312,7 @@ impl Words {
             let (m, n, depth) = (size(&roles.m), size(&roles.n), fused.reduce.iter().product::<i64>());
             // A tile's rows lie in one row of the last axis, or are whole ones, unless they lie evenly: then where they begin needs no division.
             let last = roles.m.last().map_or(1, |k| extents[*k]);
-            let even = evenly(work, fused, value, index, &roles.m);
+            let even = matches!(Motion::of(&fused.exprs, &work.shape(value), index, &roles.m, extents), Motion::Even(_));
             let fits = |rows: i64| rows <= MOST_LOOSE_ROWS && (even || m % rows == 0 && (last % rows == 0 || rows % last == 0));
             let tile = Tile::best([m, n, depth / 4], DType::I32, target, fits);
             let blocks = Blocks::new(fused, roles, roles.vector, &roles.n, n, tile.width);
@@ -1426,13 +1426,6 @@ fn flat_index(work: &Work<'_>, fused: &Fused, value: ValueId, index: &[ExprId]) 
     let mut exprs = fused.exprs.clone();
     let flat = flatten(&mut exprs, &work.graph.ty(value).shape.extents()?, index);
     Affine::of(&exprs, flat)
-}
-
-/// Do the elements that are read lie evenly along some axes as one?
-fn evenly(work: &Work<'_>, fused: &Fused, value: ValueId, index: &[ExprId], axes: &[usize]) -> bool {
-    let Some(flat) = flat_index(work, fused, value, index) else { return false };
-    let wide: Vec<usize> = axes.iter().copied().filter(|k| fused.extents[*k] > 1).collect();
-    wide.windows(2).all(|pair| flat.coefficient(Var(pair[0] as u32)) == fused.extents[pair[1]] * flat.coefficient(Var(pair[1] as u32)))
 }
 
 /// The number of a block in a packed operand: there are as many blocks for each batch point that it depends on.
