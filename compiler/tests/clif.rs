@@ -365,6 +365,29 @@ fn casts_keep_to_the_definition() {
     }
 }
 
+/// Emitters may do both by one instruction.
+#[test]
+fn numbers_rounded_and_cast_keep_to_the_definition() {
+    let mut values = edges(DType::F32);
+    values.extend((-520..520).map(|n| Scalar::Float(f64::from(n) / 2.0)));
+    values.extend([127.49999, 127.50001, -128.50002, 254.99998, 255.50002, 65535.5, -32768.5].map(Scalar::Float));
+    for to in [DType::I8, DType::U8, DType::I16, DType::U16, DType::I32] {
+        for lanes in [1, 4, 8, 16] {
+            let rounded = Reg(5);
+            let mut program = groups("round", &[DType::F32], to, lanes, values.len(), |x, dst| vec![Inst::Unary { dst: rounded, op: Unary::Round, a: x[0] }, Inst::Cast { dst, a: rounded }]);
+            assert_eq!(program.regs.len(), rounded.0 as usize);
+            program.regs.push(RegType { dtype: DType::F32, lanes });
+            let mut buffers = vec![bytes(&values, DType::F32), vec![0; (values.len().next_multiple_of(16) + 16) * to.size()]];
+            run(&program, &mut buffers);
+            for (at, value) in values.iter().enumerate() {
+                let x = read(&bytes(&[*value], DType::F32), 0, DType::F32);
+                let (got, want) = (read(&buffers[1], at, to), cast(Unary::Round.apply(x, DType::F32), to));
+                assert!(same(got, want), "round {x:?} to {to} x{lanes}: {got:?}, not {want:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_f16_and_bf16_survives_a_load_and_store() {
     for (dtype, integer) in [(DType::F16, DType::U16), (DType::BF16, DType::U16)] {

@@ -68,6 +68,16 @@ const HINTS: &[Hint] = &[
         types: &[("x", DType::U8, &[3, 7]), ("s", DType::F32, &[]), ("z", DType::U8, &[])],
     },
     Hint {
+        rule: "dequantize-conv",
+        left: "conv@c[strides=[1, 2], dilations=[1, 1], before=[1, 0], after=[0, 1], groups=1](dequantize[to=f32, axis=1, block=0](?x, ?s, ?z), dequantize[to=f32, axis=0, block=0](?w, ?t, ?u))",
+        types: &[("x", DType::U8, &[1, 2, 5, 4]), ("s", DType::F32, &[]), ("z", DType::U8, &[]), ("w", DType::I8, &[3, 2, 3, 2]), ("t", DType::F32, &[3]), ("u", DType::I8, &[3])],
+    },
+    Hint {
+        rule: "dequantize-rows",
+        left: "transpose[perm=[1, 0]](dequantize[to=f32, axis=0, block=0](?x, ?s, ?z))",
+        types: &[("x", DType::I8, &[3, 4]), ("s", DType::F32, &[3]), ("z", DType::I8, &[3])],
+    },
+    Hint {
         rule: "dequantize-matmul",
         left: "matmul(dequantize[to=f32, axis=0, block=0](?x, ?s, ?z), dequantize[to=f32, axis=1, block=0](?w, ?t, ?u))",
         types: &[("x", DType::U8, &[2, 3, 4]), ("s", DType::F32, &[]), ("z", DType::U8, &[]), ("w", DType::I8, &[4, 5]), ("t", DType::F32, &[5]), ("u", DType::I8, &[5])],
