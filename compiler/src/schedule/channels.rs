@@ -54,7 +54,6 @@ pub(super) fn in_words(graph: &Graph, node: &Node) -> bool {
 fn fit(weights: &Tensor, zeros: &Tensor) -> bool {
     let row = weights.elems() / weights.extents().first().map_or(1, |n| *n as usize).max(1);
     let Some((low, high)) = weights.dtype().int_range() else { return false };
-    let (low, high) = (low as i128, high as i128);
     let within = |low: i128, high: i128, zero: Scalar| low - zero.as_int() >= -128 && high - zero.as_int() <= 127;
     let all = zeros.scalars().all(|zero| within(low, high, zero));
     all || weights.scalars().enumerate().all(|(at, n)| within(n.as_int(), n.as_int(), zeros.get(if zeros.elems() == 1 { 0 } else { at / row.max(1) })))
@@ -103,6 +102,7 @@ fn joined_later(graph: &Graph) -> BTreeSet<ValueId> {
     found
 }
 
+/// Is a node made of what it reads element by element or window by window?
 fn is_nest(graph: &Graph, node: &Node) -> bool {
     let types: Vec<&TensorType> = node.inputs.iter().map(|v| graph.ty(*v)).collect();
     matches!(node.op, Op::Window(_) | Op::Concat(_) | Op::Relu(_) | Op::Clip(_)) && matches!(node.op.def().body(&types), Ok(Body::Loops(nests)) if nests.len() == 1)
