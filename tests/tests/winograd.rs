@@ -5,8 +5,10 @@
 //! cancel, which multiplies that. The reference is computed in f64.
 
 use frit::{Options, RunOptions, Session, Tensor, Threads, compile};
+use frit_compiler::lower::target;
 use frit_ir::ops::conv::Conv;
 use frit_ir::ops::{Domain, OpDef};
+use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Graph, TensorType};
 use frit_tests::draw;
 
@@ -40,10 +42,10 @@ fn conv(margin: i64, groups: i64) -> Conv {
     Conv { strides: vec![1, 1], dilations: vec![1, 1], before: vec![margin; 2], after: vec![margin; 2], groups }
 }
 
-/// The largest error in units of `u * sum |x * w|`, and how many of the kernels are Winograd's.
-fn error(x: &Tensor, w: &Tensor, margin: i64, groups: i64, without: &[&str]) -> (f64, usize) {
+/// The largest error in units of `u * sum |x * w|` of code for a target, and how many of the kernels are Winograd's.
+fn error(x: &Tensor, w: &Tensor, margin: i64, groups: i64, without: &[&str], target: Target) -> (f64, usize) {
     let graph = graph(x.extents(), w, margin, groups);
-    let mut options = Options::default();
+    let mut options = Options { target, ..Options::default() };
     options.rewrite.without = without.iter().map(|name| (*name).to_owned()).collect();
     let executable = compile(&graph, &options).expect("a program");
     let kernels = executable.kernels.iter().filter(|kernel| kernel.name.contains("winograd")).count();
@@ -65,13 +67,29 @@ fn errors_are_bounded() {
     for (at, (x, w, margin, groups)) in CASES.iter().enumerate() {
         let image = draw::tensor(DType::F32, x, Domain::Ordinary, at as u64).expect("an image");
         let weights = draw::tensor(DType::F32, w, Domain::Ordinary, 100 + at as u64).expect("weights");
-        let (direct, none) = error(&image, &weights, *margin, *groups, &RULES);
-        let (rows, _) = error(&image, &weights, *margin, *groups, &RULES[1..]);
-        let (both, kernels) = error(&image, &weights, *margin, *groups, &[]);
+        let (direct, none) = error(&image, &weights, *margin, *groups, &RULES, target::host());
+        let (rows, _) = error(&image, &weights, *margin, *groups, &RULES[1..], target::host());
+        let (both, kernels) = error(&image, &weights, *margin, *groups, &[], target::host());
         println!("{x:?} * {w:?}: direct {direct:.1}, rows {rows:.1}, rows and columns {both:.1} ({kernels} kernels)");
         assert_eq!(none, 0);
         assert!(direct <= DIRECT && rows <= BOUND && both <= BOUND, "{x:?} * {w:?}: {direct:.1}, {rows:.1}, {both:.1} units");
         used += usize::from(kernels > 0);
     }
     assert!(used * 2 > CASES.len(), "only {used} convolutions of {} are Winograd's", CASES.len());
+}
+
+#[test]
+fn older_machines_have_the_same_bounds() {
+    let (x, w, margin, groups) = CASES[0];
+    let image = draw::tensor(DType::F32, x, Domain::Ordinary, 1).expect("an image");
+    let weights = draw::tensor(DType::F32, w, Domain::Ordinary, 2).expect("weights");
+    for name in ["x86-64-v2", "x86-64-v3"] {
+        let (target, host) = (target::named(name).expect("a target"), target::host());
+        if target.triple != host.triple || !target.features.iter().all(|feature| host.features.contains(feature)) {
+            println!("this machine doesn't run code for {name}");
+            continue;
+        }
+        let (both, kernels) = error(&image, &weights, margin, groups, &[], target);
+        assert!(kernels > 0 && both <= BOUND, "{name}: {both:.1} units, {kernels} kernels");
+    }
 }

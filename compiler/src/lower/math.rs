@@ -277,6 +277,11 @@ pub fn legalise(exprs: &Exprs, roots: &[ExprId], fma: bool) -> Result<(Exprs, Ve
         let new = match expr {
             Expr::Unary(op, a) if is_math(*op) => math.unary(*op, map[a.0 as usize], bounds[a.0 as usize])?,
             Expr::Binary(op @ (Binary::Pow | Binary::Atan2), a, b) => math.binary(*op, map[a.0 as usize], map[b.0 as usize])?,
+            // Where there is no such instruction it rounds twice.
+            Expr::Fma(a, b, c) if !fma => {
+                let product = math.e.mul(map[a.0 as usize], map[b.0 as usize]);
+                math.e.add(product, map[c.0 as usize])
+            }
             _ => math.e.rebuild(expr, *dtype, |child| map[child.0 as usize]),
         };
         map[id.0 as usize] = new;
