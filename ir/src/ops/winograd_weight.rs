@@ -5,9 +5,9 @@ use crate::error::OpError;
 use crate::expr::Source;
 use crate::ops::winograd::{Winograd, points, row_times};
 use crate::ops::{Arg, Arity, Body, Domain, OpDef, Sample, Tolerance};
-use crate::scalar::Binary;
+use crate::scalar::{Binary, Scalar};
 use crate::shape::{Dim, TensorType};
-use crate::tensor::{Tensor, checked_elems};
+use crate::tensor::{AlignedBytes, Tensor, checked_elems, read, write};
 
 op! {
     /// `w` is `[O, C, kernel..]`, `y` is `[P*O, C, kernel..]` for `P = tile + taps - 1` points, in which one axis of the kernel, that of the
@@ -61,14 +61,20 @@ impl OpDef for WinogradWeight {
         let taps = w.extents()[self.axis + 2];
         let matrix = Winograd::new(self.tile, taps)?.weights;
         let (taps, columns) = (taps as usize, checked_elems(&w.extents()[self.axis + 3..])?);
-        let values = w.f64s();
-        let mut result = Vec::with_capacity(checked_elems(&extents)?);
-        for row in &matrix {
-            for rows in values.chunks_exact((taps * columns).max(1)) {
-                result.extend((0..columns).map(|k| row.iter().enumerate().filter(|(_, factor)| **factor != 0.0).map(|(j, factor)| rows[j * columns + k] * factor).sum::<f64>()));
+        let (dtype, filter) = (w.dtype(), taps * columns);
+        let filters = w.elems().checked_div(filter).unwrap_or(0);
+        let mut data = AlignedBytes::zeroed(checked_elems(&extents)? * dtype.size())?;
+        let mut values = vec![0.0; filter];
+        for at in 0..filters {
+            values.iter_mut().enumerate().for_each(|(k, value)| *value = read(w.bytes(), at * filter + k, dtype).as_f64());
+            for (point, row) in matrix.iter().enumerate() {
+                for k in 0..columns {
+                    let sum: f64 = row.iter().enumerate().map(|(j, factor)| if *factor == 0.0 { 0.0 } else { values[j * columns + k] * factor }).sum();
+                    write(data.as_mut_slice(), (point * filters + at) * columns + k, dtype, Scalar::Float(sum));
+                }
             }
         }
-        Ok(vec![Tensor::from_f64s(w.dtype(), &extents, &result)?])
+        Ok(vec![Tensor::from_bytes(dtype, &extents, data)?])
     }
     fn tolerance(&self, dtype: DType) -> Tolerance {
         Tolerance::sum(dtype, 1.0)
