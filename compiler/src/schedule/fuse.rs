@@ -194,10 +194,10 @@ impl Fused {
 
 /// A value whose elements are needed several times is an expression up to so many additions, unless it is priced.
 const CHEAP: u32 = 3;
-/// No more expressions than this are computed one after the other at a point.
-const MOST_PHASES: i64 = 8;
 /// And is always stored if they are needed more often than this.
 const MOST_TIMES: i64 = 64;
+/// No more expressions than this are computed one after the other at a point.
+const MOST_PHASES: i64 = 8;
 
 /// What is to be done, one after the other.
 pub(super) enum Action {
@@ -521,7 +521,7 @@ impl Fuser<'_> {
         let cost = additions(&fused.exprs, fused.value);
         if let Some(contraction) = Contraction::of(nest) {
             return match places {
-                // It is computed when its panel is staged, element by element.
+                // It is computed when its panel is staged, element by element: not what is better computed several expressions at a time.
                 _ if fused.is_phased() => false,
                 [k] if contraction.vector_operand == Source(*k as u32) => movement || self.form(operand, if cost <= CHEAP * 4 { Form::Expression } else { Form::Buffer }) == Form::Expression,
                 [_] => movement && !guarded,
