@@ -499,7 +499,8 @@ fn attention_is_one_kernel() {
 
 #[test]
 fn borders_are_written_by_the_kernel_inside() {
-    let pads: [(&[i64], &[i64], &[i64], usize); 9] = [
+    type Case = (&'static [i64], &'static [i64], &'static [i64], usize);
+    let pads: [Case; 9] = [
         (&[1, 3, 9, 7], &[0, 0, 1, 1], &[0, 0, 1, 1], 1),
         (&[2, 3, 9, 7], &[0, 0, 3, 0], &[0, 0, 0, 2], 1),
         (&[1, 70, 5, 5], &[0, 0, 1, 2], &[0, 0, 2, 1], 1),

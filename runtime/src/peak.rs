@@ -22,9 +22,9 @@ const ROUNDS: u64 = 1 << 18;
 /// Measures so many threads at once, for some 50 ms, and gives the best rounds' GFLOP/s.
 pub fn gflops(threads: usize) -> f64 {
     together(threads, || {
-        let (lanes, run, _) = kernel();
+        let Loops { lanes, products, .. } = widest();
         move || {
-            black_box(run(black_box(1.000_001)));
+            black_box(products(black_box(1.000_001)));
             (2 * lanes * CHAINS as u64 * ROUNDS) as f64
         }
     })
@@ -34,7 +34,7 @@ pub fn gflops(threads: usize) -> f64 {
 /// additions, and a third of integers, so that units that do one of these only have their share.
 pub fn vectors(threads: usize) -> f64 {
     together(threads, || {
-        let (_, _, mixed) = kernel();
+        let Loops { mixed, .. } = widest();
         move || {
             black_box(mixed(black_box(1.000_001)));
             (CHAINS as u64 * ROUNDS) as f64
@@ -107,20 +107,30 @@ fn read(data: &[f32]) -> f32 {
     f32::from_bits(joined.into_iter().fold(0, |a, b| a | b))
 }
 
-/// The lanes of the widest loops that this CPU runs, that of multiply-adds, and that of mixed instructions.
-fn kernel() -> (u64, fn(f32) -> f32, fn(f32) -> f32) {
+/// Loops of as many rounds as a measurement has.
+struct Loops {
+    /// Lanes of a vector.
+    lanes: u64,
+    /// Multiply-adds.
+    products: fn(f32) -> f32,
+    /// Multiply-adds, additions, and integers.
+    mixed: fn(f32) -> f32,
+}
+
+/// The widest loops that this CPU runs.
+fn widest() -> Loops {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the CPU has the feature that the functions are compiled for.
-            return (16, |x| unsafe { x86::wide(x) }, |x| unsafe { x86::wide_mixed(x) });
+            return Loops { lanes: 16, products: |x| unsafe { x86::wide(x) }, mixed: |x| unsafe { x86::wide_mixed(x) } };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: as above.
-            return (8, |x| unsafe { x86::half(x) }, |x| unsafe { x86::half_mixed(x) });
+            return Loops { lanes: 8, products: |x| unsafe { x86::half(x) }, mixed: |x| unsafe { x86::half_mixed(x) } };
         }
     }
-    (4, plain, plain)
+    Loops { lanes: 4, products: plain, mixed: plain }
 }
 
 /// Four lanes, as every compiler can vectorise it.

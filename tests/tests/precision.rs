@@ -187,7 +187,7 @@ fn windows_are_those_of_rounded_factors() {
                 continue;
             }
             let executable = compile(&graph, &Options { target, precision: Precision::BF16, ..Options::default() }).expect("it compiles");
-            let got = Session::new(executable, &RunOptions::default()).expect("a session").run(&[image.clone()]).expect("results").remove(0).f64s();
+            let got = Session::new(executable, &RunOptions::default()).expect("a session").run(std::slice::from_ref(&image)).expect("results").remove(0).f64s();
             for (place, got) in got.into_iter().enumerate() {
                 let flat = place as i64;
                 let [image_at, channel, row, column] = [flat / (extents[1] * extents[2] * extents[3]), flat / (extents[2] * extents[3]) % extents[1], flat / extents[3] % extents[2], flat % extents[3]];

@@ -4,6 +4,8 @@
 //! Stability of Numerical Algorithms, 3.1); in practice it is a few `u * sum |x * w|`. Winograd's products are added up with factors that
 //! cancel, which multiplies that. The reference is computed in f64.
 
+#![allow(clippy::print_stdout, reason = "a test that prints a table")]
+
 use frit::{Options, RunOptions, Session, Tensor, Threads, compile};
 use frit_compiler::lower::target;
 use frit_ir::ops::conv::Conv;

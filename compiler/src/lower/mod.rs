@@ -20,6 +20,8 @@ use rayon::prelude::*;
 
 use crate::schedule::Schedule;
 
+/// A loop that changes at least so many vectors holds a tile of accumulators.
+const TILE: usize = 6;
 /// Kernels start at multiples of this many bytes.
 const CODE_ALIGNMENT: usize = 64;
 /// Estimated nanoseconds that are worth a range of their own. Two threads begin and end a kernel together in about one

@@ -126,33 +126,39 @@ impl OpDef for Conv {
 }
 
 impl Conv {
+    /// Where a window's element lies in the image, for a point of the result, a channel of its group and taps, and whether that is inside;
+    /// given the extents of image, weights and result.
+    pub(super) fn place(&self, e: &mut Exprs, at: &[ExprId], channel: ExprId, taps: &[ExprId], [x, w, y]: [&[i64]; 3]) -> (Vec<ExprId>, ExprId) {
+        let mut inside = e.constant(Scalar::Bool(true), DType::Bool);
+        let channel = if self.groups == 1 {
+            channel
+        } else {
+            let (size, wide) = (e.int(w[0] / self.groups), e.int(w[1]));
+            let group = e.binary(crate::scalar::Binary::FloorDiv, at[1], size);
+            let first = e.mul(group, wide);
+            e.add(first, channel)
+        };
+        let mut index = vec![at[0], channel];
+        for k in 0..self.strides.len() {
+            let (stride, dilation, shift) = (e.int(self.strides[k]), e.int(self.dilations[k]), e.int(-self.before[k]));
+            let (p, q) = (e.mul(at[k + 2], stride), e.mul(taps[k], dilation));
+            let sum = e.add(p, q);
+            let i = e.add(sum, shift);
+            let last = (y[k + 2] - 1) * self.strides[k] + (w[k + 2] - 1) * self.dilations[k] - self.before[k];
+            let holds = e.within(i, (self.before[k] > 0).then_some(0), (last >= x[k + 2]).then_some(x[k + 2]));
+            inside = e.and(inside, holds);
+            index.push(i);
+        }
+        (index, inside)
+    }
+
     /// The nest, with a product of its own.
     pub(super) fn nest(&self, args: &[&TensorType], to: DType, product: impl FnOnce(&mut Exprs, ExprId, ExprId) -> ExprId) -> Result<Compute, OpError> {
         let (x, w) = (args[0].extents()?, args[1].extents()?);
         let dtype = args[0].dtype;
         let extents = self.infer(&[Arg { ty: args[0], value: None }, Arg { ty: args[1], value: None }])?[0].extents()?;
-        let per_group = w[0] / self.groups;
         Ok(Compute::reduction(to, &extents, &w[1..], Combine::Sum, |e, at, r| {
-            let mut inside = e.constant(Scalar::Bool(true), DType::Bool);
-            let channel = if self.groups == 1 {
-                r[0]
-            } else {
-                let (size, wide) = (e.int(per_group), e.int(w[1]));
-                let group = e.binary(crate::scalar::Binary::FloorDiv, at[1], size);
-                let first = e.mul(group, wide);
-                e.add(first, r[0])
-            };
-            let mut index = vec![at[0], channel];
-            for k in 0..self.strides.len() {
-                let (stride, dilation, shift) = (e.int(self.strides[k]), e.int(self.dilations[k]), e.int(-self.before[k]));
-                let (p, q) = (e.mul(at[k + 2], stride), e.mul(r[k + 1], dilation));
-                let sum = e.add(p, q);
-                let i = e.add(sum, shift);
-                let last = (extents[k + 2] - 1) * self.strides[k] + (w[k + 2] - 1) * self.dilations[k] - self.before[k];
-                let holds = e.within(i, (self.before[k] > 0).then_some(0), (last >= x[k + 2]).then_some(x[k + 2]));
-                inside = e.and(inside, holds);
-                index.push(i);
-            }
+            let (index, inside) = self.place(e, at, r[0], &r[1..], [&x, &w, &extents]);
             let mut weight = vec![at[1]];
             weight.extend_from_slice(r);
             let a = e.guarded_load(Source(0), dtype, index, inside);

@@ -8,7 +8,7 @@ use crate::graph::ValueId;
 use crate::ops::matmul_integer::shifted;
 use crate::ops::{Arg, Arity, Body, Domain, Input, OpDef, Sample};
 use crate::ops::{conv::Conv, reshape::Reshape};
-use crate::scalar::{Binary, Scalar};
+use crate::scalar::Scalar;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
@@ -77,29 +77,11 @@ impl OpDef for ConvInteger {
         let zeros = [args[2].extents()?, args[3].extents()?];
         let known: Vec<Arg<'_>> = args.iter().map(|ty| Arg { ty, value: None }).collect();
         let extents = self.infer(&known)?[0].extents()?;
-        let per_group = w[0] / self.groups;
+        let conv = self.plain();
         let reduce = [&w[2..], &w[1..2]].concat();
         Ok(Body::Loops(vec![Compute::reduction(DType::I32, &extents, &reduce, Combine::Sum, |e, at, r| {
             let spatial = self.strides.len();
-            let mut channel = r[spatial];
-            if self.groups != 1 {
-                let (size, wide) = (e.int(per_group), e.int(w[1]));
-                let group = e.binary(Binary::FloorDiv, at[1], size);
-                let first = e.mul(group, wide);
-                channel = e.add(first, channel);
-            }
-            let mut inside = e.constant(Scalar::Bool(true), DType::Bool);
-            let mut index = vec![at[0], channel];
-            for k in 0..spatial {
-                let (stride, dilation, shift) = (e.int(self.strides[k]), e.int(self.dilations[k]), e.int(-self.before[k]));
-                let (p, q) = (e.mul(at[k + 2], stride), e.mul(r[k], dilation));
-                let sum = e.add(p, q);
-                let i = e.add(sum, shift);
-                let last = (extents[k + 2] - 1) * self.strides[k] + (w[k + 2] - 1) * self.dilations[k] - self.before[k];
-                let holds = e.within(i, (self.before[k] > 0).then_some(0), (last >= x[k + 2]).then_some(x[k + 2]));
-                inside = e.and(inside, holds);
-                index.push(i);
-            }
+            let (index, inside) = conv.place(e, at, r[spatial], &r[..spatial], [&x, &w, &extents]);
             let a = e.guarded_load(Source(0), args[0].dtype, index, inside);
             let weight = [&[at[1], r[spatial]], &r[..spatial]].concat();
             let b = e.load(Source(1), args[1].dtype, weight);

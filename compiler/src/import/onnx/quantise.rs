@@ -64,7 +64,7 @@ fn quantised(n: &mut Node<'_, '_>, value: ValueId, at: usize) -> Values {
 
 /// `alpha * a' b' + c`, where `c` are 32-bit integers in units of `alpha` and both scales. Without a scale for the result it stays f32.
 fn quantised_gemm(n: &mut Node<'_, '_>) -> Values {
-    let (alpha, trans_a, trans_b) = (f64::from(n.float("alpha", 1.0)), n.flag("transA", false), n.flag("transB", false));
+    let (alpha, trans_a, trans_b) = (n.float("alpha", 1.0), n.flag("transA", false), n.flag("transB", false));
     let left = dequantised(n, 0)?;
     let (b, b_scale) = (n.input(3)?, n.input(4)?);
     let zero = zero_point(n, 5, b);

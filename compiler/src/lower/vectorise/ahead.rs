@@ -7,8 +7,7 @@
 use frit_ir::dtype::DType;
 use frit_ir::vector::{Inst, Program, Reg};
 
-/// A loop that changes at least so many vectors holds a tile.
-const TILE: usize = 6;
+use crate::lower::TILE;
 
 /// Adds prefetches to a program.
 pub(super) fn prefetch(program: &mut Program) {

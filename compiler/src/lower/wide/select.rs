@@ -21,13 +21,12 @@ use frit_ir::scalar::{Binary, Scalar, Unary};
 use frit_ir::vector::{Inst, Program, Reg, RegType};
 use iced_x86::Code;
 
+use crate::lower::TILE;
 use super::codes::{self, Family};
 use super::machine::{Alu, Class, Condition, Constant, Division, Function, Instruction, Isa, Memory, Op, VReg};
 
 /// Lanes that a mask has at most.
 const MOST_LANES: u32 = 16;
-/// A loop that changes at least so many vectors holds a tile of accumulators.
-const TILE: usize = 6;
 /// Elements that lie no farther apart are taken out of whole vectors.
 const FARTHEST: i64 = 4;
 
