@@ -32,7 +32,7 @@ fn main() {
         }
     }
     for path in models {
-        match import::load(Path::new(&path), &Binding::default()) {
+        match import::load(Path::new(&path), &Binding::default(), None) {
             Ok(graph) => measure(&path.rsplit('/').next().unwrap_or(&path).replace(".onnx", ""), &graph),
             Err(errors) => errors.iter().for_each(|error| println!("{path}: {error}")),
         }

@@ -38,8 +38,11 @@ pub(crate) enum Command {
 /// A model and what its open dimensions are.
 #[derive(clap::Args)]
 pub(crate) struct Model {
-    /// A model file (ONNX) or an artifact; which it is, its content tells.
+    /// A model (ONNX, TensorFlow, TensorFlow Lite, Keras, PyTorch) or an artifact, a file or folder; which it is, its content tells.
     pub model: PathBuf,
+    /// Picks one where a model has several signatures (`serving_default` unless said).
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
     /// Binds an open dimension.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
     pub dims: Vec<(String, i64)>,

@@ -52,9 +52,12 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
         if !model.dims.is_empty() {
             return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
         }
+        if model.signature.is_some() {
+            return Err(one(Error::invalid("an artifact has one signature").help("it was picked when it was compiled; compile the model again with --signature")));
+        }
         return Ok(Source::Artifact);
     }
-    let graph = tell::busy("importing", || frit::import(&model.model, &binding(model, files)))?;
+    let graph = tell::busy("importing", || frit::import(&model.model, &binding(model, files), model.signature.as_deref()))?;
     Ok(Source::Graph(Box::new(graph)))
 }
 
@@ -82,7 +85,7 @@ pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: boo
         Precision::F32 => frit::Precision::F32,
         Precision::Bf16 => frit::Precision::BF16,
     };
-    Ok(Options { binding: binding(model, files), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision })
+    Ok(Options { binding: binding(model, files), signature: model.signature.clone(), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.

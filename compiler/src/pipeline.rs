@@ -70,6 +70,8 @@ impl FromStr for Stage {
 pub struct Options {
     /// What stands for open dimensions.
     pub binding: Binding,
+    /// Which of a model's signatures is imported, where it has several.
+    pub signature: Option<String>,
     /// What code is made for.
     pub target: Target,
     /// What time is estimated for.
@@ -88,7 +90,7 @@ pub struct Options {
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true, precision: Precision::F32 }
+        Self { binding: Binding::default(), signature: None, target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true, precision: Precision::F32 }
     }
 }
 

@@ -31,12 +31,13 @@ pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
 pub use frit_runtime::{Options as RunOptions, Session, Span, Threads, Timing, artifact, target};
 
-/// Reads a model. What `binding` says of its open dimensions is known from the start.
+/// Reads a model. What `binding` says of its open dimensions is known from the start; `signature` picks one where a model has
+/// several.
 ///
 /// # Errors
 /// Every complaint about the file, with the names of its nodes.
-pub fn import(path: &Path, binding: &Binding) -> Result<Graph, Vec<Error>> {
-    frit_compiler::import::load(path, binding)
+pub fn import(path: &Path, binding: &Binding, signature: Option<&str>) -> Result<Graph, Vec<Error>> {
+    frit_compiler::import::load(path, binding, signature)
 }
 
 /// Is the file an artifact (rather than a model)?
@@ -62,5 +63,5 @@ pub fn load(path: &Path, options: &Options, run: &RunOptions) -> Result<Session,
     if is_artifact(path).map_err(one)? {
         return Session::load(path, run).map_err(one);
     }
-    Session::new(compile(&import(path, &options.binding)?, options)?, run).map_err(one)
+    Session::new(compile(&import(path, &options.binding, options.signature.as_deref())?, options)?, run).map_err(one)
 }

@@ -77,7 +77,7 @@ impl Imported {
             Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(),
             Inputs::Ordered(_) => Default::default(),
         };
-        let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }).map_err(first)?;
+        let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }, None).map_err(first)?;
         let tensors = ordered(&graph, inputs)?;
         let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
         Ok(Self { graph, tensors, binding: Binding { shapes, ..Binding::default() } })

@@ -18,7 +18,7 @@ const MODELS: &[&str] = &["zoo/mlp_b64", "zoo/mobilenet_v2", "zoo/lstm_lm", "zoo
 
 /// Writes the text of a model's kernels to a file.
 fn write(model: &Path, binding: Binding, to: &Path) {
-    let graph = import::load(model, &binding).unwrap_or_else(|errors| panic!("{}: {}", model.display(), errors[0]));
+    let graph = import::load(model, &binding, None).unwrap_or_else(|errors| panic!("{}: {}", model.display(), errors[0]));
     let target = target::cuda();
     let executable = compile(&graph, &Options { binding, machine: target::machine(&target), target, ..Options::default() }).unwrap_or_else(|errors| panic!("{}: {}", model.display(), errors[0]));
     assert!(!executable.kernels.is_empty(), "{} has no kernels", model.display());

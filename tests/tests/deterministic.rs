@@ -29,7 +29,7 @@ fn compiled(model: &data::Model, threads: usize) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.{threads}.frit", model.name.replace('/', "-")));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| {
-        let graph = import(&model.path, &binding).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name));
+        let graph = import(&model.path, &binding, None).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name));
         let executable = compile(&graph, &Options { binding, ..Options::default() }).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name));
         artifact::write(&executable, &path).unwrap_or_else(|error| panic!("{}: {error}", model.name));
     });

@@ -202,7 +202,7 @@ fn said(folder: &Path, make: Make) -> Result<String, String> {
     std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     std::fs::remove_file(folder.with_extension("outside")).ok();
     let path = make(folder);
-    match std::panic::catch_unwind(|| import::load(&path, &Binding::default())) {
+    match std::panic::catch_unwind(|| import::load(&path, &Binding::default(), None)) {
         Ok(Ok(_)) => Err("the model was imported".into()),
         Ok(Err(errors)) => Ok(errors.iter().map(|error: &Error| format!("{} {error}\n", error.kind.code())).collect::<String>().replace(&folder.display().to_string(), "FOLDER")),
         Err(_) => Err("importing panicked".into()),

@@ -76,7 +76,7 @@ impl Export {
     }
 
     fn rewritten(&self, numerics: Class) -> Graph {
-        let graph = import::load(&self.path, &Binding::default()).unwrap_or_else(|errors| panic!("{}: {}", self.name(), errors[0]));
+        let graph = import::load(&self.path, &Binding::default(), None).unwrap_or_else(|errors| panic!("{}: {}", self.name(), errors[0]));
         let options = Options { rewrite: rewrite::Options { numerics: Some(numerics), ..rewrite::Options::default() }, ..Options::default() };
         rewritten(&graph, &options).unwrap_or_else(|errors| panic!("{}: {}", self.name(), errors[0])).0
     }

@@ -48,7 +48,7 @@ fn setup(golden: &Golden) -> Result<Setup, String> {
         let source = std::fs::read_to_string(&model).map_err(|error| format!("{}: {error}", model.display()))?;
         text::parse(&source).map_err(|error| error.to_string())?
     } else {
-        import::load(&model, &Binding::default()).map_err(|errors| words(&errors))?
+        import::load(&model, &Binding::default(), None).map_err(|errors| words(&errors))?
     };
     Ok(Setup { graph, binding: Binding { dims, ..Binding::default() }, target: on })
 }

@@ -24,7 +24,7 @@ const MODELS: &[(&str, u32)] = &[
 
 fn compiled(model: &data::Model, inputs: &[(String, Tensor)], options: Options) -> Executable {
     let binding = Binding { shapes: inputs.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(), ..Binding::default() };
-    let graph = import(&model.path, &binding).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name));
+    let graph = import(&model.path, &binding, None).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name));
     compile(&graph, &Options { binding, ..options }).unwrap_or_else(|errors| panic!("{}: {errors:?}", model.name))
 }
 

@@ -638,7 +638,7 @@ fn rules_that_are_misspelt_are_refused() {
 
 /// A graph as the exporter of a block wrote it.
 fn block(path: &std::path::Path) -> Result<Graph, String> {
-    import::load(path, &Binding::default()).and_then(|graph| specialise(&graph, &Binding::default())).map_err(words)
+    import::load(path, &Binding::default(), None).and_then(|graph| specialise(&graph, &Binding::default())).map_err(words)
 }
 
 /// What rules make of the blocks that exporters wrote equals them, by a proof whose end is what is compiled.
@@ -787,7 +787,7 @@ fn hits_in_models_are_those_of_the_table() {
     let mut hits: BTreeMap<&'static str, (usize, usize)> = rules().map(|rule| (rule.name, (0, 0))).collect();
     let mut in_exports: BTreeMap<&'static str, usize> = BTreeMap::new();
     for path in exports() {
-        let graph = import::load(&path, &Binding::default()).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
+        let graph = import::load(&path, &Binding::default(), None).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
         let rewrite = rewrite::Options { numerics: Some(Class::Finite), ..rewrite::Options::default() };
         let (_, report) = rewritten(&graph, &pipeline::Options { rewrite, ..pipeline::Options::default() }).unwrap_or_else(|errors| panic!("{}: {errors:?}", path.display()));
         report.rules.into_iter().for_each(|(name, count, _)| *in_exports.entry(name).or_default() += count);
@@ -832,7 +832,7 @@ fn exports() -> Vec<std::path::PathBuf> {
 fn opened(model: &data::Model) -> Result<(Graph, Binding), String> {
     let given = npz::read(&model.oracle.with_file_name(format!("{}.in.npz", model.oracle.file_name().unwrap_or_default().to_string_lossy())))?;
     let binding = Binding { shapes: given.into_iter().map(|(name, tensor)| (name, tensor.extents().to_vec())).collect(), ..Binding::default() };
-    Ok((import::load(&model.path, &binding).map_err(words)?, binding))
+    Ok((import::load(&model.path, &binding, None).map_err(words)?, binding))
 }
 
 fn words(errors: Vec<frit_ir::Error>) -> String {

@@ -4,7 +4,15 @@
 //! Importers only build graphs: no shape rule and no numeric code here. Must not know: rewriting,
 //! scheduling, devices.
 
+mod ends;
+mod format;
+mod layout;
+
+pub mod keras;
 pub mod onnx;
+pub mod pytorch;
+pub mod tensorflow;
+pub mod tflite;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +23,43 @@ use frit_ir::{Error, Graph};
 
 use crate::specialise::Binding;
 
+pub use format::Format;
+
 /// Reads a model. Weights stay in the mapped file where their alignment allows. Dimensions that `binding` binds are
-/// known from the start, so that shape arithmetic is folded as it is read.
+/// known from the start, so that shape arithmetic is folded as it is read. `signature` picks one where a model has
+/// several.
 ///
 /// # Errors
 /// Every complaint about the file: not readable, not a model, nodes that are wrong or not supported.
-pub fn load(path: &Path, binding: &Binding) -> Result<Graph, Vec<Error>> {
-    let Mapped { bytes, pages } = map(path).map_err(|error| vec![error])?;
-    onnx::import(bytes, Some(pages), path.parent(), binding)
+pub fn load(path: &Path, binding: &Binding, signature: Option<&str>) -> Result<Graph, Vec<Error>> {
+    let one = |error| vec![error];
+    let format = format::recognise(path).map_err(one)?;
+    let model = Model { path, binding, signature };
+    if let Some(name) = signature
+        && !format.has_signatures()
+    {
+        return Err(one(Error::invalid(format!("there is no signature '{name}'")).help(format!("{} has none; leave --signature out", format.words()))));
+    }
+    match format {
+        Format::Onnx => {
+            let Mapped { bytes, pages } = map(path).map_err(one)?;
+            onnx::import(bytes, Some(pages), path.parent(), binding)
+        }
+        Format::SavedModel | Format::GraphDef | Format::Checkpoint | Format::TensorFlowJs => tensorflow::import(&model, format),
+        Format::Tflite => tflite::import(&model),
+        Format::Keras | Format::KerasHdf5 => keras::import(&model, format),
+        Format::ExportedProgram | Format::TorchScript => pytorch::import(&model, format),
+    }
+}
+
+/// What is asked of an importer.
+pub(crate) struct Model<'a> {
+    /// The file or folder.
+    pub(crate) path: &'a Path,
+    /// What is known of open dimensions.
+    pub(crate) binding: &'a Binding,
+    /// Which of its signatures is wanted, where it has such.
+    pub(crate) signature: Option<&'a str>,
 }
 
 /// A file's bytes, mapped, and how to give their pages back.

@@ -30,10 +30,11 @@ use bytes::Bytes;
 use frit_ir::build::Folding;
 use frit_ir::shape::TensorType;
 use frit_ir::tensor::Pages;
-use frit_ir::{Builder, Dim, Error, Graph, Kind, OpError, Shape, ValueId};
+use frit_ir::{Builder, Dim, Error, Graph, OpError, Shape, ValueId};
 use frit_proto::onnx as wire;
 use prost::Message;
 
+use crate::import::ends;
 use crate::specialise::Binding;
 
 pub(crate) use node::Node;
@@ -118,28 +119,7 @@ pub fn import(bytes: Bytes, pages: Option<Arc<dyn Pages>>, folder: Option<&Path>
     let mut builder = Builder::new(graph.name()).folding(Folding::Early);
     let mut scope = Scope { values: HashMap::new(), opsets };
     importer.graph(&mut builder, &mut scope, graph);
-    if importer.errors.is_empty() {
-        return Ok(builder.finish());
-    }
-    let open: BTreeSet<String> = builder.graph().inputs().iter().filter_map(|(_, v)| builder.ty(*v).shape.dims()).flatten().flat_map(Dim::symbols).collect();
-    Err(importer.errors.into_iter().map(|error| waiting(error, &open)).collect())
-}
-
-/// An error in the user's words where a node needs a shape that open dimensions leave unknown.
-fn waiting(error: Error, open: &BTreeSet<String>) -> Error {
-    if error.kind != Kind::Unknown {
-        return error;
-    }
-    let dims = |form: fn(&String) -> String, between: &str| open.iter().map(form).collect::<Vec<_>>().join(between);
-    let (message, help) = if open.is_empty() {
-        ("it needs the shape of an operand that is only known when the model runs".to_owned(), "export the model with fixed shapes".to_owned())
-    } else {
-        (
-            format!("it needs the shape of an operand, and the model leaves dimensions open: {}", dims(|name| format!("'{name}'"), ", ")),
-            format!("bind them, as in {}, or give the inputs", dims(|name| format!("--dim {name}=1"), " ")),
-        )
-    };
-    Error { kind: Kind::Unsupported, message, help: Some(help), ..error }
+    ends::finish(builder, importer.errors)
 }
 
 fn domain(name: &str) -> &str {
@@ -203,22 +183,12 @@ impl<'m> Importer<'m> {
                 }
             }
         }
-        let known: BTreeSet<String> = types.iter().filter_map(|(_, ty)| ty.shape.dims()).flatten().flat_map(Dim::symbols).collect();
-        for name in self.binding.dims.keys().filter(|name| !known.contains(*name)) {
-            let help = if known.is_empty() { "all its dimensions are fixed".to_owned() } else { format!("it leaves open: {}", known.iter().cloned().collect::<Vec<_>>().join(", ")) };
-            self.errors.push(Error::invalid(format!("the model has no open dimension '{name}'")).help(help));
-        }
-        let binding = self.binding.by_name(&types.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-        let dims = match binding.symbols(&types.iter().map(|(name, ty)| (*name, ty)).collect::<Vec<_>>()) {
-            Ok(dims) => dims,
+        match ends::inputs(builder, &types, self.binding) {
+            Ok(values) => scope.values.extend(types.iter().zip(values).map(|((name, _), value)| ((*name).to_owned(), Bound::Value(value)))),
             Err(errors) => {
                 self.errors.extend(errors);
                 return;
             }
-        };
-        for (name, ty) in &types {
-            let value = builder.input(*name, binding.bind(name, ty, &dims));
-            scope.values.insert((*name).to_owned(), Bound::Value(value));
         }
         self.body(builder, scope, graph, &[]);
     }

@@ -1,0 +1,15 @@
+//! TensorFlow: SavedModels, graphs, checkpoints, TensorFlow.js.
+//!
+//! In: the path of a model. Out: a [`Graph`].
+
+use frit_ir::{Error, Graph};
+
+use super::{Format, Model};
+
+/// Imports a model.
+///
+/// # Errors
+/// Every complaint about the model, each with the node's name.
+pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
+    Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))])
+}
