@@ -102,12 +102,13 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
                 return Err(one(Error::invalid("the artifact was compiled for the CPU").help("compile the model with `--target cuda`, or leave --device out")));
             }
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
-            let inputs = given(&files, &ports).map_err(one)?;
+            let states: Vec<Tensor> = session.states().cloned().collect();
+            let inputs = given(&files, &ports, &states).map_err(one)?;
             Ok(Ready { session, graph: None, threads, options: Options::default(), inputs, compile: Duration::ZERO, load })
         }
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-            let inputs = given(&files, &ports).map_err(one)?;
+            let inputs = given(&files, &ports, graph.states()).map_err(one)?;
             let options = options(model, &files, target, strict)?;
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
@@ -141,16 +142,19 @@ pub(crate) fn inputs(ready: &Ready, seed: u64) -> Result<Vec<Tensor>, Vec<Error>
     if let Some(inputs) = &ready.inputs {
         return Ok(inputs.clone());
     }
+    let states = ready.session.states().len();
     let ports = ready.session.inputs();
+    let (ports, _) = ports.split_at(ports.len() - states);
     let mut draw = Draw::new(seed);
     let drawn = ports.iter().map(|port| {
         let extents = port.extents.as_ref().ok_or_else(|| Error::invalid(format!("the shape of input '{}' is open", port.name)).help(format!("give it with --input {}=FILE.npy", port.name)))?;
         draw.tensor(&port.name, port.dtype, extents)
     });
-    let drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
+    let mut drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
     if !drawn.is_empty() {
         tell::line(&format!("inputs are drawn at random (seed {seed}): {}", ports.iter().zip(&drawn).map(|(port, tensor)| format!("{} {}", port.name, tensor.ty())).collect::<Vec<_>>().join(", ")));
     }
+    drawn.extend(ready.session.states().cloned());
     Ok(drawn)
 }
 
@@ -194,8 +198,8 @@ fn position(name: &str) -> &str {
     name.strip_prefix("arr_").filter(|at| at.parse::<usize>().is_ok()).unwrap_or(name)
 }
 
-/// The given arrays as tensors, in the order of the ports; nothing where none are given.
-pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
+/// The given arrays as tensors, in the order of the ports, the last of which are states that may be left out; nothing where none are given.
+pub(crate) fn given(files: &Files, ports: &[(&str, DType)], states: &[Tensor]) -> Result<Option<Vec<Tensor>>, Error> {
     if files.0.is_empty() {
         return Ok(None);
     }
@@ -212,6 +216,9 @@ pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec
         if slots[at].replace(tensor).is_some() {
             return Err(Error::invalid(format!("input '{}' is given twice", ports[at].0)));
         }
+    }
+    for (slot, initial) in slots.iter_mut().rev().zip(states.iter().rev()) {
+        slot.get_or_insert_with(|| initial.clone());
     }
     let missing: Vec<&str> = slots.iter().zip(ports).filter(|(slot, _)| slot.is_none()).map(|(_, (name, _))| *name).collect();
     if missing.is_empty() { Ok(Some(slots.into_iter().flatten().collect())) } else { Err(Error::invalid(format!("no array is given for input '{}'", missing.join("', '"))).help(help())) }

@@ -160,8 +160,14 @@ pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Ve
 }
 
 pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {
+    let states = graph.states();
     let (graph, report) = rewritten(graph, options)?;
-    let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.device())).map_err(|error| vec![error])?;
+    let mut schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.device())).map_err(|error| vec![error])?;
+    // Stages keep the ends of a graph as they are, so states are still its last ones.
+    for state in states {
+        schedule.states.push(schedule.constants.len() as u32);
+        schedule.constants.push(state.clone());
+    }
     if options.strict {
         let mut errors = Vec::new();
         interpreted(&schedule.steps, &mut errors);

@@ -41,6 +41,8 @@ pub struct Schedule {
     pub inputs: Vec<Port>,
     /// Outputs, in the model's order.
     pub outputs: Vec<Port>,
+    /// For each state (the last inputs and outputs), the constant that it is before the first run.
+    pub states: Vec<u32>,
     /// Kernels, each different.
     pub kernels: Vec<Kernel>,
     /// Estimated nanoseconds of each on one core, without its launch.
@@ -169,6 +171,7 @@ fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, 
         name: graph.name.clone(),
         inputs: graph.inputs().iter().map(port).collect(),
         outputs: graph.outputs().iter().map(port).collect(),
+        states: Vec::new(),
         kernels: planner.kernels,
         costs: planner.costs,
         constants: planner.constants,
