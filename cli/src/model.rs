@@ -85,11 +85,11 @@ pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: boo
         Precision::F32 => frit::Precision::F32,
         Precision::Bf16 => frit::Precision::BF16,
     };
-    Ok(Options { binding: binding(model, files), signature: model.signature.clone(), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision })
+    Ok(Options { binding: binding(model, files), signature: model.signature.clone(), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision, tuning: None })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
-pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
+pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool, tune: bool) -> Result<Ready, Vec<Error>> {
     let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
     let run = RunOptions { threads: threads.clone() };
     let files = Files::read(inputs).map_err(one)?;
@@ -109,7 +109,10 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
             let inputs = given(&files, &ports, graph.states()).map_err(one)?;
-            let options = options(model, &files, target, strict)?;
+            let mut options = options(model, &files, target, strict)?;
+            if tune {
+                options = tuned(&graph, options, inputs.clone(), &run)?;
+            }
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
             let compile = start.elapsed();
@@ -119,6 +122,28 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
             Ok(Ready { session, graph: Some(graph), threads, options, inputs, compile, load: start.elapsed() })
         }
     }
+}
+
+/// The options with what tuning finds for a graph.
+pub(crate) fn tuned(graph: &Graph, options: Options, inputs: Option<Vec<Tensor>>, run: &RunOptions) -> Result<Options, Vec<Error>> {
+    if options.target != target::host() {
+        return Err(one(Error::invalid("tuning measures, and this is not the machine that code is made for").help("tune on that machine, without --target")));
+    }
+    let inputs = match inputs {
+        Some(inputs) => inputs,
+        None => {
+            let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
+            let ports: Vec<_> = bound.inputs().iter().map(|(name, v)| (name.as_str(), bound.ty(*v))).collect();
+            let (ports, _) = ports.split_at(ports.len() - bound.states().len());
+            let mut draw = Draw::new(0);
+            let drawn = ports.iter().map(|(name, ty)| draw.tensor(name, ty.dtype, &ty.shape.extents().unwrap_or_default()));
+            drawn.chain(bound.states().iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(one)?
+        }
+    };
+    let start = Instant::now();
+    let (options, report) = tell::busy("tuning", || frit::tune::tune(graph, &options, &inputs, run))?;
+    tell::line(&format!("tuned in {:.1} s: of {} kernels that have alternatives {} were measured, {} are built otherwise", start.elapsed().as_secs_f64(), report.kernels, report.measured, report.changed));
+    Ok(options)
 }
 
 /// Says which nodes have no kernel.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use frit::{Error, Tensor};
+use frit::{Error, RunOptions, Tensor, Threads};
 use frit_compiler::lower::target;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
         Device::Eval => evaluate(args)?,
         Device::Cpu | Device::Cuda => {
             let target = if args.device == Device::Cuda { target::cuda() } else { target::host() };
-            let ready = model::ready(&args.model, &args.inputs, &target, args.threads, args.strict)?;
+            let ready = model::ready(&args.model, &args.inputs, &target, args.threads, args.strict, false)?;
             let inputs = model::inputs(&ready, 0)?;
             let prepared = start.elapsed();
             let outputs = tell::busy("running", || ready.session.run(&inputs)).map_err(|error| vec![error])?;
@@ -129,8 +129,12 @@ pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
         return Err(vec![Error::invalid(format!("'{}' is an artifact already", args.model.model.display())).help("give the model that it was compiled from")]);
     };
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-    model::given(&files, &ports, graph.states()).map_err(|error| vec![error])?;
-    let options = model::options(&args.model, &files, &args.target, args.strict)?;
+    let inputs = model::given(&files, &ports, graph.states()).map_err(|error| vec![error])?;
+    let mut options = model::options(&args.model, &files, &args.target, args.strict)?;
+    if args.tune {
+        let run = RunOptions { threads: Threads::all().map_err(|error| vec![error])? };
+        options = model::tuned(&graph, options, inputs, &run)?;
+    }
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod machine;
+pub mod tune;
 pub mod verify;
 
 use std::path::Path;
