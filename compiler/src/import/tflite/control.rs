@@ -1,0 +1,5 @@
+//! Control flow and variables.
+
+use super::Row;
+
+pub(super) const OPS: &[Row] = &[];

@@ -1,0 +1,5 @@
+//! Recurrent nets.
+
+use super::Row;
+
+pub(super) const OPS: &[Row] = &[];
