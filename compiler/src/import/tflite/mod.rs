@@ -74,7 +74,7 @@ pub(crate) fn import(model: &Model<'_>) -> Result<Graph, Vec<Error>> {
     let schema = schema::read(&file, bytes.len()).map_err(one)?;
     let signature = signature(&schema, model.signature).map_err(|error| vec![error])?;
     let operators: usize = schema.subgraphs.iter().map(|graph| graph.operators.len()).sum();
-    let mut importer = Importer { schema: &schema, bytes: bytes.clone(), pages, errors: Vec::new(), depth: 0, left: operators.saturating_mul(MAX_COPIES), variables: Vec::new() };
+    let mut importer = Importer { schema: &schema, bytes: bytes.clone(), pages, errors: Vec::new(), depth: 0, left: operators.saturating_mul(MAX_COPIES), variables: Vec::new(), states: Vec::new() };
     let subgraph = &schema.subgraphs[signature.map_or(0, |signature| signature.subgraph)];
     let mut builder = Builder::new(subgraph.name.clone()).folding(Folding::Early);
     importer.main(&mut builder, subgraph, signature, model);
@@ -114,8 +114,10 @@ struct Variable {
     name: String,
     /// What it is at first, once that is known.
     initial: Option<Tensor>,
-    /// The state, and what it is now, once it is read or written.
-    state: Option<(ValueId, ValueId)>,
+    /// The state, once it is read.
+    state: Option<ValueId>,
+    /// What it is now, once it is read or written.
+    now: Option<ValueId>,
 }
 
 /// What is known of the whole model, and the complaints so far.
@@ -128,6 +130,8 @@ struct Importer<'f> {
     /// How many more operators may be imported.
     left: usize,
     variables: Vec<Variable>,
+    /// States that are variable tensors of the main graph.
+    states: Vec<(ValueId, usize)>,
 }
 
 /// Subgraphs nest no deeper than this: each level of a loop is inferred several times.
@@ -178,11 +182,14 @@ impl<'f> Importer<'f> {
                 Err(error) => self.errors.push(Error::at(error, format!("output '{name}'"), Vec::new())),
             }
         }
-        for variable in &self.variables {
-            if let Some((state, now)) = variable.state
-                && let Err(error) = builder.update(state, now)
-            {
-                self.errors.push(Error::at(error, format!("variable '{}'", variable.name), Vec::new()));
+        let named = self.variables.iter().filter_map(|variable| Some((variable.name.as_str(), variable.state?, variable.now?)));
+        let tensors = self.states.iter().filter_map(|(state, tensor)| match scope.values.get(tensor) {
+            Some(Bound::Value(now)) => Some((subgraph.tensors[*tensor].name.as_str(), *state, *now)),
+            _ => None,
+        });
+        for (name, state, now) in named.chain(tensors) {
+            if let Err(error) = builder.update(state, now) {
+                self.errors.push(Error::at(error, format!("variable '{name}'"), Vec::new()));
             }
         }
     }

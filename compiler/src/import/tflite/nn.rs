@@ -1,8 +1,10 @@
 //! Products: convolutions, fully connected layers, matrices. And pools and normalisations.
 
+use frit_ir::ops::aggregate::{Aggregate, Statistic};
 use frit_ir::ops::padding::Padding;
 use frit_ir::ops::{average_pool::AveragePool, convolution::Convolution, convolution_integer::ConvolutionInteger, deconvolution::Deconvolution, lp_pool::LpPool, lrn::Lrn};
-use frit_ir::ops::{matmul::MatMul, matmul_integer::MatMulInteger, max_pool::MaxPool, reshape_to::ReshapeTo, transpose::Transpose};
+use frit_ir::ops::{abs::Abs, channel_bias::ChannelBias, dequantize::Dequantize, div::Div, equal::Equal, matmul::MatMul, matmul_integer::MatMulInteger, max::Max, max_pool::MaxPool, min::Min, mul::Mul};
+use frit_ir::ops::{quantize::Quantize, reshape_to::ReshapeTo, round::Round, select::Select, transpose::Transpose, unsqueeze::Unsqueeze};
 use frit_ir::{DType, OpError, Scalar, Tensor, ValueId};
 
 use super::How::{Moved, Real, Stored};
@@ -161,14 +163,41 @@ fn convolution(n: &mut Node<'_, '_>, windows: &Windows, how: Filter, activation:
     let plain = Convolution { strides: strides.clone(), dilations: dilations.clone(), before: Vec::new(), after: Vec::new(), padding, groups };
     let image = channels_first(n.builder, x)?;
     let y = match numbers(n, 0, 1)? {
-        Numbers::Floats | Numbers::Weights(_) => {
-            let mut weights = w;
-            if let Some(quantisation) = n.quantised(1) {
-                weights = dequantised(n.builder, w, quantisation)?;
-            }
-            let weights = filter_first(n, weights, how)?;
+        Numbers::Floats => {
+            let weights = filter_first(n, w, how)?;
             let operands: Vec<ValueId> = [image, weights].into_iter().chain(n.optional(2)).collect();
             n.apply(plain, &operands)?
+        }
+        Numbers::Weights(right) => {
+            check_axis(right, axis)?;
+            let point = taken[if how == Filter::Joined { 1..rank - 1 } else { 0..rank - 2 }].iter().chain(&strides).all(|extent| *extent == 1);
+            if point && groups == 1 && how == Filter::Joined {
+                return pointwise(n, right, activation);
+            }
+            let rounded = Rounded::new(n, image)?;
+            let bias = n.optional(2);
+            if groups == 1 && n.builder.ty(x).dims()?[0].known() == Some(1) {
+                // One image has one scale, so that integers can be summed.
+                let weights = filter_first(n, w, how)?;
+                let (_, w_zero) = parameters(n.builder, right, n.builder.dtype(w))?;
+                let op = ConvolutionInteger { strides, dilations, before: Vec::new(), after: Vec::new(), padding, groups };
+                let zero = n.reshaped(rounded.zero, &[])?;
+                let sums = n.apply(op, &[rounded.bytes, weights, zero, w_zero])?;
+                let unit = along(n, &right.scales, 1, rank);
+                let scale = n.reshaped(rounded.scale, &[])?;
+                let unit = n.mul(unit, scale)?;
+                let sums = n.cast(sums, DType::F32)?;
+                let y = n.mul(sums, unit)?;
+                match bias {
+                    Some(bias) => n.apply(ChannelBias {}, &[y, bias])?,
+                    None => y,
+                }
+            } else {
+                let weights = dequantised(n.builder, w, right)?;
+                let weights = filter_first(n, weights, how)?;
+                let operands: Vec<ValueId> = [rounded.floats(n)?, weights].into_iter().chain(bias).collect();
+                n.apply(plain, &operands)?
+            }
         }
         Numbers::Bytes(left, right) => {
             check_axis(right, axis)?;
@@ -193,6 +222,24 @@ fn convolution(n: &mut Node<'_, '_>, windows: &Windows, how: Filter, activation:
     let y = n.activated(y, activation)?;
     let y = channels_last(n.builder, y)?;
     Ok(vec![n.quantise(y, 0)?])
+}
+
+/// A convolution by windows of one element, each of which is rounded by itself, as the interpreter does it.
+fn pointwise(n: &mut Node<'_, '_>, weights: &Quantisation, activation: usize) -> Values {
+    let (x, w) = (n.input(0)?, n.input(1)?);
+    let taken = n.builder.extents(w)?;
+    let (channels, features) = (taken[0], taken[taken.len() - 1]);
+    let mut extents = n.builder.extents(x)?;
+    if let Some(last) = extents.last_mut() {
+        *last = channels;
+    }
+    let (w, x) = (n.reshaped(w, &[channels, features])?, rows(n, x, features)?);
+    let mut y = rounded_product(n, x, w, weights)?;
+    if let Some(bias) = n.optional(2) {
+        y = n.add(y, bias)?;
+    }
+    let y = n.activated(y, activation)?;
+    Ok(vec![n.reshaped(y, &extents)?])
 }
 
 /// Scales of weights belong to the results.
@@ -258,8 +305,10 @@ fn deconvolution(n: &mut Node<'_, '_>, strides: Vec<i64>, activation: usize, pad
     if let (Some(left), Some(right)) = (n.quantised(2), n.quantised(1)) {
         unit = self::unit(left, right)?;
     }
-    if let Some(quantisation) = n.quantised(2) {
-        image = dequantised(n.builder, x, quantisation)?;
+    match n.quantised(2) {
+        Some(quantisation) => image = dequantised(n.builder, x, quantisation)?,
+        None if n.quantised(1).is_some() => image = Rounded::new(n, x)?.floats(n)?,
+        None => {}
     }
     if let Some(quantisation) = n.quantised(1) {
         weights = dequantised(n.builder, w, quantisation)?;
@@ -296,16 +345,30 @@ fn fully_connected(n: &mut Node<'_, '_>) -> Values {
         x = rows(n, x, features)?;
     }
     let y = match numbers(n, 0, 1)? {
-        Numbers::Floats | Numbers::Weights(_) => {
-            let mut right = w;
-            if let Some(quantisation) = n.quantised(1) {
-                right = dequantised(n.builder, w, quantisation)?;
-            }
-            let right = n.apply(Transpose { perm: vec![1, 0] }, &[right])?;
+        Numbers::Floats => {
+            let right = n.apply(Transpose { perm: vec![1, 0] }, &[w])?;
             let product = n.apply(MatMul {}, &[x, right])?;
             match n.optional(2) {
                 Some(bias) => n.add(product, bias)?,
                 None => product,
+            }
+        }
+        Numbers::Weights(right) => {
+            check_axis(right, 0)?;
+            let shape = n.builder.ty(x).dims()?.to_vec();
+            let matrix = rows(n, x, features)?;
+            let product = rounded_product(n, matrix, w, right)?;
+            let product = match n.optional(2) {
+                Some(bias) => n.add(product, bias)?,
+                None => product,
+            };
+            if shape.len() == 2 {
+                product
+            } else {
+                let mut extents = n.builder.extents(x)?;
+                extents.pop();
+                extents.push(weights[0]);
+                n.reshaped(product, &extents)?
             }
         }
         Numbers::Bytes(left, right) => {
@@ -334,6 +397,73 @@ fn fully_connected(n: &mut Node<'_, '_>) -> Values {
     Ok(vec![n.quantise(y, 0)?])
 }
 
+/// Rows times the transpose of quantised weights, whose scales belong to the results.
+pub(super) fn rounded_product(n: &mut Node<'_, '_>, x: ValueId, w: ValueId, weights: &Quantisation) -> Value {
+    let rounded = Rounded::new(n, x)?;
+    let (_, w_zero) = parameters(n.builder, weights, n.builder.dtype(w))?;
+    let right = n.apply(Transpose { perm: vec![1, 0] }, &[w])?;
+    let sums = n.apply(MatMulInteger {}, &[rounded.bytes, right, rounded.zero, w_zero])?;
+    let last = n.builder.ints(&[-1]);
+    let column = n.apply(Unsqueeze {}, &[rounded.scale, last])?;
+    let unit = along(n, &weights.scales, 0, 1);
+    let unit = n.mul(column, unit)?;
+    let sums = n.cast(sums, DType::F32)?;
+    n.mul(sums, unit)
+}
+
+/// Floats as bytes with a scale and a zero point for each index along the first axes, which follow from the values: the least and the
+/// largest, with zero between them, are -128 and 127.
+pub(super) struct Rounded {
+    bytes: ValueId,
+    /// A vector, as is `zero`.
+    scale: ValueId,
+    zero: ValueId,
+}
+
+impl Rounded {
+    /// Of a value, each index of whose first axis has a scale of its own.
+    pub(super) fn new(n: &mut Node<'_, '_>, x: ValueId) -> Result<Self, OpError> {
+        let axes: Vec<usize> = (1..n.builder.rank(x)?).collect();
+        let zero = n.number(x, 0.0);
+        let low = n.apply(Aggregate { statistic: Statistic::Min, axes: axes.clone(), keep: false }, &[x])?;
+        let high = n.apply(Aggregate { statistic: Statistic::Max, axes, keep: false }, &[x])?;
+        let (low, high) = (n.apply(Min {}, &[low, zero])?, n.apply(Max {}, &[high, zero])?);
+        let width = n.sub(high, low)?;
+        let steps = n.number(x, 255.0);
+        let scale = n.apply(Div {}, &[width, steps])?;
+        // Zeros alone have scale 1.
+        let (flat, one) = (n.apply(Equal {}, &[width, zero])?, n.number(x, 1.0));
+        let scale = n.apply(Select {}, &[flat, one, scale])?;
+        let ratio = n.apply(Div {}, &[low, scale])?;
+        let least = n.number(x, -128.0);
+        let offset = n.sub(least, ratio)?;
+        let offset = n.apply(Round {}, &[offset])?;
+        let zero = n.cast(offset, DType::I8)?;
+        let bytes = n.apply(Quantize { to: DType::I8, axis: 0, block: 0 }, &[x, scale, zero])?;
+        Ok(Self { bytes, scale, zero })
+    }
+
+    /// The same with zero in the middle: the largest size is 127.
+    pub(super) fn symmetric(n: &mut Node<'_, '_>, x: ValueId) -> Result<Self, OpError> {
+        let axes: Vec<usize> = (1..n.builder.rank(x)?).collect();
+        let sizes = n.apply(Abs {}, &[x])?;
+        let largest = n.apply(Aggregate { statistic: Statistic::Max, axes, keep: false }, &[sizes])?;
+        let (steps, none, one) = (n.number(x, 127.0), n.number(x, 0.0), n.number(x, 1.0));
+        let scale = n.apply(Div {}, &[largest, steps])?;
+        let flat = n.apply(Equal {}, &[largest, none])?;
+        let scale = n.apply(Select {}, &[flat, one, scale])?;
+        let zero = n.apply(Mul {}, &[scale, none])?;
+        let zero = n.cast(zero, DType::I8)?;
+        let bytes = n.apply(Quantize { to: DType::I8, axis: 0, block: 0 }, &[x, scale, zero])?;
+        Ok(Self { bytes, scale, zero })
+    }
+
+    /// The floats that the bytes stand for.
+    pub(super) fn floats(&self, n: &mut Node<'_, '_>) -> Value {
+        n.apply(Dequantize { to: DType::F32, axis: 0, block: 0 }, &[self.bytes, self.scale, self.zero])
+    }
+}
+
 fn batch_matmul(n: &mut Node<'_, '_>) -> Values {
     let mut operands = Vec::new();
     for at in 0..2 {
@@ -350,6 +480,14 @@ fn batch_matmul(n: &mut Node<'_, '_>) -> Values {
             operand = permuted(n.builder, operand, &perm)?;
         }
         operands.push(operand);
+    }
+    if n.quantised(0).is_none() && n.quantised(1).is_some() {
+        // Each row has a scale of its own.
+        let shape = n.builder.extents(operands[0])?;
+        let features = shape.last().copied().unwrap_or(1);
+        let matrix = rows(n, operands[0], features)?;
+        let rounded = Rounded::new(n, matrix)?.floats(n)?;
+        operands[0] = n.reshaped(rounded, &shape)?;
     }
     let y = n.apply(MatMul {}, &operands)?;
     Ok(vec![n.quantise(y, 0)?])

@@ -73,6 +73,19 @@ impl<'f> Node<'_, 'f> {
         self.operator.outputs.get(at).map(|tensor| &self.graph.tensors[*tensor]).ok_or_else(|| OpError::invalid(format!("'{}' has no result {at}", self.op)))
     }
 
+    /// What a variable among the operands holds now.
+    pub(super) fn state(&mut self, at: usize) -> Value {
+        let tensor = self.operator.inputs.get(at).copied().flatten().ok_or_else(|| OpError::invalid(format!("operand {at} of '{}' is missing", self.op)))?;
+        self.importer.state(self.builder, self.scope, self.graph, tensor)
+    }
+
+    /// Says what it holds from now on.
+    pub(super) fn set_state(&mut self, at: usize, value: ValueId) -> Result<(), OpError> {
+        let tensor = self.operator.inputs.get(at).copied().flatten().ok_or_else(|| OpError::invalid(format!("operand {at} of '{}' is missing", self.op)))?;
+        self.scope.values.insert(tensor, super::Bound::Value(value));
+        Ok(())
+    }
+
     /// The dtype that the file declares for a result.
     pub(super) fn result_dtype(&self, at: usize) -> Result<DType, OpError> {
         dtype(self.result(at)?.number)

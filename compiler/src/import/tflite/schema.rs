@@ -67,11 +67,7 @@ pub(super) struct Operator<'f> {
     /// Tensors; nothing where one is left out.
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<usize>,
-    /// Tensors that describe values inside.
-    pub(super) intermediates: Vec<usize>,
     pub(super) options: Option<Table<'f>>,
-    /// The bytes of a custom op's options.
-    pub(super) custom_options: Vec<u8>,
 }
 
 type Read<T> = Result<T, OpError>;
@@ -168,9 +164,7 @@ fn subgraph<'f>(table: &Table<'f>, codes: &[(i32, String, i32)], buffers: &[Rang
             version,
             inputs: inputs.collect::<Read<_>>()?,
             outputs: all(table.i32s(2)?)?,
-            intermediates: all(table.i32s(8)?)?,
             options,
-            custom_options: table.u8s(5)?,
         })
     };
     Ok(Subgraph {
