@@ -2,6 +2,10 @@
 //!
 //! In: the path of a model. Out: a [`Graph`].
 
+mod alias;
+mod aten;
+mod value;
+
 use frit_ir::{Error, Graph};
 
 use super::{Format, Model};

@@ -1,0 +1,5 @@
+//! attention.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

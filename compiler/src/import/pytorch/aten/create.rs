@@ -1,0 +1,5 @@
+//! create.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

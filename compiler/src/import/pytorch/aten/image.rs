@@ -1,0 +1,5 @@
+//! image.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

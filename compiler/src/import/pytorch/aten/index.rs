@@ -1,0 +1,5 @@
+//! index.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

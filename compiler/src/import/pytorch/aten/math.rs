@@ -1,0 +1,5 @@
+//! math.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

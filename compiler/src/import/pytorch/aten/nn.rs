@@ -1,0 +1,5 @@
+//! nn.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

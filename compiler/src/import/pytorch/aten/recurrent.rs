@@ -1,0 +1,5 @@
+//! recurrent.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

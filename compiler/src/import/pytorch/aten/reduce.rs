@@ -1,0 +1,5 @@
+//! reduce.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];

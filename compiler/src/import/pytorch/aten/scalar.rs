@@ -1,0 +1,5 @@
+//! scalar.
+
+use super::Handler;
+
+pub(super) const OPS: &[(&str, Handler)] = &[];
