@@ -5,6 +5,8 @@
 //!
 //! In: values, views, writes. Out: what each tensor is at the time it is read. Must not know: single ops of a source.
 
+use std::collections::BTreeMap;
+
 use frit_ir::ops::{bitcast::Bitcast, concat::Concat, expand_to::ExpandTo, gather::Gather, reshape_to::ReshapeTo, select::Select, shape_of::ShapeOf, slice_by::SliceBy, transpose::Transpose};
 use frit_ir::{Builder, DType, OpError, Tensor, ValueId};
 
@@ -12,7 +14,7 @@ use frit_ir::{Builder, DType, OpError, Tensor, ValueId};
 const MAX_TABLE: i64 = 1 << 24;
 
 /// A tensor of a program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct TensorId(usize);
 
 /// Memory.
@@ -69,6 +71,7 @@ struct Entry {
 pub(crate) struct Aliases {
     cells: Vec<Cell>,
     tensors: Vec<Entry>,
+    strides: BTreeMap<TensorId, Vec<i64>>,
 }
 
 impl Aliases {
@@ -147,6 +150,16 @@ impl Aliases {
         let entry = &mut self.tensors[tensor.0];
         (entry.value, entry.version) = (value, version);
         Ok(())
+    }
+
+    /// Notes the strides of a tensor, where a program says them.
+    pub(crate) fn set_strides(&mut self, tensor: TensorId, strides: Vec<i64>) {
+        self.strides.insert(tensor, strides);
+    }
+
+    /// The strides of a tensor, as far as a program said them.
+    pub(crate) fn strides(&self, tensor: TensorId) -> Option<&[i64]> {
+        self.strides.get(&tensor).map(Vec::as_slice)
     }
 
     /// The memory that a tensor lies in.

@@ -3,7 +3,10 @@
 //! In: the path of a model. Out: a [`Graph`].
 
 mod alias;
+mod archive;
 mod aten;
+mod pickle;
+mod storage;
 mod value;
 
 use frit_ir::{Error, Graph};

@@ -2,9 +2,10 @@
 //!
 //! In: what files and handlers say. Out: [`Value`]s. Must not know: file layouts, single ops.
 
-use frit_ir::{DType, Dim, ValueId};
+use frit_ir::{DType, Dim, OpError, ValueId};
 
 use super::alias::TensorId;
+use super::storage;
 
 /// A value of a program: a tensor, or what Python knows beside tensors.
 #[derive(Clone, Debug)]
@@ -33,8 +34,8 @@ pub(crate) enum Value {
     Dict(Vec<(Value, Value)>),
     /// A dtype.
     Dtype(DType),
-    /// A dtype that Frit has none for, by its name.
-    OtherDtype(&'static str),
+    /// A dtype of complex numbers whose parts are of this one.
+    ComplexDtype(DType),
     /// Where tensors live. It means nothing here.
     Device(String),
     /// How tensors lie in memory, a layout or a memory format. It means nothing here: shapes don't depend on it.
@@ -65,7 +66,7 @@ impl Value {
             Value::List(_) => "a list",
             Value::Tuple(_) => "a tuple",
             Value::Dict(_) => "a dictionary",
-            Value::Dtype(_) | Value::OtherDtype(_) => "a dtype",
+            Value::Dtype(_) | Value::ComplexDtype(_) => "a dtype",
             Value::Device(_) => "a device",
             Value::Layout => "a layout",
         }
@@ -86,32 +87,14 @@ impl Value {
 }
 
 /// The dtype that PyTorch numbers so (`c10::ScalarType`).
-pub(crate) fn dtype(number: i64) -> Option<Value> {
-    Some(Value::Dtype(match number {
-        0 => DType::U8,
-        1 => DType::I8,
-        2 => DType::I16,
-        3 => DType::I32,
-        4 => DType::I64,
-        5 => DType::F16,
-        6 => DType::F32,
-        7 => DType::F64,
-        11 => DType::Bool,
-        15 => DType::BF16,
-        23 => DType::F8E5M2,
-        24 => DType::F8E4M3FN,
-        25 => DType::F8E5M2FNUZ,
-        26 => DType::F8E4M3FNUZ,
-        27 => DType::U16,
-        28 => DType::U32,
-        29 => DType::U64,
-        44 => DType::F8E8M0,
-        8 => return Some(Value::OtherDtype("complex32")),
-        9 => return Some(Value::OtherDtype("complex64")),
-        10 => return Some(Value::OtherDtype("complex128")),
-        12 => return Some(Value::OtherDtype("qint8")),
-        13 => return Some(Value::OtherDtype("quint8")),
-        14 => return Some(Value::OtherDtype("qint32")),
-        _ => return None,
-    }))
+///
+/// # Errors
+/// Unsupported where it is neither a dtype of Frit's nor one of complex numbers.
+pub(crate) fn dtype(number: i64) -> Result<Value, OpError> {
+    match number {
+        8 => Ok(Value::ComplexDtype(DType::F16)),
+        9 => Ok(Value::ComplexDtype(DType::F32)),
+        10 => Ok(Value::ComplexDtype(DType::F64)),
+        _ => storage::dtype(number).map(Value::Dtype),
+    }
 }

@@ -8,6 +8,7 @@ use super::promote::{self, Operand};
 use super::schema::Schema;
 use super::{Context, write};
 use crate::import::pytorch::alias::{TensorId, View};
+use crate::import::pytorch::storage;
 use crate::import::pytorch::value::{Symbol, Value};
 
 /// A call under import.
@@ -56,7 +57,7 @@ impl Call<'_> {
     }
 
     /// A number as a tensor of rank 0: of its own dtype or the one that is given.
-    fn number(&mut self, value: &Value, dtype: Option<DType>) -> Result<(ValueId, DType), OpError> {
+    pub(super) fn number(&mut self, value: &Value, dtype: Option<DType>) -> Result<(ValueId, DType), OpError> {
         let (own, scalar) = match value {
             Value::Bool(x) => (DType::Bool, Scalar::Bool(*x)),
             Value::Int(x) => (DType::I64, Scalar::Int(i128::from(*x))),
@@ -174,11 +175,8 @@ impl Call<'_> {
         match self.get(name) {
             Value::None => Ok(None),
             Value::Dtype(dtype) => Ok(Some(*dtype)),
-            Value::Int(number) => match crate::import::pytorch::value::dtype(*number) {
-                Some(Value::Dtype(dtype)) => Ok(Some(dtype)),
-                _ => Err(OpError::unsupported(format!("dtype {number} is not supported"))),
-            },
-            Value::OtherDtype(dtype) => Err(OpError::unsupported(format!("dtype {dtype} is not supported"))),
+            Value::Int(number) => storage::dtype(*number).map(Some),
+            Value::ComplexDtype(_) => Err(OpError::unsupported(format!("complex numbers are not supported in '{}'", self.name))),
             _ => Err(self.wrong(name)),
         }
     }
@@ -191,6 +189,12 @@ impl Call<'_> {
             Some(list) => list.iter().map(|value| self.to_int(value, name)).collect::<Result<_, _>>().map(Some),
             None => Ok(Some(vec![self.to_int(value, name)?])),
         }
+    }
+
+    /// The integers of a tensor that is known.
+    pub(super) fn known_ints(&mut self, name: &str) -> Result<Vec<i64>, OpError> {
+        let value = self.tensor(name)?;
+        self.context.builder.as_ints(value)
     }
 
     /// A list of integers.

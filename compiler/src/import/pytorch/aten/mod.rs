@@ -25,6 +25,7 @@ mod scalar;
 use frit_ir::{Builder, OpError, ValueId};
 
 pub(crate) use call::Call;
+pub(crate) use scalar::{number, python};
 pub(crate) use schema::Arguments;
 
 use super::alias::{Aliases, TensorId};
@@ -42,17 +43,24 @@ pub(crate) struct Context {
     pub(crate) builder: Builder,
     /// Its tensors.
     pub(crate) aliases: Aliases,
+    draws: i64,
 }
 
 impl Context {
     /// An empty graph's.
     pub(crate) fn new(builder: Builder) -> Self {
-        Self { builder, aliases: Aliases::default() }
+        Self { builder, aliases: Aliases::default(), draws: 0 }
     }
 
     /// A tensor in memory of its own.
     pub(crate) fn fresh(&mut self, value: ValueId) -> Value {
         Value::Tensor(self.aliases.fresh(value))
+    }
+
+    /// Another seed for each operator that draws.
+    fn seed(&mut self) -> i64 {
+        self.draws += 1;
+        self.draws
     }
 
     /// What a tensor is now.

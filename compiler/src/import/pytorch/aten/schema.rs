@@ -158,7 +158,7 @@ impl Type {
             Value::Float(_) => matches!(self.base, "float" | "Scalar" | "t"),
             Value::Symbol(_) => matches!(self.base, "int" | "SymInt" | "float" | "bool" | "Scalar" | "t"),
             Value::Str(_) => matches!(self.base, "str" | "Dimname" | "Device"),
-            Value::Dtype(_) | Value::OtherDtype(_) => self.base == "ScalarType",
+            Value::Dtype(_) | Value::ComplexDtype(_) => self.base == "ScalarType",
             Value::Device(_) => self.base == "Device",
             Value::Layout => matches!(self.base, "Layout" | "MemoryFormat"),
             Value::None | Value::List(_) | Value::Tuple(_) | Value::Dict(_) => false,
