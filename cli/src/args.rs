@@ -163,6 +163,9 @@ pub(crate) struct Compile {
     /// The machine to compile for.
     #[arg(long, default_value = target::NATIVE, value_parser = target::named, help = format!("The machine to compile for: {}", targets()))]
     pub target: Target,
+    /// Measures other ways to build kernels, and keeps what is fastest here; takes some times as long. Results are the same.
+    #[arg(long)]
+    pub tune: bool,
     /// Refuses models of which a node has no kernel.
     #[arg(long)]
     pub strict: bool,
@@ -182,6 +185,9 @@ pub(crate) struct Bench {
     /// How many runs; about a second's worth by default.
     #[arg(long, value_name = "N")]
     pub runs: Option<usize>,
+    /// Tunes the program first, as `frit compile --tune` does.
+    #[arg(long)]
+    pub tune: bool,
     /// Times another program of the same model as well, in turn, and shows what each kernel saves: `unfused` has kernels of its
     /// own for each source node (or what rewrites made one node of), `f32` computes as the model says, not as --precision. With --without-rule, the program with all rules is
     /// the other one.

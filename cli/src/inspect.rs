@@ -20,6 +20,8 @@ use crate::tell;
 struct Facts {
     inputs: Vec<(String, String)>,
     outputs: Vec<(String, String)>,
+    /// States, which are the last inputs and outputs.
+    states: usize,
     ops: BTreeMap<String, usize>,
     nodes: usize,
     parameters: Option<u64>,
@@ -29,7 +31,7 @@ struct Facts {
 impl Facts {
     fn of_graph(graph: &Graph) -> Self {
         let ends = |ends: &[(String, frit_ir::ValueId)]| ends.iter().map(|(name, v)| (name.clone(), graph.ty(*v).to_string())).collect();
-        let mut facts = Facts { inputs: ends(graph.inputs()), outputs: ends(graph.outputs()), parameters: Some(0), ..Facts::default() };
+        let mut facts = Facts { inputs: ends(graph.inputs()), outputs: ends(graph.outputs()), states: graph.states().len(), parameters: Some(0), ..Facts::default() };
         for (_, node) in graph.nodes() {
             if let Op::Constant(constant) = &node.op {
                 let elems = if constant.value.dtype().is_float() { constant.value.elems() as u64 } else { 0 };
@@ -45,7 +47,7 @@ impl Facts {
 
     fn of_executable(executable: &Executable) -> Self {
         let ends = |ports: &[frit_ir::executable::Port]| ports.iter().map(|port| (port.name.clone(), format!("{}{}", port.dtype, port.extents.as_ref().map_or_else(|| "[..]".to_owned(), |extents| frit::Shape::known(extents).to_string())))).collect();
-        Facts { inputs: ends(&executable.inputs), outputs: ends(&executable.outputs), ..Facts::default() }
+        Facts { inputs: ends(&executable.inputs), outputs: ends(&executable.outputs), states: executable.states.len(), ..Facts::default() }
     }
 }
 
@@ -105,6 +107,8 @@ fn loaded(path: &Path) -> Result<Executable, Error> {
 }
 
 fn show(args: &Inspect, facts: &Facts, compiled: Result<&Executable, &Vec<Error>>) {
+    let (inputs, states) = facts.inputs.split_at(facts.inputs.len() - facts.states);
+    let (outputs, _) = facts.outputs.split_at(facts.outputs.len() - facts.states);
     if args.json {
         let ends = |ends: &[(String, String)]| ends.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>();
         let plan = compiled.map_or(Value::Null, |executable| {
@@ -114,12 +118,12 @@ fn show(args: &Inspect, facts: &Facts, compiled: Result<&Executable, &Vec<Error>
                 "steps": executable.leaves().into_iter().map(step).map(|(placement, sources, why)| json!({ "placement": placement, "source_nodes": sources, "why": why })).collect::<Vec<_>>(),
             })
         });
-        let report = json!({ "model": args.model.model, "inputs": ends(&facts.inputs), "outputs": ends(&facts.outputs), "nodes": facts.nodes, "ops": facts.ops, "parameters": facts.parameters, "parameter_bytes": facts.parameter_bytes, "compiled": plan });
+        let report = json!({ "model": args.model.model, "inputs": ends(inputs), "outputs": ends(outputs), "states": ends(states), "nodes": facts.nodes, "ops": facts.ops, "parameters": facts.parameters, "parameter_bytes": facts.parameter_bytes, "compiled": plan });
         tell::print(&format!("{report:#}"));
         return;
     }
     let ends = |what: &'static str, ends: &[(String, String)]| ends.iter().map(|(name, ty)| vec![what.to_owned(), name.clone(), ty.clone()]).collect::<Vec<_>>();
-    tell::print(&tell::table(&["", "name", "type"], ends("input", &facts.inputs).into_iter().chain(ends("output", &facts.outputs))));
+    tell::print(&tell::table(&["", "name", "type"], ends("input", inputs).into_iter().chain(ends("output", outputs)).chain(ends("state", states))));
     let mut rows = Vec::new();
     if let Some(parameters) = facts.parameters {
         let mut census: Vec<(&String, &usize)> = facts.ops.iter().collect();

@@ -85,11 +85,11 @@ pub(crate) fn options(model: &Model, files: &Files, target: &Target, strict: boo
         Precision::F32 => frit::Precision::F32,
         Precision::Bf16 => frit::Precision::BF16,
     };
-    Ok(Options { binding: binding(model, files), signature: model.signature.clone(), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision })
+    Ok(Options { binding: binding(model, files), signature: model.signature.clone(), target: target.clone(), machine, strict, rewrite: rewriting(model), fusion: true, precision, tuning: None })
 }
 
 /// Compiles a model, or loads an artifact, and reads the inputs that are given.
-pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool) -> Result<Ready, Vec<Error>> {
+pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Option<usize>, strict: bool, tune: bool) -> Result<Ready, Vec<Error>> {
     let threads = threads.map_or_else(Threads::all, Threads::count).map_err(one)?;
     let run = RunOptions { threads: threads.clone() };
     let files = Files::read(inputs).map_err(one)?;
@@ -102,13 +102,17 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
                 return Err(one(Error::invalid("the artifact was compiled for the CPU").help("compile the model with `--target cuda`, or leave --device out")));
             }
             let ports: Vec<(&str, DType)> = session.inputs().iter().map(|port| (port.name.as_str(), port.dtype)).collect();
-            let inputs = given(&files, &ports).map_err(one)?;
+            let states: Vec<Tensor> = session.states().cloned().collect();
+            let inputs = given(&files, &ports, &states).map_err(one)?;
             Ok(Ready { session, graph: None, threads, options: Options::default(), inputs, compile: Duration::ZERO, load })
         }
         Source::Graph(graph) => {
             let ports: Vec<(&str, DType)> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-            let inputs = given(&files, &ports).map_err(one)?;
-            let options = options(model, &files, target, strict)?;
+            let inputs = given(&files, &ports, graph.states()).map_err(one)?;
+            let mut options = options(model, &files, target, strict)?;
+            if tune {
+                options = tuned(&graph, options, inputs.clone(), &run)?;
+            }
             let start = Instant::now();
             let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
             let compile = start.elapsed();
@@ -118,6 +122,28 @@ pub(crate) fn ready(model: &Model, inputs: &Inputs, target: &Target, threads: Op
             Ok(Ready { session, graph: Some(graph), threads, options, inputs, compile, load: start.elapsed() })
         }
     }
+}
+
+/// The options with what tuning finds for a graph.
+pub(crate) fn tuned(graph: &Graph, options: Options, inputs: Option<Vec<Tensor>>, run: &RunOptions) -> Result<Options, Vec<Error>> {
+    if options.target != target::host() {
+        return Err(one(Error::invalid("tuning measures, and this is not the machine that code is made for").help("tune on that machine, without --target")));
+    }
+    let inputs = match inputs {
+        Some(inputs) => inputs,
+        None => {
+            let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
+            let ports: Vec<_> = bound.inputs().iter().map(|(name, v)| (name.as_str(), bound.ty(*v))).collect();
+            let (ports, _) = ports.split_at(ports.len() - bound.states().len());
+            let mut draw = Draw::new(0);
+            let drawn = ports.iter().map(|(name, ty)| draw.tensor(name, ty.dtype, &ty.shape.extents().unwrap_or_default()));
+            drawn.chain(bound.states().iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(one)?
+        }
+    };
+    let start = Instant::now();
+    let (options, report) = tell::busy("tuning", || frit::tune::tune(graph, &options, &inputs, run))?;
+    tell::line(&format!("tuned in {:.1} s: of {} kernels that have alternatives {} were measured, {} are built otherwise", start.elapsed().as_secs_f64(), report.kernels, report.measured, report.changed));
+    Ok(options)
 }
 
 /// Says which nodes have no kernel.
@@ -141,16 +167,19 @@ pub(crate) fn inputs(ready: &Ready, seed: u64) -> Result<Vec<Tensor>, Vec<Error>
     if let Some(inputs) = &ready.inputs {
         return Ok(inputs.clone());
     }
+    let states = ready.session.states().len();
     let ports = ready.session.inputs();
+    let (ports, _) = ports.split_at(ports.len() - states);
     let mut draw = Draw::new(seed);
     let drawn = ports.iter().map(|port| {
         let extents = port.extents.as_ref().ok_or_else(|| Error::invalid(format!("the shape of input '{}' is open", port.name)).help(format!("give it with --input {}=FILE.npy", port.name)))?;
         draw.tensor(&port.name, port.dtype, extents)
     });
-    let drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
+    let mut drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
     if !drawn.is_empty() {
         tell::line(&format!("inputs are drawn at random (seed {seed}): {}", ports.iter().zip(&drawn).map(|(port, tensor)| format!("{} {}", port.name, tensor.ty())).collect::<Vec<_>>().join(", ")));
     }
+    drawn.extend(ready.session.states().cloned());
     Ok(drawn)
 }
 
@@ -194,8 +223,8 @@ fn position(name: &str) -> &str {
     name.strip_prefix("arr_").filter(|at| at.parse::<usize>().is_ok()).unwrap_or(name)
 }
 
-/// The given arrays as tensors, in the order of the ports; nothing where none are given.
-pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec<Tensor>>, Error> {
+/// The given arrays as tensors, in the order of the ports, the last of which are states that may be left out; nothing where none are given.
+pub(crate) fn given(files: &Files, ports: &[(&str, DType)], states: &[Tensor]) -> Result<Option<Vec<Tensor>>, Error> {
     if files.0.is_empty() {
         return Ok(None);
     }
@@ -212,6 +241,9 @@ pub(crate) fn given(files: &Files, ports: &[(&str, DType)]) -> Result<Option<Vec
         if slots[at].replace(tensor).is_some() {
             return Err(Error::invalid(format!("input '{}' is given twice", ports[at].0)));
         }
+    }
+    for (slot, initial) in slots.iter_mut().rev().zip(states.iter().rev()) {
+        slot.get_or_insert_with(|| initial.clone());
     }
     let missing: Vec<&str> = slots.iter().zip(ports).filter(|(slot, _)| slot.is_none()).map(|(_, (name, _))| *name).collect();
     if missing.is_empty() { Ok(Some(slots.into_iter().flatten().collect())) } else { Err(Error::invalid(format!("no array is given for input '{}'", missing.join("', '"))).help(help())) }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use frit::{Error, Tensor};
+use frit::{Error, RunOptions, Tensor, Threads};
 use frit_compiler::lower::target;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
         Device::Eval => evaluate(args)?,
         Device::Cpu | Device::Cuda => {
             let target = if args.device == Device::Cuda { target::cuda() } else { target::host() };
-            let ready = model::ready(&args.model, &args.inputs, &target, args.threads, args.strict)?;
+            let ready = model::ready(&args.model, &args.inputs, &target, args.threads, args.strict, false)?;
             let inputs = model::inputs(&ready, 0)?;
             let prepared = start.elapsed();
             let outputs = tell::busy("running", || ready.session.run(&inputs)).map_err(|error| vec![error])?;
@@ -64,7 +64,7 @@ fn evaluate(args: &Run) -> Result<(Vec<String>, Vec<Tensor>, std::time::Duration
 /// A graph with its dimensions bound, and inputs for it.
 fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -> Result<(frit::Graph, Vec<Tensor>), Vec<Error>> {
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-    let given = model::given(files, &ports).map_err(|error| vec![error])?;
+    let given = model::given(files, &ports, graph.states()).map_err(|error| vec![error])?;
     let options = model::options(model, files, &target::host(), false)?;
     let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
     let inputs = match given {
@@ -72,8 +72,9 @@ fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -
         None => {
             let mut draw = Draw::new(0);
             tell::line("inputs are drawn at random (seed 0)");
-            let drawn = bound.inputs().iter().map(|(name, v)| draw.tensor(name, bound.ty(*v).dtype, &bound.ty(*v).shape.extents().unwrap_or_default()));
-            drawn.collect::<Result<_, _>>().map_err(|error| vec![error])?
+            let (free, _) = bound.inputs().split_at(bound.inputs().len() - bound.states().len());
+            let drawn = free.iter().map(|(name, v)| draw.tensor(name, bound.ty(*v).dtype, &bound.ty(*v).shape.extents().unwrap_or_default()));
+            drawn.chain(bound.states().iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(|error| vec![error])?
         }
     };
     Ok((bound, inputs))
@@ -128,8 +129,12 @@ pub(crate) fn compile(args: &Compile) -> Result<(), Vec<Error>> {
         return Err(vec![Error::invalid(format!("'{}' is an artifact already", args.model.model.display())).help("give the model that it was compiled from")]);
     };
     let ports: Vec<_> = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype)).collect();
-    model::given(&files, &ports).map_err(|error| vec![error])?;
-    let options = model::options(&args.model, &files, &args.target, args.strict)?;
+    let inputs = model::given(&files, &ports, graph.states()).map_err(|error| vec![error])?;
+    let mut options = model::options(&args.model, &files, &args.target, args.strict)?;
+    if args.tune {
+        let run = RunOptions { threads: Threads::all().map_err(|error| vec![error])? };
+        options = model::tuned(&graph, options, inputs, &run)?;
+    }
     let start = Instant::now();
     let executable = tell::busy("compiling", || frit::compile(&graph, &options))?;
     let took = start.elapsed();

@@ -10,7 +10,7 @@ use crate::{model, tell};
 /// Compares a model with the reference interpreter.
 pub(crate) fn verify(args: &Verify) -> Result<(), Vec<Error>> {
     let one = |error| vec![error];
-    let ready = model::ready(&args.model, &args.inputs, &args.on.device, args.threads, false)?;
+    let ready = model::ready(&args.model, &args.inputs, &args.on.device, args.threads, false, false)?;
     let Some(graph) = &ready.graph else {
         return Err(one(Error::invalid("an artifact has no graph to compare with").help("give the model that it was compiled from")));
     };

@@ -333,6 +333,28 @@ fn machines_are_measured_once() {
 }
 
 #[test]
+fn tuning_is_kept_and_never_changes_results() {
+    let folder = Folder::new("tuning");
+    let model = folder.digits();
+    let cache = folder.0.join("cache").display().to_string();
+    let variables = [("FRIT_CACHE", cache.as_str())];
+    folder.frit(&format!("compile {model} -o plain.frit --numerics reassociating")).ends(0, &[]);
+    let first = folder.frit_with(&format!("compile {model} -o tuned.frit --tune --numerics reassociating"), &variables).ends(0, &["tuned in"]);
+    assert!(!first.err.contains(" 0 were measured"), "{}", first.err);
+    folder.frit_with(&format!("compile {model} -o again.frit --tune --numerics reassociating"), &variables).ends(0, &[" 0 were measured"]);
+    let read = |name: &str| std::fs::read(folder.0.join(name)).expect("an artifact");
+    assert!(read("tuned.frit") == read("again.frit"), "what is kept makes the same artifact");
+    for name in ["plain", "tuned"] {
+        folder.frit(&format!("run {name}.frit -o {name}.npz")).ends(0, &[]);
+    }
+    assert_eq!(folder.npz("plain.npz"), folder.npz("tuned.npz"));
+    let kept = std::fs::read_dir(&cache).expect("the cache").next().expect("a file").expect("a file").path();
+    std::fs::write(&kept, "nonsense").expect("a file to write to");
+    folder.frit_with(&format!("compile {model} -o broken.frit --tune"), &variables).ends(1, &["is damaged; remove it"]);
+    folder.frit(&format!("compile {model} -o other.frit --tune --target aarch64")).ends(1, &["tuning measures"]);
+}
+
+#[test]
 fn kernels_are_proved() {
     let folder = Folder::new("proved");
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/exports/bert.torch-script-13.onnx"), folder.0.join("bert.onnx")).expect("a copy");

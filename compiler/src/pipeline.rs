@@ -10,12 +10,13 @@ use frit_ir::compute::Compute;
 use frit_ir::executable::{Executable, Step};
 use frit_ir::graph::Graph;
 use frit_ir::vector::Target;
-use frit_ir::{Error, text};
+use frit_ir::{Error, Tensor, text};
 
 use crate::cost::Machine;
 use crate::lower::{self, target};
 use crate::rewrite::{self, Prices, Report, rewrite};
 use crate::schedule::{self, Device, Precision, Schedule, Trace, schedule};
+use crate::schedule::tuning::{self, Tuning};
 use crate::specialise::{Binding, specialise};
 
 /// The forms that a model passes through, in order.
@@ -85,12 +86,14 @@ pub struct Options {
     pub fusion: bool,
     /// What products (matrix products and convolutions) of f32 and bf16 are computed in.
     pub precision: Precision,
+    /// What measurements found of kernels and programs, if that is used. It never changes results.
+    pub tuning: Option<Tuning>,
 }
 
 impl Default for Options {
     /// For this machine, with nothing bound.
     fn default() -> Self {
-        Self { binding: Binding::default(), signature: None, target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true, precision: Precision::F32 }
+        Self { binding: Binding::default(), signature: None, target: target::host(), machine: Machine::DEFAULT, rewrite: rewrite::Options::default(), strict: false, fusion: true, precision: Precision::F32, tuning: None }
     }
 }
 
@@ -121,7 +124,7 @@ impl Options {
     /// What is scheduled for.
     pub fn device(&self) -> Device<'_> {
         let supported: &dyn Fn(&Compute) -> Result<(), String> = if self.target.is_cuda() { &lower::supported_on_gpu } else { &lower::supported };
-        Device { target: &self.target, machine: &self.machine, supported, fusion: self.fusion, precision: self.precision, priced: false }
+        Device { target: &self.target, machine: &self.machine, supported, fusion: self.fusion, precision: self.precision, tuning: self.tuning.as_ref(), priced: false }
     }
 }
 
@@ -143,7 +146,21 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Executable, Vec<Error
 /// # Errors
 /// As [`compile`].
 pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), Vec<Error>> {
-    let (mut schedule, _) = scheduled(graph, options)?;
+    let (rewritten, _) = rewritten(graph, options)?;
+    finished(&rewritten, graph.states(), options)
+}
+
+/// What a graph goes by in [`Tuning::programs`], its dimensions being bound.
+pub fn program_key(graph: &Graph) -> String {
+    tuning::key(text::summarise(graph))
+}
+
+/// Compiles a graph that was rewritten, and says what each kernel computes.
+///
+/// # Errors
+/// As [`compile`].
+pub fn finished(rewritten: &Graph, states: &[Tensor], options: &Options) -> Result<(Executable, Trace), Vec<Error>> {
+    let mut schedule = planned(rewritten, states, options)?;
     let trace = std::mem::take(&mut schedule.trace);
     Ok((lower::lower(schedule, &options.target).map_err(|error| vec![error])?, trace))
 }
@@ -154,14 +171,25 @@ pub fn traced(graph: &Graph, options: &Options) -> Result<(Executable, Trace), V
 /// As [`compile`].
 pub fn rewritten(graph: &Graph, options: &Options) -> Result<(Graph, Report), Vec<Error>> {
     let graph = tracing::info_span!("specialise").in_scope(|| specialise(graph, &options.binding))?;
-    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| options.priced(|prices| rewrite(&graph, &options.rewriting(), prices))).map_err(|error| vec![error])?;
+    let mut rules = options.rewriting();
+    rules.without.extend(options.tuning.iter().flat_map(|tuning| tuning.programs.get(&program_key(&graph))).flatten().cloned());
+    let (graph, report) = tracing::info_span!("rewrite").in_scope(|| options.priced(|prices| rewrite(&graph, &rules, prices))).map_err(|error| vec![error])?;
     tracing::debug!(?report, "rewritten");
     Ok((graph, report))
 }
 
 pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, Report), Vec<Error>> {
-    let (graph, report) = rewritten(graph, options)?;
-    let schedule = tracing::info_span!("schedule").in_scope(|| schedule(&graph, &options.device())).map_err(|error| vec![error])?;
+    let (rewritten, report) = rewritten(graph, options)?;
+    Ok((planned(&rewritten, graph.states(), options)?, report))
+}
+
+fn planned(graph: &Graph, states: &[Tensor], options: &Options) -> Result<Schedule, Vec<Error>> {
+    let mut schedule = tracing::info_span!("schedule").in_scope(|| schedule(graph, &options.device())).map_err(|error| vec![error])?;
+    // Stages keep the ends of a graph as they are, so states are still its last ones.
+    for state in states {
+        schedule.states.push(schedule.constants.len() as u32);
+        schedule.constants.push(state.clone());
+    }
     if options.strict {
         let mut errors = Vec::new();
         interpreted(&schedule.steps, &mut errors);
@@ -169,7 +197,7 @@ pub(crate) fn scheduled(graph: &Graph, options: &Options) -> Result<(Schedule, R
             return Err(errors);
         }
     }
-    Ok((schedule, report))
+    Ok(schedule)
 }
 
 fn interpreted(steps: &[Step], errors: &mut Vec<Error>) {

@@ -104,7 +104,7 @@ pub(crate) fn rebuild(graph: &Graph, types: &[TensorType], folding: Folding) -> 
     for ((name, _), value) in graph.outputs().iter().zip(outputs) {
         builder.output(name.clone(), value);
     }
-    Ok(builder.finish())
+    Ok(builder.finish().with_states(graph.states().to_vec()))
 }
 
 struct Rebuilder {

@@ -17,7 +17,7 @@ fn target() -> Target {
 
 /// A device of a target, whose emitters can do everything.
 fn device(target: &Target) -> Device<'_> {
-    Device { target, machine: &Machine::DEFAULT, supported: &|_| Ok(()), fusion: true, precision: Precision::F32, priced: false }
+    Device { target, machine: &Machine::DEFAULT, supported: &|_| Ok(()), fusion: true, precision: Precision::F32, tuning: None, priced: false }
 }
 
 /// Numbers from a generator of Steele, Lea and Flood (SplitMix64, OOPSLA 2014).
@@ -169,7 +169,7 @@ fn run(graph: &Graph, inputs: &[Tensor], vector_bits: Option<u32>) -> Vec<Tensor
 /// What a graph's kernels for a GPU compute, which reckons with so many points at once. They run as loops; their text is made, too.
 fn run_by_teams(graph: &Graph, inputs: &[Tensor], points: u32) -> Vec<Tensor> {
     let target = Target { points, ..target::cuda() };
-    let schedule = schedule(graph, &Device { target: &target, machine: &Machine::GPU, supported: &lower::supported_on_gpu, fusion: true, precision: Precision::F32, priced: false }).expect("schedules");
+    let schedule = schedule(graph, &Device { target: &target, machine: &Machine::GPU, supported: &lower::supported_on_gpu, fusion: true, precision: Precision::F32, tuning: None, priced: false }).expect("schedules");
     for kernel in &schedule.kernels {
         let text = lower::text(kernel, &target).unwrap_or_else(|error| panic!("{error}\n{kernel}"));
         assert!(text.team * text.teams <= 1024 && text.shared_bytes <= 48 << 10, "{} has {} teams of {} and shares {} bytes", kernel.name, text.teams, text.team, text.shared_bytes);
@@ -549,4 +549,50 @@ fn teams_multiply_matrices_of_any_shape() {
             }
         }
     }
+}
+
+#[test]
+fn alternatives_compute_the_same_bits() {
+    use frit_compiler::schedule::tuning::Tuning;
+    use frit_ir::ops::{convolution::Convolution, matmul::MatMul, padding::Padding};
+    let mut random = Random(11);
+    let mut weights = |builder: &mut Builder, extents: &[i64]| builder.constant(random.tensor(DType::F32, extents, Domain::Ordinary));
+    let mut builder = Builder::new("contractions");
+    let x = builder.input("x", frit_ir::TensorType::known(DType::F32, &[1, 12, 9, 11]));
+    let a = builder.input("a", frit_ir::TensorType::known(DType::F32, &[30, 20]));
+    let b = builder.input("b", frit_ir::TensorType::known(DType::F32, &[20, 70]));
+    let filter = weights(&mut builder, &[18, 12, 3, 3]);
+    let wide = weights(&mut builder, &[70, 90]);
+    let same = Convolution { strides: Vec::new(), dilations: Vec::new(), before: vec![1, 1], after: vec![1, 1], padding: Padding::Given, groups: 1 };
+    let image = builder.apply(same, &[x, filter]).expect("it fits");
+    let product = builder.apply(MatMul {}, &[a, b]).expect("it fits");
+    let product = builder.apply(MatMul {}, &[product, wide]).expect("it fits");
+    builder.output("image", image);
+    builder.output("product", product);
+    let graph = builder.finish();
+    let inputs: Vec<Tensor> = [&[1, 12, 9, 11][..], &[30, 20], &[20, 70]].iter().map(|extents| random.tensor(DType::F32, extents, Domain::Ordinary)).collect();
+    let target = target();
+    let planned = |trial: usize| {
+        let tuning = Tuning { trial, ..Tuning::default() };
+        schedule(&graph, &Device { tuning: Some(&tuning), ..device(&target) }).expect("schedules")
+    };
+    let first = planned(0);
+    assert_eq!(first.trace.trials.len(), 3);
+    let expected = execute(&first, &inputs, None);
+    let most = first.trace.trials.iter().map(|trial| trial.alternatives.len()).max().expect("trials");
+    assert!(most > 2);
+    for trial in 1..=most {
+        let other = planned(trial);
+        assert_eq!(other.trace.trials.iter().map(|trial| &trial.key).collect::<Vec<_>>(), first.trace.trials.iter().map(|trial| &trial.key).collect::<Vec<_>>());
+        assert!(other.kernels.iter().zip(&first.kernels).any(|(other, first)| other != first), "alternative {trial} differs nowhere");
+        assert!(execute(&other, &inputs, None) == expected, "alternative {trial} computes other bits");
+    }
+    // What is known is built so, whatever is tried.
+    let trial = &first.trace.trials[0];
+    let mut known = Tuning { trial: 1, ..Tuning::default() };
+    known.kernels.insert(trial.key.clone(), trial.alternatives[1].clone());
+    let again: Tuning = known.to_string().parse().expect("a text of its own");
+    assert_eq!(again, Tuning { trial: 0, ..known.clone() });
+    let other = schedule(&graph, &Device { tuning: Some(&known), ..device(&target) }).expect("schedules");
+    assert!(other.kernels[trial.kernel as usize].body == planned(2).kernels[trial.kernel as usize].body);
 }

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod machine;
+pub mod tune;
 pub mod verify;
 
 use std::path::Path;
@@ -29,7 +30,7 @@ pub use frit_compiler::schedule::Precision;
 pub use frit_compiler::specialise::Binding;
 pub use frit_ir::executable::Executable;
 pub use frit_ir::{Builder, DType, Error, Graph, Kind, Scalar, Shape, Tensor, TensorType};
-pub use frit_runtime::{Options as RunOptions, Session, Span, Threads, Timing, artifact, target};
+pub use frit_runtime::{Options as RunOptions, Session, Span, Stream, Threads, Timing, artifact, target};
 
 /// Reads a model. What `binding` says of its open dimensions is known from the start; `signature` picks one where a model has
 /// several.

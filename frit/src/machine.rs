@@ -4,8 +4,7 @@
 //! what is compiled depend on the machine; [`Machine::DEFAULT`] doesn't, and is what is used unless a user asks.
 //! Must not know: how prices are used.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use frit_compiler::cost::Cache;
@@ -40,27 +39,34 @@ pub fn measured(again: bool) -> Result<(Machine, Option<PathBuf>), Error> {
     }
     let machine = measure()?;
     if let Some(path) = &path {
-        keep(path, &machine).map_err(|error| Error::invalid(format!("can't write '{}': {error}", path.display())).help("FRIT_CACHE names another folder"))?;
+        keep(path, &machine.to_string()).map_err(|error| Error::invalid(format!("can't write '{}': {error}", path.display())).help("FRIT_CACHE names another folder"))?;
     }
     Ok((machine, path))
 }
 
-/// The file that holds this machine's table. Machines that share a folder have files of their own.
+/// The file that holds this machine's table.
 fn place() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = folder("FRIT_CACHE").or_else(|| Some(folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?.join("frit")))?;
-    let mut hasher = DefaultHasher::new();
-    (host().to_string(), host().cache, threads(), env!("CARGO_PKG_VERSION")).hash(&mut hasher);
-    Some(folder.join(format!("machine-{:016x}.txt", hasher.finish())))
+    Some(folder()?.join(format!("machine-{}.txt", host_key())))
 }
 
-/// Writes a table as a whole or not at all.
-fn keep(path: &PathBuf, machine: &Machine) -> std::io::Result<()> {
+/// The folder where measurements are kept.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("FRIT_CACHE").or_else(|| Some(folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?.join("frit")))
+}
+
+/// What this machine goes by there: machines that share a folder have files of their own.
+pub(crate) fn host_key() -> String {
+    frit_compiler::schedule::tuning::key((host().to_string(), host().cache, threads(), env!("CARGO_PKG_VERSION")))
+}
+
+/// Writes a file as a whole or not at all.
+pub(crate) fn keep(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let part = path.with_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&part, machine.to_string())?;
+    std::fs::write(&part, text)?;
     std::fs::rename(&part, path)
 }
 

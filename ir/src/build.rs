@@ -39,6 +39,15 @@ pub struct Builder {
     origins: Origins,
     folding: Folding,
     depth: usize,
+    states: Vec<State>,
+}
+
+/// What a run leaves to the next one: an input that the graph gives its next value.
+#[derive(Debug)]
+struct State {
+    value: ValueId,
+    next: ValueId,
+    initial: Tensor,
 }
 
 impl Builder {
@@ -81,6 +90,28 @@ impl Builder {
         let value = self.value(ty, Some(name.clone()), Producer::Input(at));
         self.graph.inputs.push((name, value));
         value
+    }
+
+    /// Adds a state: an input that is `initial` at first, and later what the last run made of it ([`Builder::update`]). Without an
+    /// update it stays what it is.
+    pub fn state(&mut self, name: impl Into<String>, initial: Tensor) -> ValueId {
+        let value = self.input(name, initial.ty());
+        self.states.push(State { value, next: value, initial });
+        value
+    }
+
+    /// Says what a state is after the run.
+    ///
+    /// # Errors
+    /// Invalid where it is no state of this graph, or of another type.
+    pub fn update(&mut self, state: ValueId, next: ValueId) -> Result<(), OpError> {
+        let (old, new) = (self.ty(state).clone(), self.ty(next).clone());
+        let at = self.states.iter_mut().find(|known| known.value == state).ok_or_else(|| OpError::invalid("the value that is updated is no state"))?;
+        if old != new {
+            return Err(OpError::invalid(format!("a state is {old}, and its next value {new}")));
+        }
+        at.next = next;
+        Ok(())
     }
 
     /// Names an output.
@@ -277,9 +308,20 @@ impl Builder {
         Error::at(error, node, inputs.iter().map(|v| self.graph.ty(*v).to_string()).collect())
     }
 
-    /// The finished graph.
+    /// The finished graph: states are its last inputs and outputs.
     pub fn finish(self) -> Graph {
-        self.graph
+        let Self { mut graph, states, .. } = self;
+        let is_state = |value: ValueId| states.iter().any(|state| state.value == value);
+        graph.inputs.sort_by_key(|(_, value)| is_state(*value));
+        for (at, (_, value)) in graph.inputs.iter().enumerate() {
+            graph.values[value.0 as usize].producer = Producer::Input(at);
+        }
+        for state in states {
+            let name = graph.inputs.iter().find(|(_, value)| *value == state.value).map(|(name, _)| name.clone());
+            graph.outputs.push((name.unwrap_or_default(), state.next));
+            graph.states.push(state.initial);
+        }
+        graph
     }
 }
 

@@ -199,6 +199,9 @@ pub struct Executable {
     pub inputs: Vec<Port>,
     /// Outputs, in the model's order.
     pub outputs: Vec<Port>,
+    /// For each state, the constant that it is before the first run. States are the last inputs, and what they are after a run the
+    /// last outputs.
+    pub states: Vec<u32>,
     /// Weights and other constants, packed as kernels want them.
     pub constants: Vec<Tensor>,
     /// The kernels.

@@ -106,6 +106,7 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<(String, ValueId)>,
     pub(crate) outputs: Vec<(String, ValueId)>,
+    pub(crate) states: Vec<Tensor>,
 }
 
 impl Graph {
@@ -142,6 +143,22 @@ impl Graph {
     /// Named outputs, in order.
     pub fn outputs(&self) -> &[(String, ValueId)] {
         &self.outputs
+    }
+
+    /// What states are before the first run. States are the last inputs, and what they are after a run the last outputs, in this order.
+    pub fn states(&self) -> &[Tensor] {
+        &self.states
+    }
+
+    /// The graph with these states.
+    ///
+    /// # Panics
+    /// Where there are fewer inputs or outputs than states.
+    #[must_use]
+    pub fn with_states(mut self, states: Vec<Tensor>) -> Self {
+        assert!(states.len() <= self.inputs.len().min(self.outputs.len()), "states are inputs and outputs");
+        self.states = states;
+        self
     }
 
     /// The node that makes a value, unless the value is an input.

@@ -112,6 +112,12 @@ impl Printer {
             }
             self.put(format_args!(": {}\n", value.ty));
         }
+        for state in graph.states() {
+            self.indent(depth + 1);
+            self.out.push_str("state ");
+            self.tensor(state);
+            self.out.push('\n');
+        }
         for (_, node) in graph.nodes() {
             self.indent(depth + 1);
             self.node(graph, node, depth + 1);
@@ -516,6 +522,10 @@ impl<'t> Parser<'t> {
             self.define(at, &mut values, id, Value { ty, name: own, producer: Producer::Input(graph.inputs.len()) })?;
             graph.inputs.push((name, id));
         }
+        while self.accept_keyword("state") {
+            let dtype = self.dtype()?;
+            graph.states.push(self.tensor(dtype)?);
+        }
         while matches!(self.peek(), Some('%' | '=')) {
             places.push(self.at);
             let node = self.node(&mut values, NodeId(graph.nodes.len() as u32))?;
@@ -527,6 +537,9 @@ impl<'t> Parser<'t> {
             graph.outputs.push((name, id));
         }
         self.expect("}")?;
+        if graph.states.len() > graph.inputs.len().min(graph.outputs.len()) {
+            return Err(self.error(start, "states are the last inputs and outputs, and there are fewer of these"));
+        }
         if let Some((missing, _)) = values.0.keys().enumerate().find(|(at, id)| *at as u32 != **id) {
             return Err(self.error(start, format!("values are numbered from 0 without gaps, and %{missing} is missing")));
         }

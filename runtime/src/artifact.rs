@@ -43,7 +43,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 pub const MAGIC: [u8; 4] = *b"FRIT";
 
 /// The version of the file format that is written and read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Bytes of constants under one checksum.
 pub const CHUNK: usize = 4 << 20;
@@ -60,6 +60,7 @@ struct Program {
     name: String,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    states: Vec<u32>,
     constants: Vec<Constant>,
     kernels: Vec<Code>,
     arena_bytes: u64,
@@ -197,6 +198,7 @@ impl<'e> Layout<'e> {
             name: executable.name.clone(),
             inputs: executable.inputs.clone(),
             outputs: executable.outputs.clone(),
+            states: executable.states.clone(),
             constants: places,
             kernels: executable.kernels.clone(),
             arena_bytes: executable.arena_bytes,
@@ -335,6 +337,7 @@ pub fn parse(bytes: Bytes) -> Result<Artifact, Error> {
         target,
         inputs: program.inputs,
         outputs: program.outputs,
+        states: program.states,
         constants: tensors,
         kernels: program.kernels,
         code: code.to_vec(),

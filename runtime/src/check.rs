@@ -28,6 +28,13 @@ pub fn check(executable: &Executable) -> Result<(), Error> {
             bytes(port.dtype, extents).map_err(|why| broken(format!("the shape of '{}': {why}", port.name)))?;
         }
     }
+    for (at, state) in executable.states.iter().enumerate() {
+        let end = |ports: &[Port]| ports.len().checked_sub(executable.states.len()).and_then(|first| ports.get(first + at)).map(|port| (port.dtype, port.extents.clone()));
+        let initial = executable.constants.get(*state as usize).map(|tensor| (tensor.dtype(), Some(tensor.extents().to_vec())));
+        if initial.is_none() || end(&executable.inputs) != initial || end(&executable.outputs) != initial {
+            return Err(broken(format!("state {at} is not what the ends of the program say")));
+        }
+    }
     for kernel in &executable.kernels {
         checker.kernel(kernel).map_err(|why| broken(format!("kernel '{}': {why}", kernel.name)))?;
     }

@@ -22,6 +22,6 @@ mod spans;
 pub mod target;
 mod threads;
 
-pub use session::{Observer, Options, Session, Tensors, Timing};
+pub use session::{Observer, Options, Session, Stream, Tensors, Timing};
 pub use spans::Span;
 pub use threads::Threads;

@@ -3,6 +3,7 @@
 //! In: an [`Executable`] or the path of an artifact, then input tensors. Out: output tensors. Must not know: how programs
 //! are made.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -190,6 +191,16 @@ impl Session {
         &self.executable
     }
 
+    /// What the program's states are before its first run: they are the last inputs, and what they are after a run the last outputs.
+    pub fn states(&self) -> impl ExactSizeIterator<Item = &Tensor> {
+        self.executable.states.iter().map(|constant| &self.executable.constants[*constant as usize])
+    }
+
+    /// Runs that follow each other: each begins with the states that the last one left.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream { session: self, states: self.states().cloned().collect() }
+    }
+
     /// The inputs, in the order in which [`Session::run`] takes them.
     pub fn inputs(&self) -> &[Port] {
         &self.executable.inputs
@@ -229,7 +240,8 @@ impl Session {
         self.intact.get_or_init(|| self.sums.as_ref().map_or(Ok(()), Sums::verify)).clone()
     }
 
-    /// Runs the program. The results are new tensors whose bytes are aligned to 64.
+    /// Runs the program. The results are new tensors whose bytes are aligned to 64. States may be left out at the end of the inputs,
+    /// here and wherever a program is run: they are then what they are before the first run.
     ///
     /// # Errors
     /// Invalid where number, dtypes or shapes of the inputs don't fit, or their values do not (an index out of range).
@@ -292,6 +304,10 @@ impl Session {
                 return Err(self.unfit(format!("input '{name}' is given twice")));
             }
         }
+        let first = slots.len() - self.executable.states.len();
+        for (slot, initial) in slots[first..].iter_mut().zip(self.states()) {
+            slot.get_or_insert_with(|| initial.clone());
+        }
         let missing: Vec<&str> = slots.iter().zip(self.inputs()).filter(|(slot, _)| slot.is_none()).map(|(_, port)| port.name.as_str()).collect();
         if !missing.is_empty() {
             return Err(self.unfit(format!("no tensor is given for input '{}'", missing.join("', '"))));
@@ -306,8 +322,10 @@ impl Session {
     /// # Errors
     /// Invalid with what is expected and what was given.
     pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<(), Error> {
-        if inputs.len() != self.inputs().len() {
-            return Err(self.unfit(format!("the program takes {} inputs, not {}", self.inputs().len(), inputs.len())));
+        let (all, states) = (self.inputs().len(), self.executable.states.len());
+        if inputs.len() != all && inputs.len() != all - states {
+            let states = if states > 0 { format!(" ({states} of them states, which may be left out)") } else { String::new() };
+            return Err(self.unfit(format!("the program takes {all} inputs{states}, not {}", inputs.len())));
         }
         for (port, tensor) in self.inputs().iter().zip(inputs) {
             let fits = tensor.dtype() == port.dtype && port.extents.as_ref().is_none_or(|extents| extents == tensor.extents());
@@ -316,6 +334,15 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The inputs with the states that are left out.
+    fn whole<'t>(&self, inputs: &'t [Tensor]) -> Result<Cow<'t, [Tensor]>, Error> {
+        self.check_inputs(inputs)?;
+        if inputs.len() == self.inputs().len() {
+            return Ok(Cow::Borrowed(inputs));
+        }
+        Ok(Cow::Owned(inputs.iter().chain(self.states()).cloned().collect()))
     }
 
     fn unfit(&self, what: String) -> Error {
@@ -338,6 +365,7 @@ impl Session {
     pub fn device_times(&self, inputs: &[Tensor], runs: usize) -> Result<Option<Vec<u64>>, Error> {
         let Backend::Gpu(program) = &self.backend else { return Ok(None) };
         self.run(inputs)?;
+        let inputs = &*self.whole(inputs)?;
         let memory = program.lease(&self.executable)?;
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
@@ -358,7 +386,7 @@ impl Session {
             Backend::Cpu(_, arenas) => arenas,
             Backend::Gpu(program) => return self.on_gpu(program, inputs, observer, None),
         };
-        self.check_inputs(inputs)?;
+        let inputs = &*self.whole(inputs)?;
         self.verify()?;
         let mut arena = arenas.lease().map_err(|error| Error::at(error, "", Vec::new()))?;
         let mut call = Call { session: self, frame: Frame::new(&self.executable, inputs, arena.as_mut_slice())?, observer, taken: None, spans };
@@ -368,7 +396,7 @@ impl Session {
 
     /// Runs the program on a GPU: as a graph if its steps are always the same and nobody looks on.
     fn on_gpu<'o>(&self, program: &cuda::Program, inputs: &[Tensor], observer: Option<&'o mut dyn Observer>, taken: Option<&'o mut Vec<cuda::Taken>>) -> Result<Vec<Tensor>, Error> {
-        self.check_inputs(inputs)?;
+        let inputs = &*self.whole(inputs)?;
         self.verify()?;
         let mut memory = program.lease(&self.executable)?;
         let as_graph = program.is_fixed && observer.is_none() && taken.is_none();
@@ -387,6 +415,36 @@ impl Session {
         let outputs = call.frame.finish()?;
         program.give_back(memory);
         Ok(outputs)
+    }
+}
+
+/// Runs of a program with states, one after the other. Its clients each have a stream; they share the session.
+#[derive(Clone)]
+pub struct Stream<'s> {
+    session: &'s Session,
+    states: Vec<Tensor>,
+}
+
+impl Stream<'_> {
+    /// Runs the program on its inputs but the states; gives its outputs but the states. A run that fails leaves the states as they were.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        let all: Vec<Tensor> = inputs.iter().chain(&self.states).cloned().collect();
+        let mut outputs = self.session.run(&all)?;
+        self.states = outputs.split_off(outputs.len() - self.states.len());
+        Ok(outputs)
+    }
+
+    /// The states as they are now.
+    pub fn states(&self) -> &[Tensor] {
+        &self.states
+    }
+
+    /// Begins anew.
+    pub fn reset(&mut self) {
+        self.states = self.session.states().cloned().collect();
     }
 }
 

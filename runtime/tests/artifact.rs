@@ -151,7 +151,7 @@ fn another_version_is_refused() {
     let mut bytes = bytes_of(&two_launches(100), "version");
     bytes[4..8].copy_from_slice(&1u32.to_le_bytes());
     seal(&mut bytes);
-    assert_eq!(refused(bytes, "another version").message, "the artifact is of version 1, and this run time reads version 3");
+    assert_eq!(refused(bytes, "another version").message, "the artifact is of version 1, and this run time reads version 4");
 }
 
 /// Whoever alters a file can also make its checksums right. That must not bring the process down, unless it is the machine

@@ -123,7 +123,7 @@ fn ordered(graph: &Graph, inputs: &Inputs<'_>) -> Result<Vec<Tensor>, String> {
     match inputs {
         Inputs::Ordered(tensors) if tensors.len() == wanted.len() => Ok(tensors.to_vec()),
         Inputs::Ordered(tensors) => Err(format!("{} inputs instead of {}", tensors.len(), wanted.len())),
-        Inputs::Named(tensors) => wanted
+        Inputs::Named(tensors) => wanted[..wanted.len() - graph.states().len()]
             .iter()
             .map(|(name, _)| tensors.iter().find(|(given, _)| given == name).map(|(_, tensor)| tensor.clone()).ok_or_else(|| format!("input '{name}' is missing")))
             .collect(),

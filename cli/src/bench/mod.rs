@@ -42,7 +42,7 @@ struct Other {
 /// Times a model.
 pub(crate) fn bench(args: &Bench) -> Result<(), Vec<Error>> {
     let one = |error| vec![error];
-    let ready = model::ready(&args.model, &args.inputs, &args.on.device, args.threads, false)?;
+    let ready = model::ready(&args.model, &args.inputs, &args.on.device, args.threads, false, args.tune)?;
     let inputs = model::inputs(&ready, 0)?;
     let session = &ready.session;
     let executable = session.executable();

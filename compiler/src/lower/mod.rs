@@ -131,6 +131,7 @@ pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
         target: target.clone(),
         inputs: schedule.inputs,
         outputs: schedule.outputs,
+        states: schedule.states,
         constants: schedule.constants,
         kernels,
         code,

@@ -12,6 +12,7 @@ mod legalise;
 mod memory;
 mod nest;
 mod precision;
+pub mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,6 +29,7 @@ use fuse::Action;
 use group::{Group, Grouped};
 use memory::Life;
 use nest::Built;
+use tuning::{Trial, Tuning};
 pub use precision::Precision;
 
 use crate::cost::{Arithmetic, Machine};
@@ -41,6 +43,8 @@ pub struct Schedule {
     pub inputs: Vec<Port>,
     /// Outputs, in the model's order.
     pub outputs: Vec<Port>,
+    /// For each state (the last inputs and outputs), the constant that it is before the first run.
+    pub states: Vec<u32>,
     /// Kernels, each different.
     pub kernels: Vec<Kernel>,
     /// Estimated nanoseconds of each on one core, without its launch.
@@ -66,6 +70,8 @@ pub struct Trace {
     pub graph: Graph,
     /// The launches that are not in a branch or a loop.
     pub launches: Vec<Traced>,
+    /// Where tuning is wanted, the kernels with alternatives.
+    pub trials: Vec<Trial>,
 }
 
 /// A launch.
@@ -103,6 +109,8 @@ pub struct Device<'a> {
     pub fusion: bool,
     /// What products are computed in.
     pub precision: Precision,
+    /// What measurements found, if that is wanted.
+    pub tuning: Option<&'a Tuning>,
     /// Is only the price wanted? Then large constants need not be computed.
     pub priced: bool,
 }
@@ -143,7 +151,7 @@ pub fn price(graph: &Graph, device: &Device<'_>) -> Result<f64, Error> {
 
 fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
     let graph = legalise::legalise(graph, device)?;
-    let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new() };
+    let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new(), trials: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;
     let mut taken = BTreeSet::new();
@@ -169,6 +177,7 @@ fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, 
         name: graph.name.clone(),
         inputs: graph.inputs().iter().map(port).collect(),
         outputs: graph.outputs().iter().map(port).collect(),
+        states: Vec::new(),
         kernels: planner.kernels,
         costs: planner.costs,
         constants: planner.constants,
@@ -176,7 +185,7 @@ fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, 
         arena_bytes,
         buffers,
         dynamics: planner.dynamics,
-        trace: Trace { launches: planner.launches, graph },
+        trace: Trace { launches: planner.launches, trials: planner.trials, graph },
     })
 }
 
@@ -255,6 +264,7 @@ struct Planner<'a> {
     scopes: Vec<Scope>,
     /// Launches outside of branches and loops.
     launches: Vec<Traced>,
+    trials: Vec<Trial>,
 }
 
 fn operand(slot: Slot, ty: &TensorType) -> Operand {
@@ -370,8 +380,9 @@ impl Planner<'_> {
         self.operand(&place, graph.ty(value))
     }
 
-    fn launch(&mut self, graph: &Graph, built: Built, cost: f64, nodes: &BTreeSet<NodeId>, name: String) {
-        let key = format!("{:?}", (&built.kernel.places, &built.kernel.grid, built.kernel.exprs.nodes(), &built.kernel.body));
+    /// Plans a launch; tells the kernel's number.
+    fn launch(&mut self, graph: &Graph, built: Built, cost: f64, nodes: &BTreeSet<NodeId>, name: String) -> u32 {
+        let key = written(&built.kernel);
         let kernel = match self.known.get(&key) {
             Some(kernel) => *kernel,
             None => {
@@ -399,6 +410,7 @@ impl Planner<'_> {
             })
             .collect();
         self.push(Step::Launch { kernel, operands, sources: sources(graph, nodes), rules: rules(graph, nodes) });
+        kernel
     }
 
     /// Copies a value to a place.
@@ -570,12 +582,29 @@ fn name(graph: &Graph, group: &Group, nodes: &BTreeSet<NodeId>) -> String {
     format!("{}{}_{dtype}_{}", ops.join("_"), if more { "_etc" } else { "" }, shape.join("x"))
 }
 
+/// What a kernel does, in text.
+fn written(kernel: &Kernel) -> String {
+    format!("{:?}", (&kernel.places, &kernel.grid, kernel.exprs.nodes(), &kernel.body))
+}
+
 impl Planner<'_> {
     fn kernel(&mut self, graph: &Graph, group: &Group) {
         let nodes: BTreeSet<NodeId> = group.members.iter().flat_map(|member| &member.fused.nodes).copied().collect();
         let name = name(graph, group, &nodes);
-        let built = nest::build(graph, group, self.device.target);
-        self.launch(graph, built, group.cost, &nodes, name);
+        let mut built = nest::build(graph, group, self.device.target, 0);
+        let mut trial = None;
+        if let Some(tuning) = self.device.tuning.filter(|_| !built.alternatives.is_empty()) {
+            let key = tuning::key((self.device.target.to_string(), written(&built.kernel)));
+            let alternative = tuning.alternative(&key, &built.alternatives);
+            trial = Some((key, built.alternatives.clone()));
+            if alternative > 0 {
+                built = nest::build(graph, group, self.device.target, alternative);
+            }
+        }
+        let kernel = self.launch(graph, built, group.cost, &nodes, name);
+        if let Some((key, alternatives)) = trial.filter(|(key, _)| self.trials.iter().all(|known| known.key != *key)) {
+            self.trials.push(Trial { kernel, key, alternatives });
+        }
     }
 
     fn fill(&mut self, graph: &Graph, value: Scalar, to: ValueId, node: NodeId) {

@@ -10,10 +10,11 @@
 //! The order in which values are joined is fixed by the nest alone ([`Order`]), so that grouping never changes a bit.
 
 mod team;
+mod way;
 
 use std::collections::BTreeMap;
 
-use frit_ir::affine::{Affine, Extents, Linear, simplify_all};
+use frit_ir::affine::{Affine, Extents, simplify_all};
 use frit_ir::compute::{Combine, Compute};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::{Graph, ValueId};
@@ -26,6 +27,7 @@ use frit_ir::{DType, Tensor};
 use super::contraction::{Bytes, CONTRACTED, Contraction};
 use super::fuse::{Border, Fused, translate};
 use super::group::{Group, Member};
+use way::{MOST_LOOSE_ROWS, Motion, Tile, Way, ways};
 
 /// One grid point of a map handles no more elements than this where its extents can be split evenly.
 const MAP_BLOCK: i64 = 8192;
@@ -43,6 +45,8 @@ pub(super) struct Built {
     pub kernel: Kernel,
     /// One per parameter.
     pub operands: Vec<Operand>,
+    /// Other ways to build it, by what is done otherwise.
+    pub alternatives: Vec<String>,
 }
 
 /// What a kernel's parameter is.
@@ -54,9 +58,9 @@ pub(super) enum Operand {
     Packed(Tensor),
 }
 
-/// Builds a group's kernel.
-pub(super) fn build(graph: &Graph, group: &Group, target: &Target) -> Built {
-    let mut work = Work::new(graph);
+/// Builds a group's kernel: 0 is how it is best by what it is estimated to take, other numbers are those of alternatives, counted from 1.
+pub(super) fn build(graph: &Graph, group: &Group, target: &Target, alternative: usize) -> Built {
+    let mut work = Work { alternative, ..Work::new(graph) };
     if let [member] = group.members.as_slice() {
         work.output(member.to);
         let region = Region::whole(&mut work, &member.fused);
@@ -256,11 +260,22 @@ struct Work<'g> {
     held: BTreeMap<ValueId, Held>,
     extents: Extents,
     vars: u32,
+    /// Which alternative is wanted; 0 for none.
+    alternative: usize,
+    /// The alternatives there are.
+    alternatives: Vec<String>,
 }
 
 impl<'g> Work<'g> {
     fn new(graph: &'g Graph) -> Self {
-        Self { graph, exprs: Exprs::new(), places: Vec::new(), operands: Vec::new(), held: BTreeMap::new(), extents: Extents::new(), vars: 0 }
+        Self { graph, exprs: Exprs::new(), places: Vec::new(), operands: Vec::new(), held: BTreeMap::new(), extents: Extents::new(), vars: 0, alternative: 0, alternatives: Vec::new() }
+    }
+
+    /// Which of several ways is wanted: the first, unless another is the alternative.
+    fn choose(&mut self, ways: &[Way]) -> usize {
+        let before = self.alternatives.len();
+        self.alternatives.extend(ways[1..].iter().map(ToString::to_string));
+        if (before + 1..before + ways.len()).contains(&self.alternative) { self.alternative - before } else { 0 }
     }
 
     fn var(&mut self, extent: i64) -> Var {
@@ -427,7 +442,7 @@ impl<'g> Work<'g> {
         let bytes = self.places.iter().filter(|p| matches!(p.space, Space::Input | Space::Output)).map(|p| p.elems as u64 * p.dtype.size() as u64).sum();
         let kernel = Kernel { name: String::new(), places: self.places, grid, exprs: self.exprs, body, flops, bytes };
         let operands = self.operands.into_iter().flatten().collect();
-        Built { kernel, operands }
+        Built { kernel, operands, alternatives: self.alternatives }
     }
 }
 
@@ -822,174 +837,6 @@ fn overlapped(work: &mut Work<'_>, block: Var, width: i64, extent: i64) -> ExprI
 /// Where there are fewer panels than this, blocks of rows are done by different threads, too.
 const FEW_PANELS: i64 = 16;
 
-/// Rows that are not packed are no more than this: those whose distance is a power of two displace each other in a cache.
-const MOST_LOOSE_ROWS: i64 = 8;
-
-/// A register tile: as many accumulators as the target's registers hold beside the operands, in a shape that leaves little over.
-#[derive(Clone, Copy)]
-struct Tile {
-    rows: i64,
-    width: i64,
-    /// Cycles of one step of the sum for all tiles.
-    time: f64,
-}
-
-impl Tile {
-    /// The best tile for `m` rows of `n` columns and a depth of elements of a dtype, among those whose number of rows fits.
-    fn best([m, n, depth]: [i64; 3], dtype: DType, target: &Target, fits: impl Fn(i64) -> bool) -> Self {
-        // Two registers stay free for what the code generator moves about.
-        let (lanes, room) = (i64::from(target.lanes(dtype)), i64::from(target.vector_registers) - 2);
-        let mut best = Self { rows: 1, width: lanes.min(n), time: f64::MAX };
-        for vectors in 1..=room {
-            let width = vectors * lanes;
-            // Where there are masks, the last vector may have dead lanes.
-            if vectors > 1 && (width > n && !target.masks() || width - lanes >= n) {
-                break;
-            }
-            for rows in (1..=m.min(room)).filter(|rows| fits(*rows)) {
-                // A single row uses each vector once, straight from memory.
-                let held = if rows == 1 { vectors + 1 } else { rows * vectors + vectors + 1 };
-                if held > room {
-                    break;
-                }
-                // Two multiply-adds or two loads at once, four cycles of latency (a little more where nothing may be late), and what
-                // panels cost that come from the second cache, or do not fit into it, and rows that lie far apart.
-                let (fmas, loads) = ((rows * vectors) as f64, (rows + vectors) as f64);
-                let far = (depth * width) as u64 * dtype.size() as u64 > target.cache[1] * 3 / 4;
-                let step = (fmas / 2.0).max(loads / 2.0).max(5.0) + if far { 2.0 } else { 0.25 } * vectors as f64 + 0.1 * rows as f64;
-                let time = step * (m as f64 / rows as f64).ceil() * (n as f64 / width.min(n) as f64).ceil();
-                if time < best.time * 0.999 {
-                    best = Self { rows, width: width.min(n), time };
-                }
-            }
-        }
-        best
-    }
-}
-
-/// How a contraction is done.
-struct Way {
-    /// The roles of its operands.
-    roles: Contraction,
-    tile: Tile,
-    /// Are panels read where they lie, and not staged?
-    direct: bool,
-    /// Cycles.
-    time: f64,
-}
-
-/// How an index moves along axes that run as one.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Motion {
-    /// Evenly, by so many elements.
-    Even(i64),
-    /// By so many within rows of so many points, and otherwise from row to row.
-    Rows { step: i64, row: i64 },
-    /// In another way.
-    Other,
-}
-
-impl Motion {
-    fn of(exprs: &Exprs, shape: &[i64], index: &[ExprId], axes: &[usize], extents: &[i64]) -> Self {
-        let mut exprs = exprs.clone();
-        let flat = flatten(&mut exprs, shape, index);
-        let mut steps = vec![0; extents.len()];
-        for (atom, coefficient) in Linear::of(&exprs, flat).terms {
-            match exprs.get(atom) {
-                Expr::Var(Var(k)) => steps.get_mut(*k as usize).into_iter().for_each(|step| *step = coefficient),
-                _ if axes.iter().any(|k| depends(&exprs, atom, Var(*k as u32))) => return Motion::Other,
-                _ => {}
-            }
-        }
-        let wide: Vec<(i64, i64)> = axes.iter().filter(|k| extents[**k] > 1).map(|k| (extents[*k], steps[*k])).collect();
-        let Some((row, step)) = wide.last().copied() else { return Motion::Even(0) };
-        if wide.windows(2).all(|pair| pair[0].1 == pair[1].0 * pair[1].1) { Motion::Even(step) } else { Motion::Rows { step, row } }
-    }
-
-    /// Cycles of a vector of it: loaded, put elsewhere, or stored.
-    fn time(self, lanes: i64, target: &Target) -> f64 {
-        // Elements that lie far apart, and such whose places have to be divided for, are fetched one by one.
-        const APART: f64 = 1.5;
-        const ACROSS: f64 = 9.0;
-        match self {
-            Motion::Even(0 | 1) => 1.0,
-            Motion::Even(step @ 2..=4) => 1.25 * step as f64,
-            Motion::Rows { step, row } if row % lanes == 0 && (target.masks() || step == 1) => Motion::Even(step).time(lanes, target),
-            Motion::Rows { step: 1, row } if target.masks() && row * 4 >= lanes => 2.2 * ((lanes - 2) / row + 2) as f64,
-            Motion::Even(_) => lanes as f64 * APART,
-            Motion::Rows { .. } | Motion::Other => lanes as f64 * ACROSS,
-        }
-    }
-}
-
-/// How to do a contraction, by what it takes. The panels' columns are all points of their axes, or those of the last axis only, where
-/// elements follow each other evenly but some lanes are left over. Panels that few rows use are not worth staging. Constant rows may as
-/// well be the panels: then nothing is staged and they come from far away once and not for each panel, but results are stored one by one.
-fn way(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Contraction, target: &Target, constant_rows: bool) -> Way {
-    // Cycles of an element that is stored by itself.
-    const STORED: f64 = 1.5;
-    // A vector that is staged is stored, and loaded again. One that is read where it lies mostly lies in two lines of the cache.
-    const STAGED: f64 = 2.0;
-    const DIRECT: f64 = 0.15;
-    // Estimates this near to each other say nothing.
-    const NEARLY: f64 = 0.97;
-    // Bytes per cycle that come from behind the second cache.
-    const FAR_BYTES: f64 = 12.0;
-    let fused = &member.fused;
-    let dtype = fused.exprs.dtype(fused.value);
-    let lanes = i64::from(target.lanes(dtype)).max(1);
-    let size = |axes: &[usize]| axes.iter().map(|k| extents[*k]).product::<i64>();
-    let (m, depth) = (size(&roles.m), fused.reduce.iter().product::<i64>());
-    let bytes = (m * depth) as f64 * dtype.size() as f64;
-    let far = if bytes > target.cache[1] as f64 { bytes / FAR_BYTES } else { 0.0 };
-    let plain = match fused.exprs.get(roles.vector) {
-        Expr::Load { source: Source(v), guard: None, .. } => Some(ValueId(*v)),
-        _ => None,
-    };
-    let constant = is_constant(work.graph, fused, roles.vector);
-    let panels = |n: &[usize]| {
-        let columns = size(n);
-        let tile = Tile::best([m, columns, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
-        let motion = |id: ExprId| match fused.exprs.get(id) {
-            Expr::Load { source: Source(v), index, .. } => Some(Motion::of(&fused.exprs, &work.shape(ValueId(*v)), index, n, extents)),
-            _ => None,
-        };
-        let loads: Vec<Motion> = fused.exprs.reachable(&[roles.vector]).into_iter().filter_map(motion).collect();
-        let load: f64 = loads.iter().map(|motion| motion.time(lanes, target)).sum();
-        let stored = Motion::of(&fused.exprs, &fused.shape, &fused.axes, n, extents).time(lanes, target);
-        let times = (size(&roles.n) / columns) as f64;
-        let blocks = (columns as f64 / tile.width as f64).ceil() * times;
-        let vectors = (tile.width as f64 / lanes as f64).ceil() * blocks;
-        let passes = (m as f64 / tile.rows as f64).ceil();
-        let depth = depth as f64;
-        let staged = if constant { 0.0 } else { depth * vectors * (load + STAGED) };
-        let read = depth * vectors * passes * (load - 1.0 + DIRECT);
-        let direct = !constant && read < staged && matches!(loads[..], [Motion::Even(1..=4)]) && plain.is_some_and(|value| !work.held.contains_key(&value));
-        let time = tile.time * times * depth + far * blocks + if direct { read } else { staged } + m as f64 * vectors * stored;
-        let batch = roles.batch.iter().chain(&roles.n).copied().filter(|k| !n.contains(k)).collect();
-        Way { roles: Contraction { n: n.to_vec(), batch, ..roles.clone() }, tile, direct, time }
-    };
-    let mut best = panels(&roles.n);
-    if roles.n.len() > 1 {
-        let rows = panels(&roles.n[roles.n.len() - 1..]);
-        if rows.time < best.time * NEARLY {
-            best = rows;
-        }
-    }
-    // A tile's rows lie in one row of the last axis, or are whole ones: then where they begin needs no division.
-    let n = size(&roles.n);
-    let last = roles.n.last().map_or(1, |k| extents[*k]);
-    if constant_rows && plain.is_some() && m >= lanes {
-        let tile = Tile::best([n, m, depth], dtype, target, |rows| n % rows == 0 && (last % rows == 0 || rows % last == 0));
-        let time = tile.time * depth as f64 + far + (m * n) as f64 * STORED;
-        if time < best.time * NEARLY {
-            let roles = Contraction { vector: roles.scalar, scalar: roles.vector, n: roles.m.clone(), m: roles.n.clone(), ..roles.clone() };
-            return Way { roles, tile, direct: false, time };
-        }
-    }
-    best
-}
-
 /// How many steps of a sum are done at a time: those of the last axes (a window's), as long as they are few, or a divisor of the
 /// last axis.
 fn unrolled_steps(reduce: &[i64]) -> i64 {
@@ -1058,7 +905,8 @@ fn contraction(work: &mut Work<'_>, member: &Member, region: &Region, target: &T
     let (roles, Tile { rows, width, .. }, direct) = match &words {
         Some((roles, tile, _)) => (roles.clone(), *tile, false),
         None => {
-            let Way { roles, tile, direct, .. } = way(work, member, &all, roles, target, constant_rows);
+            let mut ways = ways(work, member, &all, roles, target, constant_rows);
+            let Way { roles, tile, direct, .. } = ways.swap_remove(work.choose(&ways));
             (roles, tile, direct)
         }
     };

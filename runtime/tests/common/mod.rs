@@ -49,7 +49,7 @@ pub(crate) fn operand(slot: Slot, dtype: DType, extents: &[i64]) -> Operand {
 }
 
 pub(crate) fn empty() -> Executable {
-    Executable { name: "test".to_owned(), target: target(), inputs: Vec::new(), outputs: Vec::new(), constants: Vec::new(), kernels: Vec::new(), code: Vec::new(), arena_bytes: 0, dynamics: 0, steps: Vec::new() }
+    Executable { name: "test".to_owned(), target: target(), inputs: Vec::new(), outputs: Vec::new(), states: Vec::new(), constants: Vec::new(), kernels: Vec::new(), code: Vec::new(), arena_bytes: 0, dynamics: 0, steps: Vec::new() }
 }
 
 /// An interpreter step over a graph in text form.
