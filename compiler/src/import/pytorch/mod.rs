@@ -5,6 +5,7 @@
 mod alias;
 mod archive;
 mod aten;
+mod exported;
 mod pickle;
 mod storage;
 mod value;
@@ -18,5 +19,8 @@ use super::{Format, Model};
 /// # Errors
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
+    if format == Format::ExportedProgram {
+        return exported::import(model);
+    }
     Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))])
 }
