@@ -93,6 +93,9 @@ fn dtype(json: &Json) -> Result<Value, OpError> {
         30 => Value::Dtype(DType::F8E5M2),
         31 => Value::Dtype(DType::F8E4M3FNUZ),
         32 => Value::Dtype(DType::F8E5M2FNUZ),
+        33 => Value::Dtype(DType::F8E8M0),
+        34 => Value::Dtype(DType::U32),
+        35 => Value::Dtype(DType::U64),
         // The others are one more than PyTorch's own.
         number @ 1..=12 => value::dtype(number - 1)?,
         other => return Err(OpError::unsupported(format!("dtype number {other} is not supported"))),
