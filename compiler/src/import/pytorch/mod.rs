@@ -2,6 +2,10 @@
 //!
 //! In: the path of a model. Out: a [`Graph`].
 
+mod archive;
+mod pickle;
+mod storage;
+
 use frit_ir::{Error, Graph};
 
 use super::{Format, Model};
