@@ -4,6 +4,7 @@
 
 mod archive;
 mod pickle;
+mod script;
 mod storage;
 
 use frit_ir::{Error, Graph};
@@ -15,5 +16,8 @@ use super::{Format, Model};
 /// # Errors
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
-    Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))])
+    match format {
+        Format::TorchScript => script::import(model),
+        _ => Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))]),
+    }
 }
