@@ -2,10 +2,13 @@
 //!
 //! In: the path of a model. Out: a [`Graph`].
 
+mod alias;
 mod archive;
+mod aten;
 mod pickle;
 mod script;
 mod storage;
+mod value;
 
 use frit_ir::{Error, Graph};
 
