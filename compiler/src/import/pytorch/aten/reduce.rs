@@ -253,7 +253,8 @@ fn place(c: &mut Call<'_>, largest: bool) -> Values {
 
 /// The k-th smallest along an axis and its place.
 fn chosen(c: &mut Call<'_>, x: ValueId, axis: usize, k: i64, keep: bool) -> Result<[ValueId; 2], OpError> {
-    let count = c.builder().ints(&[extent(c, x, axis)?]);
+    let count = extent(c, x, axis)?;
+    let count = c.builder().ints(&[count]);
     let sorted = c.context.builder.apply_all(TopK { axis, largest: false }, &[x, count])?;
     let index = if keep { c.builder().ints(&[k]) } else { c.builder().constant(Tensor::scalar(DType::I64, Scalar::Int(i128::from(k)))) };
     let gather = frit_ir::ops::gather::Gather { axis };

@@ -179,7 +179,6 @@ pub(super) fn equal(a: &Var, b: &Var) -> bool {
             },
             (Var::Plain(Value::Str(a)), Var::Plain(Value::Str(b))) | (Var::Plain(Value::Device(a)), Var::Plain(Value::Device(b))) => a == b,
             (Var::Plain(Value::Dtype(a)), Var::Plain(Value::Dtype(b))) => a == b,
-            (Var::Plain(Value::OtherDtype(a)), Var::Plain(Value::OtherDtype(b))) => a == b,
             (Var::Plain(Value::Tensor(a)), Var::Plain(Value::Tensor(b))) => a == b,
             (Var::Plain(Value::None), Var::Plain(Value::None)) | (Var::Plain(Value::Layout), Var::Plain(Value::Layout)) | (Var::Uninitialised, Var::Uninitialised) => true,
             (Var::List(a), Var::List(b)) => Rc::ptr_eq(a, b) || all(&a.borrow(), &b.borrow()),
