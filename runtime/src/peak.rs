@@ -1,4 +1,4 @@
-//! The fastest that this machine multiplies and adds, executes vector instructions, and reads, measured: what kernels' speeds are
+//! The fastest that this machine multiplies and adds, executes vector instructions, reads, and copies, measured: what kernels' speeds are
 //! compared with.
 //!
 //! In: a number of threads. Out: GFLOP/s in f32, instructions in a nanosecond, GB/s. Must not know: kernels.
@@ -57,6 +57,21 @@ pub fn bandwidth(threads: usize, bytes: usize) -> f64 {
     })
 }
 
+/// GB/s that so many threads at once move, read and written together, each from one array to another, both together of so many bytes
+/// (at least a kilobyte), again and again.
+pub fn copying(threads: usize, bytes: usize) -> f64 {
+    together(threads, || {
+        let data = vec![1f32; (bytes / 2 / size_of::<f32>()).next_multiple_of(BLOCK)];
+        let mut other = data.clone();
+        let run = copier();
+        let times = ((1 << 18) / data.len()).max(1);
+        move || {
+            (0..times).for_each(|_| run(black_box(&data), black_box(&mut other)));
+            (times * 2 * data.len() * size_of::<f32>()) as f64
+        }
+    })
+}
+
 /// Repeats what `make` makes on each thread for some 50 ms, all at once, and adds up the best rates: thousand millions a second
 /// of what each round says that it did.
 fn together<R: FnMut() -> f64>(threads: usize, make: impl Fn() -> R + Sync) -> f64 {
@@ -93,6 +108,30 @@ fn reader() -> fn(&[f32]) -> f32 {
         }
     }
     read
+}
+
+/// The widest copying loop that this CPU runs.
+fn copier() -> fn(&[f32], &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the CPU has the feature that the function is compiled for.
+            return |data, other| unsafe { x86::copy_wide(data, other) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            return |data, other| unsafe { x86::copy_half(data, other) };
+        }
+    }
+    copy
+}
+
+/// Copies all elements with their signs turned, as a kernel would and no library's copy does.
+#[inline(always)]
+fn copy(data: &[f32], other: &mut [f32]) {
+    for (to, from) in other.iter_mut().zip(data) {
+        *to = -*from;
+    }
 }
 
 /// Joins all elements, as every compiler can vectorise it; elements behind the last whole block are left out.
@@ -215,17 +254,31 @@ mod x86 {
     pub(super) fn read_half(data: &[f32]) -> f32 {
         super::read(data)
     }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn copy_wide(data: &[f32], other: &mut [f32]) {
+        super::copy(data, other);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn copy_half(data: &[f32], other: &mut [f32]) {
+        super::copy(data, other);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, bandwidth, gflops, read, reader, vectors};
+    use super::{BLOCK, bandwidth, copier, copying, gflops, read, reader, vectors};
 
     #[test]
     fn what_is_measured_is_done() {
         let data: Vec<f32> = (0..3 * BLOCK).map(|k| f32::from_bits(1 << (k % 20))).collect();
         assert_eq!(read(&data).to_bits(), (1 << 20) - 1);
         assert_eq!(reader()(&data).to_bits(), (1 << 20) - 1);
+        let mut other = vec![0f32; data.len()];
+        copier()(&data, &mut other);
+        assert!(other.iter().zip(&data).all(|(a, b)| a.to_bits() == (-b).to_bits()));
+        assert!(copying(1, 16 << 10) > 1.0);
         let (one, mixed, small, large) = (gflops(1), vectors(1), bandwidth(1, 16 << 10), bandwidth(2, 64 << 20));
         assert!(one > 1.0 && mixed > 0.1 && small > 1.0 && large > 0.1, "{one} {mixed} {small} {large}");
     }

@@ -18,8 +18,10 @@ pub(super) struct Level {
     pub name: &'static str,
     /// What it holds of one thread's; everything, for memory.
     pub bytes: u64,
-    /// GB/s of all threads.
+    /// GB/s of all threads that only read.
     pub gbps: f64,
+    /// And of such that write as much as they read, both counted.
+    pub copy_gbps: f64,
 }
 
 /// What the machine reaches with so many threads.
@@ -35,15 +37,15 @@ pub(super) struct Roofs {
 }
 
 impl Roofs {
-    /// Measures them; takes some 300 ms.
+    /// Measures them; takes some 500 ms.
     pub(super) fn measured(threads: usize) -> Self {
         let sizes = target::host().cache;
         let names = ["L1", "L2", "L3"];
-        let rate = |bytes: u64| frit_runtime::peak::bandwidth(threads, bytes as usize);
         // The last cache, and memory, are shared by the threads; half of a cache leaves room for others.
         let share = |at: usize, bytes: u64| if at == 2 { bytes / threads as u64 } else { bytes };
-        let mut levels: Vec<Level> = sizes.iter().enumerate().map(|(at, bytes)| Level { name: names[at], bytes: share(at, *bytes), gbps: rate(share(at, *bytes) / 2) }).collect();
-        levels.push(Level { name: "memory", bytes: u64::MAX, gbps: rate(share(2, sizes[2] * 8)) });
+        let level = |name, bytes, moved: u64| Level { name, bytes, gbps: frit_runtime::peak::bandwidth(threads, moved as usize), copy_gbps: frit_runtime::peak::copying(threads, moved as usize) };
+        let mut levels: Vec<Level> = sizes.iter().enumerate().map(|(at, bytes)| level(names[at], share(at, *bytes), share(at, *bytes) / 2)).collect();
+        levels.push(level("memory", u64::MAX, share(2, sizes[2] * 8)));
         Self { threads, gflops: frit_runtime::peak::gflops(threads), vector: 2 * u64::from(target::host().lanes(DType::F32)), vectors: frit_runtime::peak::vectors(threads), levels }
     }
 
@@ -53,16 +55,17 @@ impl Roofs {
         self.levels.iter().find(|level| each <= level.bytes).unwrap_or(&self.levels[self.levels.len() - 1])
     }
 
-    /// The least milliseconds that so much can take if each byte moves once, and what limits it.
-    fn least(&self, flops: u64, instructions: Instructions, bytes: u64) -> (f64, &'static str) {
+    /// The least milliseconds that so much can take if each byte moves once, and what limits it. `written` of the bytes are written, and
+    /// the machine writes no faster than it does beside reading as much.
+    fn least(&self, flops: u64, instructions: Instructions, bytes: u64, written: u64) -> (f64, &'static str) {
         let level = self.level(bytes);
         let products = flops.max(instructions.products * self.vector) as f64 / self.gflops / 1e6;
-        let (compute, move_) = (products.max(instructions.all as f64 / self.vectors / 1e6), bytes as f64 / level.gbps / 1e6);
+        let (compute, move_) = (products.max(instructions.all as f64 / self.vectors / 1e6), (bytes as f64 / level.gbps).max(2.0 * written.min(bytes - written) as f64 / level.copy_gbps) / 1e6);
         if compute >= move_ { (compute, "compute") } else { (move_, level.name) }
     }
 
     pub(super) fn json(&self) -> Value {
-        self.levels.iter().map(|level| json!({ "name": level.name, "bytes": Some(level.bytes).filter(|bytes| *bytes < u64::MAX), "gbps": level.gbps })).collect()
+        self.levels.iter().map(|level| json!({ "name": level.name, "bytes": Some(level.bytes).filter(|bytes| *bytes < u64::MAX), "gbps": level.gbps, "copy_gbps": level.copy_gbps })).collect()
     }
 }
 
@@ -80,6 +83,8 @@ pub(super) struct Row<'e> {
     /// Of all calls.
     pub flops: u64,
     pub bytes: u64,
+    /// Of the bytes, those that are written.
+    pub written: u64,
     /// Of one call.
     pub instructions: Instructions,
 }
@@ -87,11 +92,12 @@ pub(super) struct Row<'e> {
 impl<'e> Row<'e> {
     fn new(executable: &'e Executable, leaf: usize, step: &'e Step, timing: Timing) -> Option<Self> {
         let (ms, calls) = (timing.ns as f64 / 1e6, timing.calls);
-        let plain = |name, placement| Row { leaf, name, sources: &[], rules: &[], placement, why: None, ms, calls, flops: 0, bytes: 0, instructions: Instructions::default() };
+        let plain = |name, placement| Row { leaf, name, sources: &[], rules: &[], placement, why: None, ms, calls, flops: 0, bytes: 0, written: 0, instructions: Instructions::default() };
         match step {
             Step::Launch { kernel, sources, rules, .. } => {
                 let code = &executable.kernels[*kernel as usize];
-                Some(Row { sources, rules, flops: code.flops * calls, bytes: code.bytes * calls, instructions: code.instructions, ..plain(&code.name, "compiled") })
+                let written = code.params.iter().filter(|param| param.written).map(|param| param.elems * param.dtype.size() as u64).sum::<u64>().min(code.bytes);
+                Some(Row { sources, rules, flops: code.flops * calls, bytes: code.bytes * calls, written: written * calls, instructions: code.instructions, ..plain(&code.name, "compiled") })
             }
             Step::Interpret { sources, why, .. } => Some(Row { sources, why: Some(why), ..plain("interpreted", "interpreted") }),
             Step::Copy { .. } => Some(plain("copy", "run time")),
@@ -115,14 +121,14 @@ impl<'e> Row<'e> {
         if self.ms <= 0.0 || self.calls == 0 || self.flops + self.bytes == 0 {
             return None;
         }
-        let (least, limit) = roofs.least(self.flops / self.calls, self.instructions, self.bytes / self.calls);
+        let (least, limit) = roofs.least(self.flops / self.calls, self.instructions, self.bytes / self.calls, self.written / self.calls);
         Some((least * self.calls as f64 / self.ms, limit))
     }
 
     pub(super) fn json(&self, roofs: Option<&Roofs>) -> Value {
         let of_roof = roofs.and_then(|roofs| self.of_roof(roofs));
         json!({
-            "name": self.name, "source_nodes": self.sources, "rules": self.rules, "ms": self.ms, "calls": self.calls, "flops": self.flops, "products": self.instructions.products * self.calls, "instructions": self.instructions.all * self.calls, "bytes": self.bytes,
+            "name": self.name, "source_nodes": self.sources, "rules": self.rules, "ms": self.ms, "calls": self.calls, "flops": self.flops, "products": self.instructions.products * self.calls, "instructions": self.instructions.all * self.calls, "bytes": self.bytes, "written": self.written,
             "gflops": self.rate(self.flops), "gbps": self.rate(self.bytes), "intensity": self.intensity(),
             "of_peak": roofs.map(|roofs| self.rate(self.flops) / roofs.gflops), "of_roof": of_roof.map(|(part, _)| part), "limit": of_roof.map(|(_, limit)| limit),
             "placement": self.placement, "why": self.why,

@@ -5,11 +5,12 @@ use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::reduce::How;
 use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance};
-use crate::ops::{div::Div, exp::Exp, reduce::Reduce, sub::Sub};
+use crate::ops::{exp::Exp, mul::Mul, reciprocal::Reciprocal, reduce::Reduce, sub::Sub};
 use crate::shape::TensorType;
 
 op! {
-    /// `y = exp(x - max(x)) / sum(exp(x - max(x)))` along `axis`.
+    /// `y = exp(x - max(x)) (1 / sum(exp(x - max(x))))` along `axis`. The sum is at least 1, so its reciprocal is no less exact
+    /// than a quotient would be, and there is one for each row and not for each element.
     pub struct Softmax = "softmax" {
         /// The axis.
         pub axis: usize,
@@ -33,7 +34,8 @@ impl OpDef for Softmax {
         let shifted = b.apply(Sub {}, &[x[0], largest])?;
         let powers = b.apply(Exp {}, &[shifted])?;
         let sum = b.apply(Reduce { how: How::Sum, axes }, &[powers])?;
-        Ok(vec![b.apply(Div {}, &[powers, sum])?])
+        let part = b.apply(Reciprocal {}, &[sum])?;
+        Ok(vec![b.apply(Mul {}, &[powers, part])?])
     }
     fn tolerance(&self, dtype: DType) -> Tolerance {
         Tolerance::sum(dtype, 1.0)

@@ -167,12 +167,6 @@ impl Aliases {
         self.tensors[tensor.0].cell
     }
 
-    /// A tensor that is all of a cell.
-    pub(crate) fn whole(&mut self, cell: CellId) -> TensorId {
-        let Cell { value, version } = self.cells[cell.0];
-        self.add(Entry { cell, views: Vec::new(), value, version })
-    }
-
     /// The value of all of a cell now, and how often it was written to.
     pub(crate) fn content(&self, cell: CellId) -> (ValueId, u32) {
         let Cell { value, version } = self.cells[cell.0];

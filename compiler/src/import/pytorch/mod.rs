@@ -7,6 +7,7 @@ mod archive;
 mod aten;
 mod exported;
 mod pickle;
+mod script;
 mod storage;
 mod value;
 
@@ -19,8 +20,8 @@ use super::{Format, Model};
 /// # Errors
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
-    if format == Format::ExportedProgram {
-        return exported::import(model);
+    match format {
+        Format::TorchScript => script::import(model),
+        _ => exported::import(model),
     }
-    Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))])
 }
