@@ -3,7 +3,8 @@
 
     make.py [NAME...]
 
-Writes NAME.pt2 beside NAME.pt2.npz: inputs as `in:NAME`, outputs as `out:NAME`, in the program's order.
+Writes NAME.pt2 beside NAME.pt2.npz: inputs as `in:NAME`, outputs as `out:NAME`, in the program's order. The programs `sample*.pt2` were
+written by PyTorch 2.6, 2.8 and 2.15, and are only read.
 
 requirements:
     torch==2.15.0
@@ -13,6 +14,7 @@ requirements:
 import pathlib
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import torch
@@ -456,6 +458,25 @@ def numpy(tensor):
     return tensor.numpy()
 
 
+def pack(path):
+    """Deflates the program itself, which PyTorch stores."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            deflated = name.endswith((".json", "sample_inputs/model.pt"))
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED, 9)
+
+
+def oracle(path, program, inputs):
+    results = flat(program.module()(*[x.clone() for x in inputs]))
+    outputs = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+    arrays = {f"in:{name}": numpy(x) for name, x in zip(program.graph_signature.user_inputs, inputs, strict=True)}
+    arrays |= {f"out:{key or node}": numpy(value) for (key, value), node in zip(results, outputs, strict=True)}
+    np.savez(path.with_name(path.name + ".npz"), **arrays)
+    print(f"{path.name}: {len(results)} outputs, {path.stat().st_size} bytes")
+
+
 def make(name):
     what, shapes, dynamic, decompose, again = CASES[name]
     torch.manual_seed(sum(map(ord, name.removesuffix("_core"))))
@@ -470,19 +491,25 @@ def make(name):
         torch.export.save(program, path)
         if again:
             inputs = tuple(draw(shape, generator) for shape in again)
-        fresh = torch.export.load(path).module()
-        results = flat(fresh(*[x.clone() for x in inputs]))
-    outputs = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
-    arrays = {f"in:{name}": numpy(x) for name, x in zip(program.graph_signature.user_inputs, inputs, strict=True)}
-    arrays |= {f"out:{key or node}": numpy(value) for (key, value), node in zip(results, outputs, strict=True)}
-    np.savez(HERE / f"{name}.pt2.npz", **arrays)
-    print(f"{name}: {len(results)} outputs, {path.stat().st_size} bytes")
+        oracle(path, torch.export.load(path), inputs)
+    pack(path)
+
+
+def sample(path):
+    generator = torch.Generator().manual_seed(2)
+    program = torch.export.load(path)
+    inputs = [torch.randn(x.shape, generator=generator) if x.is_floating_point() else x for x in program.example_inputs[0]]
+    with torch.no_grad():
+        oracle(path, program, [x for x in inputs if isinstance(x, torch.Tensor)])
 
 
 def main():
     warnings.simplefilter("ignore")
     for name in sys.argv[1:] or CASES:
         make(name)
+    if not sys.argv[1:]:
+        for path in sorted(HERE.glob("sample*.pt2")):
+            sample(path)
 
 
 if __name__ == "__main__":
