@@ -75,7 +75,8 @@ fn rewriting(model: &Model) -> rewrite::Options {
 /// What the arguments and the given arrays say of open dimensions.
 fn binding(model: &Model, files: &Files) -> Binding {
     let shapes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::shape(&file.data)?))).collect();
-    Binding { dims: model.dims.iter().cloned().collect(), shapes }
+    let dtypes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::element(&file.data)?))).collect();
+    Binding { dims: model.dims.iter().cloned().collect(), shapes, dtypes }
 }
 
 /// The options that the arguments and the given arrays imply.

@@ -54,6 +54,12 @@ pub(crate) fn shape(bytes: &[u8]) -> Option<Vec<i64>> {
     Some(parts(bytes)?.0.shape)
 }
 
+/// The dtype of the array in an `.npy` file, if it is one and NumPy has that dtype.
+pub(crate) fn element(bytes: &[u8]) -> Option<DType> {
+    let (_, kind, width) = parts(bytes)?.0.descr()?;
+    dtype(kind, width)
+}
+
 /// The header and the data of an `.npy` file.
 fn parts(bytes: &[u8]) -> Option<(Header, &[u8])> {
     let (version, rest) = bytes.strip_prefix(MAGIC)?.split_at_checked(2)?;

@@ -10,7 +10,7 @@ use frit_ir::build::Folding;
 use frit_ir::graph::{Graph, ValueId};
 use frit_ir::ops::{Arg, fail::failing, if_::If, loop_::Loop, scan::Scan};
 use frit_ir::shape::TensorType;
-use frit_ir::{Builder, Dim, Error, Kind, Op, OpError, Shape};
+use frit_ir::{Builder, DType, Dim, Error, Kind, Op, OpError, Shape};
 
 /// What stands for a model's open dimensions.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct Binding {
     /// Whole shapes by input name, or by position (`0`) where no input has that name; they bind the symbols that the model
     /// declares for them.
     pub shapes: BTreeMap<String, Vec<i64>>,
+    /// Element types of inputs, by name or position as shapes are, for formats that declare none. Those that do are not changed.
+    pub dtypes: BTreeMap<String, DType>,
 }
 
 /// Binds a graph's open dimensions.
@@ -54,7 +56,11 @@ impl Binding {
             Ok(at) if !inputs.contains(&key.as_str()) => inputs.get(at).map_or_else(|| key.clone(), ToString::to_string),
             _ => key.clone(),
         };
-        Self { dims: self.dims.clone(), shapes: self.shapes.iter().map(|(key, extents)| (named(key), extents.clone())).collect() }
+        Self {
+            dims: self.dims.clone(),
+            shapes: self.shapes.iter().map(|(key, extents)| (named(key), extents.clone())).collect(),
+            dtypes: self.dtypes.iter().map(|(key, dtype)| (named(key), *dtype)).collect(),
+        }
     }
 
     /// What the symbols stand for: as given, or as the given shapes imply.
