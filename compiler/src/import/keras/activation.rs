@@ -15,7 +15,7 @@ type Values = Result<Vec<Masked>, OpError>;
 type Made = Result<ValueId, OpError>;
 
 /// Makes a value of one.
-type Function = fn(&mut Layer<'_, '_>, ValueId) -> Made;
+type Function = fn(&mut Layer<'_>, ValueId) -> Made;
 
 /// The functions, by the names that configurations have for them.
 pub(super) const FUNCTIONS: &[(&str, Function)] = &[
@@ -83,13 +83,13 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// Applies the function that an entry of the configuration names; none where it is left out.
-pub(super) fn activate(n: &mut Layer<'_, '_>, x: ValueId, entry: &str) -> Made {
+pub(super) fn activate(n: &mut Layer<'_>, x: ValueId, entry: &str) -> Made {
     let config = n.config;
     activate_as(n, x, config, entry)
 }
 
 /// As [`activate`], where the configuration is another's.
-pub(super) fn activate_as(n: &mut Layer<'_, '_>, x: ValueId, config: Config<'_>, entry: &str) -> Made {
+pub(super) fn activate_as(n: &mut Layer<'_>, x: ValueId, config: Config<'_>, entry: &str) -> Made {
     match config.get(entry) {
         Some(said) => activate_by(n, x, said),
         None => Ok(x),
@@ -101,7 +101,7 @@ pub(super) fn name_of(said: &Value) -> Option<&str> {
     said.as_str().or_else(|| said.get("class_name").and_then(Value::as_str).filter(|class| *class == "function").and_then(|_| said.get("config")?.as_str()))
 }
 
-fn activate_by(n: &mut Layer<'_, '_>, x: ValueId, said: &Value) -> Made {
+fn activate_by(n: &mut Layer<'_>, x: ValueId, said: &Value) -> Made {
     let Some(name) = name_of(said) else {
         // A layer may stand for a function.
         let values = n.inner(said, "activation", Call::of(x.into()))?;
@@ -111,41 +111,41 @@ fn activate_by(n: &mut Layer<'_, '_>, x: ValueId, said: &Value) -> Made {
 }
 
 /// Applies a function by its name.
-pub(super) fn function(n: &mut Layer<'_, '_>, x: ValueId, name: &str) -> Made {
+pub(super) fn function(n: &mut Layer<'_>, x: ValueId, name: &str) -> Made {
     let function = FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function);
     let function = function.ok_or_else(|| OpError::unsupported(format!("activation '{name}' is not Keras's own, or not supported")).help("docs/keras.md lists what is; say it with other activations or keras.ops, or export the model: model.export(\"folder\") writes a SavedModel"))?;
     function(n, x)
 }
 
 /// `x` brought between two numbers.
-pub(super) fn clip(n: &mut Layer<'_, '_>, x: ValueId, low: f64, high: f64) -> Made {
+pub(super) fn clip(n: &mut Layer<'_>, x: ValueId, low: f64, high: f64) -> Made {
     let (low, high) = (n.number_like(x, low), n.number_like(x, high));
     n.apply(Clip {}, &[x, low, high])
 }
 
 /// Keras 2 has another slope than Keras 3.
-fn hard_sigmoid(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
+fn hard_sigmoid(n: &mut Layer<'_>, x: ValueId) -> Made {
     let alpha = if n.version() == Version::Two { 0.2 } else { 1.0 / 6.0 };
     n.apply(HardSigmoid { alpha, beta: 0.5 }, &[x])
 }
 
-pub(super) fn selu(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
+pub(super) fn selu(n: &mut Layer<'_>, x: ValueId) -> Made {
     n.apply(Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 }, &[x])
 }
 
-pub(super) fn log_sigmoid(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
+pub(super) fn log_sigmoid(n: &mut Layer<'_>, x: ValueId) -> Made {
     let minus = n.apply(Neg {}, &[x])?;
     let y = n.apply(Softplus {}, &[minus])?;
     n.apply(Neg {}, &[y])
 }
 
-pub(super) fn tanh_shrink(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
+pub(super) fn tanh_shrink(n: &mut Layer<'_>, x: ValueId) -> Made {
     let y = n.apply(Tanh {}, &[x])?;
     n.sub(x, y)
 }
 
 /// `(x + sqrt(x^2 + b)) / 2`.
-pub(super) fn squareplus(n: &mut Layer<'_, '_>, x: ValueId, b: f64) -> Made {
+pub(super) fn squareplus(n: &mut Layer<'_>, x: ValueId, b: f64) -> Made {
     let square = n.mul(x, x)?;
     let sum = n.offset(square, b)?;
     let root = n.apply(Sqrt {}, &[sum])?;
@@ -154,7 +154,7 @@ pub(super) fn squareplus(n: &mut Layer<'_, '_>, x: ValueId, b: f64) -> Made {
 }
 
 /// 0 up to -1, `(x + 1)^2 / 4` up to 1, then `x`.
-pub(super) fn sparse_plus(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
+pub(super) fn sparse_plus(n: &mut Layer<'_>, x: ValueId) -> Made {
     let raised = n.offset(x, 1.0)?;
     let square = n.mul(raised, raised)?;
     let middle = n.scale(square, 0.25)?;
@@ -165,25 +165,25 @@ pub(super) fn sparse_plus(n: &mut Layer<'_, '_>, x: ValueId) -> Made {
 }
 
 /// The first half times the sigmoid of the second.
-pub(super) fn glu(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
+pub(super) fn glu(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
     let halves = n.builder.apply_all(Split { axis, parts: 2 }, &[x])?;
     let gate = n.apply(Sigmoid {}, &[halves[1]])?;
     n.mul(halves[0], gate)
 }
 
-pub(super) fn softmax(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
+pub(super) fn softmax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
     n.apply(Softmax { axis }, &[x])
 }
 
-pub(super) fn log_softmax(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
+pub(super) fn log_softmax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
     n.apply(LogSoftmax { axis }, &[x])
 }
 
 /// The nearest point of the simplex. Source: Martins and Astudillo, arXiv 1602.02068.
-pub(super) fn sparsemax(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
+pub(super) fn sparsemax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
     let (count, rank) = (n.extent(x, axis)?, n.rank(x)?);
     let all = n.builder.ints(&[count]);
@@ -200,7 +200,7 @@ pub(super) fn sparsemax(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
     let reach = n.offset(scaled, 1.0)?;
     let inside = n.apply(Less {}, &[sums, reach])?;
     let inside = n.cast(inside, dtype)?;
-    let total = |n: &mut Layer<'_, '_>, x| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[x]);
+    let total = |n: &mut Layer<'_>, x| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[x]);
     let kept = n.mul(sorted, inside)?;
     let (kept, size) = (total(n, kept)?, total(n, inside)?);
     let excess = n.offset(kept, -1.0)?;
@@ -210,7 +210,7 @@ pub(super) fn sparsemax(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Made {
 }
 
 /// `x` from `threshold` on, up to `limit`; below, `slope` times what lacks.
-pub(super) fn relu(n: &mut Layer<'_, '_>, x: ValueId, slope: f64, limit: Option<f64>, threshold: f64) -> Made {
+pub(super) fn relu(n: &mut Layer<'_>, x: ValueId, slope: f64, limit: Option<f64>, threshold: f64) -> Made {
     if slope != 0.0 && limit.is_none() && threshold == 0.0 {
         return n.apply(LeakyRelu { alpha: slope }, &[x]);
     }
@@ -238,7 +238,7 @@ pub(super) fn relu(n: &mut Layer<'_, '_>, x: ValueId, slope: f64, limit: Option<
     Ok(y)
 }
 
-fn softmax_layer(n: &mut Layer<'_, '_>) -> Values {
+fn softmax_layer(n: &mut Layer<'_>) -> Values {
     let axes = match n.config.get("axis") {
         Some(said) => integers(said).ok_or_else(|| Config::missing("axis"))?,
         None => vec![-1],

@@ -21,12 +21,12 @@ pub(super) const LAYERS: &[Row] = &[
 /// The score that Keras gives keys that are not seen, where it has nothing but a fused function.
 const HIDDEN: f64 = -0.7 * f32::MAX as f64;
 
-fn with_axis(n: &mut Layer<'_, '_>, x: ValueId, axis: i64) -> Result<ValueId, OpError> {
+fn with_axis(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Result<ValueId, OpError> {
     let axis = n.builder.ints(&[axis]);
     n.apply(Unsqueeze {}, &[x, axis])
 }
 
-fn both(n: &mut Layer<'_, '_>, a: Option<ValueId>, b: ValueId) -> Result<Option<ValueId>, OpError> {
+fn both(n: &mut Layer<'_>, a: Option<ValueId>, b: ValueId) -> Result<Option<ValueId>, OpError> {
     Ok(Some(match a {
         Some(a) => n.apply(And {}, &[a, b])?,
         None => b,
@@ -34,21 +34,21 @@ fn both(n: &mut Layer<'_, '_>, a: Option<ValueId>, b: ValueId) -> Result<Option<
 }
 
 /// The places of queries down and those of keys across.
-fn places(n: &mut Layer<'_, '_>, queries: i64, keys: i64) -> Result<(ValueId, ValueId), OpError> {
+fn places(n: &mut Layer<'_>, queries: i64, keys: i64) -> Result<(ValueId, ValueId), OpError> {
     let rows = n.apply(Iota { dtype: DType::I64, extents: vec![1, queries, 1], axis: 1 }, &[])?;
     let columns = n.apply(Iota { dtype: DType::I64, extents: vec![1, 1, keys], axis: 2 }, &[])?;
     Ok((rows, columns))
 }
 
 /// `softmax(q k') v`, or with scores that are sums over `tanh(q + k)`.
-fn simple(n: &mut Layer<'_, '_>, additive: bool) -> Values {
+fn simple(n: &mut Layer<'_>, additive: bool) -> Values {
     let inputs = n.inputs();
     let (q, v) = match inputs.as_slice() {
         [q, v] | [q, v, _] => (*q, *v),
         many => return Err(OpError::invalid(format!("it takes two or three operands, not {}", many.len()))),
     };
     let k = inputs.get(2).map_or(v.value, |k| k.value);
-    let given = |n: &Layer<'_, '_>, at: usize| match n.arg(usize::MAX, "mask") {
+    let given = |n: &Layer<'_>, at: usize| match n.arg(usize::MAX, "mask") {
         Some(Arg::List(list)) => list.get(at).and_then(|arg| arg.values().first().map(|mask| mask.value)),
         _ => None,
     };
@@ -139,7 +139,7 @@ fn plain(heads: i64, kv_heads: i64) -> Attention {
 }
 
 /// A projection into heads, which come out as one axis: `x` is `[batch, time, features]`, the kernel `[features, heads, size]`.
-fn projected(n: &mut Layer<'_, '_>, x: ValueId, part: &str) -> Result<ValueId, OpError> {
+fn projected(n: &mut Layer<'_>, x: ValueId, part: &str) -> Result<ValueId, OpError> {
     let kernel = n.weight_of(part, 0)?;
     let features = n.extent(kernel, 0)?;
     let kernel = n.reshape(kernel, &[features, -1])?;
@@ -152,18 +152,18 @@ fn projected(n: &mut Layer<'_, '_>, x: ValueId, part: &str) -> Result<ValueId, O
     n.add(y, bias)
 }
 
-fn multi_head(n: &mut Layer<'_, '_>) -> Values {
+fn multi_head(n: &mut Layer<'_>) -> Values {
     let heads = n.config.count("num_heads")?;
     let size = n.config.count("key_dim")?;
     heads_of(n, heads, heads, size)
 }
 
-fn grouped(n: &mut Layer<'_, '_>) -> Values {
+fn grouped(n: &mut Layer<'_>) -> Values {
     let (heads, kv_heads, size) = (n.config.count("num_query_heads")?, n.config.count("num_key_value_heads")?, n.config.count("head_dim")?);
     heads_of(n, heads, kv_heads, size)
 }
 
-fn heads_of(n: &mut Layer<'_, '_>, heads: i64, kv_heads: i64, size: i64) -> Values {
+fn heads_of(n: &mut Layer<'_>, heads: i64, kv_heads: i64, size: i64) -> Values {
     if n.policy.quantised.is_some() {
         return Err(OpError::unsupported("weights that are quantised are not supported here").help("save the model before it is quantised"));
     }
@@ -180,7 +180,7 @@ fn heads_of(n: &mut Layer<'_, '_>, heads: i64, kv_heads: i64, size: i64) -> Valu
     if rank > 3 && wants_scores {
         return Err(OpError::unsupported("scores along several axes are not supported").help("make one axis of them with Reshape"));
     }
-    let flat = |n: &mut Layer<'_, '_>, x: ValueId| -> Result<ValueId, OpError> {
+    let flat = |n: &mut Layer<'_>, x: ValueId| -> Result<ValueId, OpError> {
         let extents = n.builder.extents(x)?;
         match extents.as_slice() {
             [_, _, _] => Ok(x),

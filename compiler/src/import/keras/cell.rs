@@ -51,7 +51,7 @@ impl<'m> Cell<'m> {
     ///
     /// # Errors
     /// Unsupported where the class is not known.
-    pub(super) fn new(n: &mut Layer<'_, '_>, class: &str, config: Config<'m>, part: &str) -> Result<Self, OpError> {
+    pub(super) fn new(n: &mut Layer<'_>, class: &str, config: Config<'m>, part: &str) -> Result<Self, OpError> {
         let kind = match class {
             "SimpleRNN" | "SimpleRNNCell" => Kind::Simple,
             "LSTM" | "LSTMCell" | "CuDNNLSTM" => Kind::Lstm,
@@ -92,7 +92,7 @@ impl<'m> Cell<'m> {
     }
 
     /// What it has of an input, for one step or all.
-    fn project(n: &mut Layer<'_, '_>, x: ValueId, kernel: ValueId, bias: Option<ValueId>) -> Result<ValueId, OpError> {
+    fn project(n: &mut Layer<'_>, x: ValueId, kernel: ValueId, bias: Option<ValueId>) -> Result<ValueId, OpError> {
         let product = n.apply(MatMul {}, &[x, kernel])?;
         match bias {
             Some(bias) => n.add(product, bias),
@@ -101,12 +101,12 @@ impl<'m> Cell<'m> {
     }
 
     /// One step: the states after it, of which the first is the result. `recurrent` and `bias` are values of the same graph.
-    fn step(&self, n: &mut Layer<'_, '_>, input: ValueId, states: &[ValueId], recurrent: ValueId, bias: Option<ValueId>) -> Result<Vec<ValueId>, OpError> {
+    fn step(&self, n: &mut Layer<'_>, input: ValueId, states: &[ValueId], recurrent: ValueId, bias: Option<ValueId>) -> Result<Vec<ValueId>, OpError> {
         // The activations are the cell's.
         let (gate, shown) = ("recurrent_activation", "activation");
         let hidden = states[0];
-        let split = |n: &mut Layer<'_, '_>, x: ValueId, parts: usize| n.builder.apply_all(Split { axis: 1, parts }, &[x]);
-        let product = |n: &mut Layer<'_, '_>, x: ValueId, weights: ValueId| n.apply(MatMul {}, &[x, weights]);
+        let split = |n: &mut Layer<'_>, x: ValueId, parts: usize| n.builder.apply_all(Split { axis: 1, parts }, &[x]);
+        let product = |n: &mut Layer<'_>, x: ValueId, weights: ValueId| n.apply(MatMul {}, &[x, weights]);
         match self.kind {
             Kind::Simple => {
                 let old = product(n, hidden, recurrent)?;
@@ -145,7 +145,7 @@ impl<'m> Cell<'m> {
     }
 
     /// `z old + (1 - z) next`.
-    fn between(n: &mut Layer<'_, '_>, z: ValueId, old: ValueId, next: ValueId) -> Result<ValueId, OpError> {
+    fn between(n: &mut Layer<'_>, z: ValueId, old: ValueId, next: ValueId) -> Result<ValueId, OpError> {
         let one = n.number_like(z, 1.0);
         let rest = n.sub(one, z)?;
         let (old, next) = (n.mul(z, old)?, n.mul(rest, next)?);
@@ -153,7 +153,7 @@ impl<'m> Cell<'m> {
     }
 
     /// The states after a step from the four gates, input, forget, cell and output.
-    pub(super) fn lstm(n: &mut Layer<'_, '_>, gates: &[ValueId], cell: ValueId, config: Config<'_>) -> Result<Vec<ValueId>, OpError> {
+    pub(super) fn lstm(n: &mut Layer<'_>, gates: &[ValueId], cell: ValueId, config: Config<'_>) -> Result<Vec<ValueId>, OpError> {
         let (gate, shown) = ("recurrent_activation", "activation");
         let (i, f, c, o) = (activate_as(n, gates[0], config, gate)?, activate_as(n, gates[1], config, gate)?, activate_as(n, gates[2], config, shown)?, activate_as(n, gates[3], config, gate)?);
         let (kept, new) = (n.mul(f, cell)?, n.mul(i, c)?);
@@ -193,11 +193,11 @@ impl<'m> Cell<'m> {
     }
 
     /// Runs the cell by the composite of its kind.
-    fn composite(&self, n: &mut Layer<'_, '_>, x: ValueId, initial: &[ValueId], backward: bool, (activations, alphas, betas): (Vec<Activation>, Vec<f64>, Vec<f64>)) -> Result<Outcome, OpError> {
+    fn composite(&self, n: &mut Layer<'_>, x: ValueId, initial: &[ValueId], backward: bool, (activations, alphas, betas): (Vec<Activation>, Vec<f64>, Vec<f64>)) -> Result<Outcome, OpError> {
         let direction = if backward { Direction::Reverse } else { Direction::Forward };
         // Rows of gates, in the order of the composite; LSTM's gates stand as input, output, forget, cell there.
         let order: &[usize] = if self.kind == Kind::Lstm { &[0, 3, 1, 2] } else { &[] };
-        let arranged = |n: &mut Layer<'_, '_>, value: ValueId, axis: usize| -> Result<ValueId, OpError> {
+        let arranged = |n: &mut Layer<'_>, value: ValueId, axis: usize| -> Result<ValueId, OpError> {
             if order.is_empty() {
                 return Ok(value);
             }
@@ -205,7 +205,7 @@ impl<'m> Cell<'m> {
             n.apply(Concat { axis }, &order.iter().map(|k| parts[*k]).collect::<Vec<_>>())
         };
         let ahead = n.builder.ints(&[0]);
-        let matrix = |n: &mut Layer<'_, '_>, value: ValueId| -> Result<ValueId, OpError> {
+        let matrix = |n: &mut Layer<'_>, value: ValueId| -> Result<ValueId, OpError> {
             let value = arranged(n, value, 1)?;
             let value = n.permuted(value, &[1, 0])?;
             n.apply(Unsqueeze {}, &[value, ahead])
@@ -244,7 +244,7 @@ impl<'m> Cell<'m> {
 }
 
 /// Runs cells one above the other over time. `x` is `[batch, time, features]`, a mask `[batch, time]`, states `[batch, hidden]`.
-pub(super) fn run(n: &mut Layer<'_, '_>, cells: &[Cell<'_>], x: ValueId, mask: Option<ValueId>, initial: &[ValueId], backward: bool, zero_masked: bool) -> Result<Outcome, OpError> {
+pub(super) fn run(n: &mut Layer<'_>, cells: &[Cell<'_>], x: ValueId, mask: Option<ValueId>, initial: &[ValueId], backward: bool, zero_masked: bool) -> Result<Outcome, OpError> {
     let count: usize = cells.iter().map(Cell::states).sum();
     let [first, ..] = cells else { return Err(OpError::invalid("it has no cell")) };
     if !initial.is_empty() && initial.len() != count {
@@ -260,7 +260,7 @@ pub(super) fn run(n: &mut Layer<'_, '_>, cells: &[Cell<'_>], x: ValueId, mask: O
     }
     let batch = n.extent(x, 0)?;
     let dtype = n.builder.dtype(x);
-    let zero = |n: &mut Layer<'_, '_>, hidden: i64| {
+    let zero = |n: &mut Layer<'_>, hidden: i64| {
         let zero = n.builder.scalar(dtype, 0.0);
         n.apply(Broadcast { extents: vec![batch, hidden] }, &[zero])
     };
@@ -325,10 +325,10 @@ pub(super) struct Run {
 }
 
 /// A step: from an element of what is scanned, states and captures to a result and states.
-type Step<'s> = dyn FnMut(&mut Layer<'_, '_>, ValueId, &[ValueId], &[ValueId]) -> Result<(ValueId, Vec<ValueId>), OpError> + 's;
+type Step<'s> = dyn FnMut(&mut Layer<'_>, ValueId, &[ValueId], &[ValueId]) -> Result<(ValueId, Vec<ValueId>), OpError> + 's;
 
 /// Runs steps over time.
-pub(super) fn scan(n: &mut Layer<'_, '_>, run: Run, step: &mut Step<'_>) -> Result<Outcome, OpError> {
+pub(super) fn scan(n: &mut Layer<'_>, run: Run, step: &mut Step<'_>) -> Result<Outcome, OpError> {
     let mut inner = Builder::new("cell").folding(Folding::Early);
     inner.set_origins(n.builder.origins().clone());
     let mut states = run.states;
@@ -359,7 +359,7 @@ pub(super) fn scan(n: &mut Layer<'_, '_>, run: Run, step: &mut Step<'_>) -> Resu
         let (mut result, mut new) = step(m, elements[0], &old[..kept], captures)?;
         if let Some(mask) = elements.get(1) {
             let rank = m.rank(result)?;
-            let masked = |m: &mut Layer<'_, '_>, new: ValueId, old: ValueId| {
+            let masked = |m: &mut Layer<'_>, new: ValueId, old: ValueId| {
                 let axes = m.builder.ints(&(1..rank as i64).collect::<Vec<_>>());
                 let mask = m.apply(Unsqueeze {}, &[*mask, axes])?;
                 m.select(mask, new, old)

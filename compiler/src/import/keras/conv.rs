@@ -30,7 +30,7 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// The operand with its channels second.
-pub(super) fn image(n: &mut Layer<'_, '_>, spatial: usize) -> Result<ValueId, OpError> {
+pub(super) fn image(n: &mut Layer<'_>, spatial: usize) -> Result<ValueId, OpError> {
     let x = n.x()?;
     let rank = n.rank(x)?;
     if rank != spatial + 2 {
@@ -40,7 +40,7 @@ pub(super) fn image(n: &mut Layer<'_, '_>, spatial: usize) -> Result<ValueId, Op
 }
 
 /// What has its channels second as the layer has them.
-pub(super) fn back(n: &mut Layer<'_, '_>, y: ValueId) -> Result<ValueId, OpError> {
+pub(super) fn back(n: &mut Layer<'_>, y: ValueId) -> Result<ValueId, OpError> {
     if n.channels_last()? { layout::channels_last(n.builder, y) } else { Ok(y) }
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Windows {
     pub(super) before: Vec<i64>,
 }
 
-pub(super) fn windows(n: &Layer<'_, '_>, kernel: &[i64]) -> Result<Windows, OpError> {
+pub(super) fn windows(n: &Layer<'_>, kernel: &[i64]) -> Result<Windows, OpError> {
     let spatial = kernel.len();
     let (strides, dilations) = (n.config.counts("strides", spatial, 1)?, n.config.counts("dilation_rate", spatial, 1)?);
     let (padding, before) = match n.config.text("padding", "valid")? {
@@ -65,18 +65,18 @@ pub(super) fn windows(n: &Layer<'_, '_>, kernel: &[i64]) -> Result<Windows, OpEr
 }
 
 /// The spatial extents of a filter, which come first.
-fn kernel_extents(n: &Layer<'_, '_>, kernel: ValueId, spatial: usize) -> Result<Vec<i64>, OpError> {
+fn kernel_extents(n: &Layer<'_>, kernel: ValueId, spatial: usize) -> Result<Vec<i64>, OpError> {
     let extents = n.builder.extents(kernel)?;
     if extents.len() == spatial + 2 { Ok(extents[..spatial].to_vec()) } else { Err(OpError::invalid(format!("its kernel has shape {extents:?}"))) }
 }
 
-fn finish(n: &mut Layer<'_, '_>, y: ValueId) -> Values {
+fn finish(n: &mut Layer<'_>, y: ValueId) -> Values {
     let y = back(n, y)?;
     Ok(bare([activate(n, y, "activation")?]))
 }
 
 /// A filter, then the bias if there is one.
-fn with_bias(n: &mut Layer<'_, '_>, x: ValueId, filter: ValueId, at: usize) -> Result<Vec<ValueId>, OpError> {
+fn with_bias(n: &mut Layer<'_>, x: ValueId, filter: ValueId, at: usize) -> Result<Vec<ValueId>, OpError> {
     let mut operands = vec![x, filter];
     if n.config.flag("use_bias", true)? {
         operands.push(n.weight(at)?);
@@ -84,14 +84,14 @@ fn with_bias(n: &mut Layer<'_, '_>, x: ValueId, filter: ValueId, at: usize) -> R
     Ok(operands)
 }
 
-fn refuse_quantised(n: &Layer<'_, '_>) -> Result<(), OpError> {
+fn refuse_quantised(n: &Layer<'_>) -> Result<(), OpError> {
     match n.policy.quantised {
         Some(_) => Err(OpError::unsupported("weights that are quantised are not supported here").help("save the model before it is quantised")),
         None => Ok(()),
     }
 }
 
-fn convolution(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn convolution(n: &mut Layer<'_>, spatial: usize) -> Values {
     refuse_quantised(n)?;
     let x = image(n, spatial)?;
     let kernel = n.weight(0)?;
@@ -106,7 +106,7 @@ fn convolution(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
 }
 
 /// Each channel with filters of its own, which are the last axis.
-fn depthwise_filter(n: &mut Layer<'_, '_>, kernel: ValueId, spatial: usize) -> Result<(ValueId, i64), OpError> {
+fn depthwise_filter(n: &mut Layer<'_>, kernel: ValueId, spatial: usize) -> Result<(ValueId, i64), OpError> {
     let extents = n.builder.extents(kernel)?;
     let (channels, each) = (extents[spatial], extents[spatial + 1]);
     let perm: Vec<usize> = [spatial, spatial + 1].into_iter().chain(0..spatial).collect();
@@ -115,7 +115,7 @@ fn depthwise_filter(n: &mut Layer<'_, '_>, kernel: ValueId, spatial: usize) -> R
     Ok((n.reshape(filter, &shape)?, channels))
 }
 
-fn depthwise(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn depthwise(n: &mut Layer<'_>, spatial: usize) -> Values {
     refuse_quantised(n)?;
     let x = image(n, spatial)?;
     let kernel = n.weight(0)?;
@@ -128,7 +128,7 @@ fn depthwise(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
     finish(n, y)
 }
 
-fn separable(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn separable(n: &mut Layer<'_>, spatial: usize) -> Values {
     refuse_quantised(n)?;
     let x = image(n, spatial)?;
     let (depthwise, pointwise) = (n.weight(0)?, n.weight(1)?);
@@ -144,7 +144,7 @@ fn separable(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
     finish(n, y)
 }
 
-fn transposed(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn transposed(n: &mut Layer<'_>, spatial: usize) -> Values {
     let x = image(n, spatial)?;
     let kernel = n.weight(0)?;
     let extents = kernel_extents(n, kernel, spatial)?;

@@ -35,12 +35,12 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// What a layer does that only matters in training.
-pub(super) fn same(n: &mut Layer<'_, '_>) -> Values {
+pub(super) fn same(n: &mut Layer<'_>) -> Values {
     Ok(bare([n.x()?]))
 }
 
 /// Adds a bias that may not be there.
-pub(super) fn biased(n: &mut Layer<'_, '_>, y: ValueId, at: usize) -> Result<ValueId, OpError> {
+pub(super) fn biased(n: &mut Layer<'_>, y: ValueId, at: usize) -> Result<ValueId, OpError> {
     if !n.config.flag("use_bias", true)? {
         return Ok(y);
     }
@@ -48,7 +48,7 @@ pub(super) fn biased(n: &mut Layer<'_, '_>, y: ValueId, at: usize) -> Result<Val
     n.add(y, bias)
 }
 
-fn dense(n: &mut Layer<'_, '_>) -> Values {
+fn dense(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let y = match n.policy.quantised {
         Some(Quantised::Int8) => int8_product(n, x)?,
@@ -63,7 +63,7 @@ fn dense(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The product of bytes: of weights with a scale for each column, and of an input with one for each row, made of its largest number.
-fn int8_product(n: &mut Layer<'_, '_>, x: ValueId) -> Result<ValueId, OpError> {
+fn int8_product(n: &mut Layer<'_>, x: ValueId) -> Result<ValueId, OpError> {
     let kernel = n.raw_weight("", 0)?;
     let scale = n.weight(if n.config.flag("use_bias", true)? { 2 } else { 1 })?;
     let quantizer = n.config.get("quantization_config").and_then(|config| config.get("config"));
@@ -91,7 +91,7 @@ fn int8_product(n: &mut Layer<'_, '_>, x: ValueId) -> Result<ValueId, OpError> {
     n.div(y, scale)
 }
 
-fn einsum_dense(n: &mut Layer<'_, '_>) -> Values {
+fn einsum_dense(n: &mut Layer<'_>) -> Values {
     if n.policy.quantised.is_some() {
         return Err(OpError::unsupported("weights that are quantised are not supported here").help("save the model before it is quantised"));
     }
@@ -106,13 +106,13 @@ fn einsum_dense(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// Is each number another than one number?
-pub(super) fn differs(n: &mut Layer<'_, '_>, x: ValueId, number: f64) -> Result<ValueId, OpError> {
+pub(super) fn differs(n: &mut Layer<'_>, x: ValueId, number: f64) -> Result<ValueId, OpError> {
     let number = n.number_like(x, number);
     let equal = n.apply(Equal {}, &[x, number])?;
     n.apply(Not {}, &[equal])
 }
 
-fn embedding(n: &mut Layer<'_, '_>) -> Values {
+fn embedding(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let mask = if n.config.flag("mask_zero", false)? { Some(differs(n, x, 0.0)?) } else { None };
     let indices = if matches!(n.builder.dtype(x), DType::I32 | DType::I64) { x } else { n.cast(x, DType::I32)? };
@@ -135,7 +135,7 @@ fn embedding(n: &mut Layer<'_, '_>) -> Values {
     Ok(vec![Masked { value: y, mask }])
 }
 
-fn masking(n: &mut Layer<'_, '_>) -> Values {
+fn masking(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let ignored = n.config.float("mask_value", 0.0)?;
     let differs = differs(n, x, ignored)?;

@@ -41,7 +41,7 @@ pub(super) const LAYERS: &[Row] = &[
     ("Resizing", Mask::Ends, resize),
 ];
 
-fn rescale(n: &mut Layer<'_, '_>) -> Values {
+fn rescale(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let x = n.cast(x, n.policy.compute)?;
     let mut made = Vec::new();
@@ -71,7 +71,7 @@ fn rescale(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// An image, or several, of other extents.
-pub(super) fn resized(n: &mut Layer<'_, '_>, x: ValueId, last: bool, sizes: &[i64], interpolation: &str, antialias: bool) -> Result<ValueId, OpError> {
+pub(super) fn resized(n: &mut Layer<'_>, x: ValueId, last: bool, sizes: &[i64], interpolation: &str, antialias: bool) -> Result<ValueId, OpError> {
     let rank = n.rank(x)? as i64;
     let first = if last { rank - 3 } else { rank - 2 };
     let (interpolation, rounding) = match interpolation {
@@ -92,7 +92,7 @@ pub(super) fn resized(n: &mut Layer<'_, '_>, x: ValueId, last: bool, sizes: &[i6
 }
 
 /// The middle of an image with the proportions of other extents.
-fn cropped_to(n: &mut Layer<'_, '_>, x: ValueId, first: usize, [height, width]: [i64; 2]) -> Result<ValueId, OpError> {
+fn cropped_to(n: &mut Layer<'_>, x: ValueId, first: usize, [height, width]: [i64; 2]) -> Result<ValueId, OpError> {
     let (h, w) = (n.extent(x, first)?, n.extent(x, first + 1)?);
     let share = |a: i64, b: i64, c: i64| ((a.saturating_mul(b) as f32) / c as f32) as i64;
     let (crop_h, crop_w) = (share(w, height, width).clamp(1, h.max(1)), share(h, width, height).clamp(1, w.max(1)));
@@ -101,17 +101,17 @@ fn cropped_to(n: &mut Layer<'_, '_>, x: ValueId, first: usize, [height, width]: 
     n.slice(x, first + 1, left, left + crop_w, 1)
 }
 
-fn target(n: &Layer<'_, '_>) -> Result<[i64; 2], OpError> {
+fn target(n: &Layer<'_>) -> Result<[i64; 2], OpError> {
     Ok([n.config.count("height")?, n.config.count("width")?])
 }
 
 /// Where the two axes of an image begin.
-fn first_axis(n: &Layer<'_, '_>, x: ValueId) -> Result<usize, OpError> {
+fn first_axis(n: &Layer<'_>, x: ValueId) -> Result<usize, OpError> {
     let behind = if n.channels_last()? { 3 } else { 2 };
     n.rank(x)?.checked_sub(behind).ok_or_else(|| OpError::invalid("it takes an image"))
 }
 
-fn resize(n: &mut Layer<'_, '_>) -> Values {
+fn resize(n: &mut Layer<'_>) -> Values {
     let mut x = n.x()?;
     x = n.cast(x, n.policy.compute)?;
     let (last, first, target) = (n.channels_last()?, first_axis(n, x)?, target(n)?);
@@ -133,7 +133,7 @@ fn resize(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The middle of an image; of one that is too small what has the same proportions, made larger.
-fn center_crop(n: &mut Layer<'_, '_>) -> Values {
+fn center_crop(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let x = n.cast(x, n.policy.compute)?;
     let (last, first, [height, width]) = (n.channels_last()?, first_axis(n, x)?, target(n)?);
@@ -148,12 +148,12 @@ fn center_crop(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// `[0, 1]`, from which one-hot rows are made.
-fn zero_one(n: &mut Layer<'_, '_>, dtype: DType) -> Result<ValueId, OpError> {
+fn zero_one(n: &mut Layer<'_>, dtype: DType) -> Result<ValueId, OpError> {
     let values = n.builder.constant(Tensor::from_slice::<f32>(&[2], &[0.0, 1.0]));
     n.cast(values, dtype)
 }
 
-fn categories(n: &mut Layer<'_, '_>) -> Values {
+fn categories(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let depth = n.config.count("num_tokens")?;
     let mode = n.config.text("output_mode", "multi_hot")?;
@@ -200,7 +200,7 @@ fn categories(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// How many of the boundaries each number has reached.
-fn discretize(n: &mut Layer<'_, '_>) -> Values {
+fn discretize(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     if n.config.text("output_mode", "int")? != "int" {
         return Err(OpError::unsupported("results other than integers are not supported").help("make the layer with output_mode=\"int\", and put CategoryEncoding behind it"));

@@ -170,7 +170,7 @@ pub(super) fn as_input(builder: &mut Builder, config: &Value, input: Masked) -> 
 ///
 /// # Errors
 /// What is wrong with it; unsupported where the layer is not known.
-pub(super) fn apply(builder: &mut Builder, importer: &mut Importer<'_>, spec: &Value, path: &str, call: Call<'_>) -> Result<Vec<Masked>, OpError> {
+pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value, path: &str, call: Call<'_>) -> Result<Vec<Masked>, OpError> {
     let class = net::class(spec)?;
     let module = spec.get("module").and_then(Value::as_str);
     let config = Config::new(spec.get("config").unwrap_or(&Value::Null));
@@ -219,10 +219,10 @@ fn unknown(class: &str) -> OpError {
 }
 
 /// A layer under import.
-pub(crate) struct Layer<'a, 'm> {
+pub(crate) struct Layer<'a> {
     /// Where values are added.
     pub(crate) builder: &'a mut Builder,
-    pub(super) importer: &'a mut Importer<'m>,
+    pub(super) importer: &'a mut Importer,
     /// The layer's class.
     pub(crate) class: &'a str,
     pub(crate) config: Config<'a>,
@@ -232,7 +232,7 @@ pub(crate) struct Layer<'a, 'm> {
     pub(crate) policy: Policy,
 }
 
-impl<'a, 'm> Layer<'a, 'm> {
+impl<'a> Layer<'a> {
     /// The first operand.
     pub(crate) fn x(&self) -> Result<ValueId, OpError> {
         self.first().map(|x| x.value)
@@ -272,7 +272,7 @@ impl<'a, 'm> Layer<'a, 'm> {
         self.value(usize::MAX, "mask").map(|mask| mask.value).or_else(|| self.first().ok()?.mask)
     }
 
-    /// Complains where the call says it is training.
+    /// The major version of Keras that wrote the file.
     pub(crate) fn version(&self) -> Version {
         self.importer.version
     }
@@ -298,13 +298,6 @@ impl<'a, 'm> Layer<'a, 'm> {
         let path = format!("{}{between}{part}/vars/{at}", self.path);
         let found = self.importer.weight(self.builder, &path)?;
         found.ok_or_else(|| OpError::invalid(format!("the file has no weight '{path}'")).help("it may have been saved before the layer was called, or by an older version of Keras; load it and save it again"))
-    }
-
-    /// Is there such a weight?
-    pub(crate) fn has_weight(&mut self, part: &str, at: usize) -> bool {
-        let between = if part.is_empty() { "" } else { "/" };
-        let path = format!("{}{between}{part}/vars/{at}", self.path);
-        self.importer.weight(self.builder, &path).is_ok_and(|found| found.is_some())
     }
 
     /// Adds an op of one result.

@@ -22,7 +22,7 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// All values, those with fewer axes with more of extent 1 behind the first.
-fn aligned(n: &mut Layer<'_, '_>) -> Result<Vec<ValueId>, OpError> {
+fn aligned(n: &mut Layer<'_>) -> Result<Vec<ValueId>, OpError> {
     let inputs = n.inputs();
     let ranks = inputs.iter().map(|x| n.rank(x.value)).collect::<Result<Vec<_>, _>>()?;
     let most = ranks.iter().copied().max().ok_or_else(|| OpError::invalid("it has no operand"))?;
@@ -39,13 +39,13 @@ fn aligned(n: &mut Layer<'_, '_>) -> Result<Vec<ValueId>, OpError> {
 }
 
 /// Which steps count of at least one: known where all carry a mask.
-fn either(n: &mut Layer<'_, '_>) -> Result<Option<ValueId>, OpError> {
+fn either(n: &mut Layer<'_>) -> Result<Option<ValueId>, OpError> {
     let Some(masks) = n.inputs().iter().map(|x| x.mask).collect::<Option<Vec<_>>>() else { return Ok(None) };
     let Some((first, rest)) = masks.split_first() else { return Ok(None) };
     rest.iter().try_fold(*first, |all, mask| n.apply(Or {}, &[all, *mask])).map(Some)
 }
 
-fn merge(n: &mut Layer<'_, '_>, join: fn(&mut Layer<'_, '_>, ValueId, ValueId) -> Result<ValueId, OpError>) -> Values {
+fn merge(n: &mut Layer<'_>, join: fn(&mut Layer<'_>, ValueId, ValueId) -> Result<ValueId, OpError>) -> Values {
     let values = aligned(n)?;
     let mut value = values[0];
     for next in &values[1..] {
@@ -54,13 +54,13 @@ fn merge(n: &mut Layer<'_, '_>, join: fn(&mut Layer<'_, '_>, ValueId, ValueId) -
     Ok(vec![Masked { value, mask: either(n)? }])
 }
 
-fn merge_all(n: &mut Layer<'_, '_>, op: impl Into<Op>) -> Values {
+fn merge_all(n: &mut Layer<'_>, op: impl Into<Op>) -> Values {
     let values = aligned(n)?;
     let value = n.apply(op, &values)?;
     Ok(vec![Masked { value, mask: either(n)? }])
 }
 
-fn concatenate(n: &mut Layer<'_, '_>) -> Values {
+fn concatenate(n: &mut Layer<'_>) -> Values {
     let inputs = n.inputs();
     let first = inputs.first().ok_or_else(|| OpError::invalid("it has no operand"))?.value;
     let rank = n.rank(first)?;
@@ -104,7 +104,7 @@ fn concatenate(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The sums of products along one axis of each of two values, for each sample.
-fn dot(n: &mut Layer<'_, '_>) -> Values {
+fn dot(n: &mut Layer<'_>) -> Values {
     let inputs = n.inputs();
     let [x, y] = inputs.as_slice() else { return Err(OpError::invalid(format!("it takes two operands, not {}", inputs.len()))) };
     let (mut x, mut y) = (x.value, y.value);

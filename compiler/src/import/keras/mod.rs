@@ -25,6 +25,7 @@ mod norm;
 mod ops;
 mod pool;
 mod recurrent;
+mod shapes;
 
 use std::collections::HashMap;
 
@@ -49,7 +50,7 @@ enum Mask {
 }
 
 /// Makes values of a layer's operands.
-type Handler = fn(&mut Layer<'_, '_>) -> Result<Vec<Masked>, OpError>;
+type Handler = fn(&mut Layer<'_>) -> Result<Vec<Masked>, OpError>;
 
 /// A row of a table: a class, what becomes of a mask, and what it is made of.
 type Row = (&'static str, Mask, Handler);
@@ -66,7 +67,7 @@ pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("Layers", sorted(TABLES.iter().flat_map(|table| table.iter().map(|(name, ..)| *name)).collect())),
         ("Activations", sorted(activation::FUNCTIONS.iter().map(|(name, _)| *name).collect())),
-        ("Operations of keras.ops", sorted(ops::OPS.iter().map(|(name, _)| *name).collect())),
+        ("Operations of keras.ops", sorted(ops::OPS.iter().chain(shapes::OPS).map(|(name, _)| *name).collect())),
     ]
 }
 
@@ -86,20 +87,19 @@ impl Version {
 }
 
 /// What is known of the whole model, and the complaints so far.
-pub(crate) struct Importer<'m> {
+pub(crate) struct Importer {
     weights: Weights,
     /// Where an HDF5 file keeps each weight, if it is not where archives have it.
     places: Option<HashMap<String, String>>,
     /// Weights that are in the graph.
     loaded: HashMap<String, ValueId>,
     version: Version,
-    /// Which layer each shared configuration is, and so where its weights lie.
+    /// How many models enclose what is imported.
     depth: usize,
     errors: Vec<Error>,
-    marker: std::marker::PhantomData<&'m ()>,
 }
 
-impl Importer<'_> {
+impl Importer {
     /// A weight by its path, if it is there.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
     let tree = config::parse(&text, size).map_err(whole)?;
     let net = net::Net::of_model(&tree, version).map_err(whole)?;
     let places = if format == Format::Keras { None } else { Some(legacy::places(&mut weights, &tree).map_err(whole)?) };
-    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, depth: 0, errors: Vec::new(), marker: std::marker::PhantomData };
+    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, depth: 0, errors: Vec::new() };
     let mut builder = Builder::new(net.name()).folding(Folding::Early);
     let declared = net.inputs().map_err(whole)?;
     let inputs = ends::inputs(&mut builder, &declared.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect::<Vec<_>>(), model.binding)?;

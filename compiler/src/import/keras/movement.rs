@@ -48,7 +48,7 @@ pub(super) const LAYERS: &[Row] = &[
     ("ZeroPadding3D", Mask::Ends, |n| pad(n, 3)),
 ];
 
-fn flatten(n: &mut Layer<'_, '_>) -> Values {
+fn flatten(n: &mut Layer<'_>) -> Values {
     let mut x = n.x()?;
     if !n.channels_last()? {
         x = layout::channels_last(n.builder, x)?;
@@ -59,7 +59,7 @@ fn flatten(n: &mut Layer<'_, '_>) -> Values {
     Ok(bare([n.apply(Flatten { axis: 1 }, &[x])?]))
 }
 
-fn permute(n: &mut Layer<'_, '_>) -> Values {
+fn permute(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let dims = n.config.maybe_ints("dims")?.ok_or_else(|| Config::missing("dims"))?;
     let perm = std::iter::once(Ok(0)).chain(dims.iter().map(|axis| n.axis_of(x, *axis))).collect::<Result<Vec<_>, _>>()?;
@@ -71,7 +71,7 @@ fn permute(n: &mut Layer<'_, '_>) -> Values {
     Ok(bare([n.permuted(x, &perm)?]))
 }
 
-fn reshape(n: &mut Layer<'_, '_>) -> Values {
+fn reshape(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let target = n.config.maybe_list("target_shape")?.ok_or_else(|| Config::missing("target_shape"))?;
     let target = target.iter().map(|dim| if dim.is_null() { Some(-1) } else { integer(dim) }).collect::<Option<Vec<_>>>().ok_or_else(|| OpError::invalid("'target_shape' is no list of integers"))?;
@@ -83,7 +83,7 @@ fn reshape(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// Each element along an axis several times.
-pub(super) fn repeated(n: &mut Layer<'_, '_>, x: ValueId, axis: usize, times: i64) -> Result<ValueId, OpError> {
+pub(super) fn repeated(n: &mut Layer<'_>, x: ValueId, axis: usize, times: i64) -> Result<ValueId, OpError> {
     if times == 1 {
         return Ok(x);
     }
@@ -99,7 +99,7 @@ pub(super) fn repeated(n: &mut Layer<'_, '_>, x: ValueId, axis: usize, times: i6
     n.reshape(x, &shape)
 }
 
-fn up_2d(n: &mut Layer<'_, '_>) -> Values {
+fn up_2d(n: &mut Layer<'_>) -> Values {
     let times = n.config.counts("size", 2, 2)?;
     let interpolation = n.config.text("interpolation", "nearest")?;
     let last = n.channels_last()?;
@@ -116,7 +116,7 @@ fn up_2d(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// What is added or cut off in front and behind, per axis: one number for all, one for each, or a pair for each.
-fn margins(n: &Layer<'_, '_>, name: &str, spatial: usize) -> Result<Vec<[i64; 2]>, OpError> {
+fn margins(n: &Layer<'_>, name: &str, spatial: usize) -> Result<Vec<[i64; 2]>, OpError> {
     let wrong = || OpError::invalid(format!("'{name}' is no margin of {spatial} axes"));
     let said = n.config.get(name).ok_or_else(|| Config::missing(name))?;
     let pair = |value: &Value| match integers(value)?.as_slice() {
@@ -134,7 +134,7 @@ fn margins(n: &Layer<'_, '_>, name: &str, spatial: usize) -> Result<Vec<[i64; 2]
 }
 
 /// The operand with margins; negative ones cut off.
-fn framed(n: &mut Layer<'_, '_>, margins: &[[i64; 2]], sign: i64) -> Values {
+fn framed(n: &mut Layer<'_>, margins: &[[i64; 2]], sign: i64) -> Values {
     let x = n.x()?;
     let first = if margins.len() == 1 || n.channels_last()? { 1 } else { 2 };
     let first = if margins.len() == 1 && !n.channels_last()? { 2 } else { first };
@@ -144,12 +144,12 @@ fn framed(n: &mut Layer<'_, '_>, margins: &[[i64; 2]], sign: i64) -> Values {
     Ok(bare([n.apply(PadBy { mode: PadMode::Constant }, &[x, pads, zero, axes])?]))
 }
 
-fn pad(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn pad(n: &mut Layer<'_>, spatial: usize) -> Values {
     let margins = margins(n, "padding", spatial)?;
     framed(n, &margins, 1)
 }
 
-fn crop(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn crop(n: &mut Layer<'_>, spatial: usize) -> Values {
     let margins = margins(n, "cropping", spatial)?;
     framed(n, &margins, -1)
 }

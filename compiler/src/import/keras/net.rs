@@ -392,7 +392,7 @@ fn order(net: &Net<'_>) -> Result<Vec<(usize, usize)>, OpError> {
 ///
 /// # Errors
 /// Invalid where the model's layers don't fit together.
-pub(super) fn run(builder: &mut Builder, importer: &mut Importer<'_>, net: &Net<'_>, inputs: Vec<Masked>) -> Result<Option<Vec<Masked>>, OpError> {
+pub(super) fn run(builder: &mut Builder, importer: &mut Importer, net: &Net<'_>, inputs: Vec<Masked>) -> Result<Option<Vec<Masked>>, OpError> {
     if importer.depth >= MAX_DEPTH {
         return Err(invalid(format!("models nest deeper than {MAX_DEPTH}")));
     }

@@ -21,7 +21,7 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// The axes that an entry names, ascending.
-fn axes(n: &Layer<'_, '_>, x: ValueId) -> Result<Vec<usize>, OpError> {
+fn axes(n: &Layer<'_>, x: ValueId) -> Result<Vec<usize>, OpError> {
     let numbers = n.config.maybe_ints("axis")?.unwrap_or_else(|| vec![-1]);
     let mut axes = numbers.iter().map(|axis| n.axis_of(x, *axis)).collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
@@ -30,7 +30,7 @@ fn axes(n: &Layer<'_, '_>, x: ValueId) -> Result<Vec<usize>, OpError> {
 }
 
 /// The one axis that an entry names.
-fn one_axis(n: &Layer<'_, '_>, x: ValueId) -> Result<usize, OpError> {
+fn one_axis(n: &Layer<'_>, x: ValueId) -> Result<usize, OpError> {
     match axes(n, x)?.as_slice() {
         [axis] => Ok(*axis),
         many => Err(OpError::unsupported(format!("{} axes are not supported here", many.len())).help("give it one axis")),
@@ -38,7 +38,7 @@ fn one_axis(n: &Layer<'_, '_>, x: ValueId) -> Result<usize, OpError> {
 }
 
 /// A vector of one number.
-fn filled(n: &mut Layer<'_, '_>, count: i64, number: f32) -> Result<ValueId, OpError> {
+fn filled(n: &mut Layer<'_>, count: i64, number: f32) -> Result<ValueId, OpError> {
     let count = usize::try_from(count).ok().filter(|count| *count < 1 << 24).ok_or_else(|| OpError::invalid(format!("a vector of {count} numbers")))?;
     let vector = n.builder.constant(Tensor::from_slice(&[count as i64], &vec![number; count]));
     n.cast(vector, n.policy.compute)
@@ -54,7 +54,7 @@ fn second(rank: usize, axis: usize) -> (Vec<usize>, Vec<usize>) {
     (perm, inverse)
 }
 
-fn batch(n: &mut Layer<'_, '_>) -> Values {
+fn batch(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     if n.config.flag("renorm", false)? {
         return Err(OpError::unsupported("batch renormalisation is not supported").help("make the layer with renorm=False and copy its weights"));
@@ -88,7 +88,7 @@ fn last(rank: usize, axes: &[usize]) -> (Vec<usize>, Vec<usize>) {
     (perm, inverse)
 }
 
-fn layer(n: &mut Layer<'_, '_>) -> Values {
+fn layer(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let axes = axes(n, x)?;
     let (scale, center, rms) = (n.config.flag("scale", true)?, n.config.flag("center", true)?, n.config.flag("rms_scaling", false)?);
@@ -117,17 +117,17 @@ fn layer(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The variance over the last axes, which stay with extent 1.
-fn centred_variance(n: &mut Layer<'_, '_>, x: ValueId, count: usize) -> Result<ValueId, OpError> {
+fn centred_variance(n: &mut Layer<'_>, x: ValueId, count: usize) -> Result<ValueId, OpError> {
     let rank = n.rank(x)?;
     let axes: Vec<usize> = (rank - count..rank).collect();
-    let mean = |n: &mut Layer<'_, '_>, x: ValueId| n.apply(Aggregate { statistic: Statistic::Mean, axes: axes.clone(), keep: true }, &[x]);
+    let mean = |n: &mut Layer<'_>, x: ValueId| n.apply(Aggregate { statistic: Statistic::Mean, axes: axes.clone(), keep: true }, &[x]);
     let middle = mean(n, x)?;
     let off = n.sub(x, middle)?;
     let square = n.mul(off, off)?;
     mean(n, square)
 }
 
-fn rms(n: &mut Layer<'_, '_>) -> Values {
+fn rms(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let axes = axes(n, x)?;
     let epsilon = n.config.float("epsilon", 1e-6)?;
@@ -138,7 +138,7 @@ fn rms(n: &mut Layer<'_, '_>) -> Values {
     Ok(bare([n.permuted(y, &inverse)?]))
 }
 
-fn group(n: &mut Layer<'_, '_>) -> Values {
+fn group(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let axis = one_axis(n, x)?;
     let (scale, center) = (n.config.flag("scale", true)?, n.config.flag("center", true)?);
@@ -157,7 +157,7 @@ fn group(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// `x` divided by the root of the sum of its squares along axes, if that is more than next to nothing.
-pub(super) fn unit_length(n: &mut Layer<'_, '_>, x: ValueId, axes: Vec<usize>, epsilon: f64) -> Result<ValueId, OpError> {
+pub(super) fn unit_length(n: &mut Layer<'_>, x: ValueId, axes: Vec<usize>, epsilon: f64) -> Result<ValueId, OpError> {
     let sum = n.apply(Aggregate { statistic: Statistic::SumSquare, axes, keep: true }, &[x])?;
     let root = n.apply(Sqrt {}, &[sum])?;
     let inverse = n.apply(Reciprocal {}, &[root])?;
@@ -166,7 +166,7 @@ pub(super) fn unit_length(n: &mut Layer<'_, '_>, x: ValueId, axes: Vec<usize>, e
     n.apply(Mul {}, &[x, factor])
 }
 
-fn unit(n: &mut Layer<'_, '_>) -> Values {
+fn unit(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let axes = axes(n, x)?;
     Ok(bare([unit_length(n, x, axes, 1e-12)?]))
@@ -205,7 +205,7 @@ fn flatten(value: &Value, into: &mut Vec<f32>) -> Result<(), OpError> {
 }
 
 /// `(x - mean) / max(deviation, epsilon)` with numbers that were found before.
-fn given(n: &mut Layer<'_, '_>) -> Values {
+fn given(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let x = n.cast(x, n.policy.compute)?;
     let rank = n.rank(x)?;

@@ -35,7 +35,7 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// Extents of windows, their distance and how margins are found.
-fn windows(n: &Layer<'_, '_>, spatial: usize) -> Result<(Vec<i64>, Vec<i64>, Padding), OpError> {
+fn windows(n: &Layer<'_>, spatial: usize) -> Result<(Vec<i64>, Vec<i64>, Padding), OpError> {
     let extents = if n.config.get("pool_size").is_some() { n.config.counts("pool_size", spatial, 2)? } else { n.config.counts("pool_length", spatial, 2)? };
     let strides = if n.config.get("strides").is_some() { n.config.counts("strides", spatial, 1)? } else { extents.clone() };
     let padding = match n.config.text("padding", "valid")? {
@@ -46,21 +46,21 @@ fn windows(n: &Layer<'_, '_>, spatial: usize) -> Result<(Vec<i64>, Vec<i64>, Pad
     Ok((extents, strides, padding))
 }
 
-fn max(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn max(n: &mut Layer<'_>, spatial: usize) -> Values {
     let x = image(n, spatial)?;
     let (extents, strides, padding) = windows(n, spatial)?;
     let y = n.apply(MaxPool { extents, strides, dilations: vec![], before: vec![], after: vec![], padding, ceil: false, indices: false, reversed: false }, &[x])?;
     Ok(bare([back(n, y)?]))
 }
 
-fn average(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn average(n: &mut Layer<'_>, spatial: usize) -> Values {
     let x = image(n, spatial)?;
     let (extents, strides, padding) = windows(n, spatial)?;
     let y = n.apply(AveragePool { extents, strides, dilations: vec![], before: vec![], after: vec![], padding, ceil: false, counts_margin: false }, &[x])?;
     Ok(bare([back(n, y)?]))
 }
 
-fn global(n: &mut Layer<'_, '_>, spatial: usize, pool: Pool) -> Values {
+fn global(n: &mut Layer<'_>, spatial: usize, pool: Pool) -> Values {
     let x = image(n, spatial)?;
     let y = n.apply(GlobalPool { pool, p: 1 }, &[x])?;
     if n.config.flag("keepdims", false)? {
@@ -70,7 +70,7 @@ fn global(n: &mut Layer<'_, '_>, spatial: usize, pool: Pool) -> Values {
 }
 
 /// The mean of those steps that count.
-fn global_average_1d(n: &mut Layer<'_, '_>) -> Values {
+fn global_average_1d(n: &mut Layer<'_>) -> Values {
     let Some(mask) = n.mask() else { return global(n, 1, Pool::Mean) };
     let x = n.x()?;
     let (steps, features) = if n.channels_last()? { (1, 2) } else { (2, 1) };
@@ -81,13 +81,13 @@ fn global_average_1d(n: &mut Layer<'_, '_>) -> Values {
     let kept = n.select(mask, x, zero)?;
     let dtype = n.builder.dtype(x);
     let count = n.cast(mask, dtype)?;
-    let total = |n: &mut Layer<'_, '_>, x: ValueId| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![steps], keep }, &[x]);
+    let total = |n: &mut Layer<'_>, x: ValueId| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![steps], keep }, &[x]);
     let (sum, count) = (total(n, kept)?, total(n, count)?);
     Ok(bare([n.div(sum, count)?]))
 }
 
 /// As many windows along each axis as are wanted: window `i` of `m` goes from `i n / m`, rounded down, to `(i + 1) n / m`, rounded up.
-fn adaptive(n: &mut Layer<'_, '_>, spatial: usize, statistic: Statistic) -> Values {
+fn adaptive(n: &mut Layer<'_>, spatial: usize, statistic: Statistic) -> Values {
     let mut y = image(n, spatial)?;
     let wanted = n.config.counts("output_size", spatial, 1)?;
     for (k, parts) in wanted.into_iter().enumerate() {

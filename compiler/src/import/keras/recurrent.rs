@@ -29,7 +29,7 @@ pub(super) const LAYERS: &[Row] = &[
 ];
 
 /// The cells of a recurrent layer, whose weights lie below `part`.
-fn cells<'m>(n: &mut Layer<'_, '_>, class: &str, config: Config<'m>, part: &str) -> Result<Vec<Cell<'m>>, OpError> {
+fn cells<'m>(n: &mut Layer<'_>, class: &str, config: Config<'m>, part: &str) -> Result<Vec<Cell<'m>>, OpError> {
     let below = |name: &str| if part.is_empty() { name.to_owned() } else { format!("{part}/{name}") };
     if class != "RNN" {
         return Ok(vec![Cell::new(n, class, config, &below("cell"))?]);
@@ -46,7 +46,7 @@ fn cells<'m>(n: &mut Layer<'_, '_>, class: &str, config: Config<'m>, part: &str)
     Ok(vec![Cell::new(n, net::class(cell)?, inner(cell), &below("cell"))?])
 }
 
-fn stacked<'m>(n: &mut Layer<'_, '_>, list: &'m [Value], part: &str) -> Result<Vec<Cell<'m>>, OpError> {
+fn stacked<'m>(n: &mut Layer<'_>, list: &'m [Value], part: &str) -> Result<Vec<Cell<'m>>, OpError> {
     let mut names = Names::default();
     list.iter().map(|spec| {
         let class = net::class(spec)?;
@@ -56,7 +56,7 @@ fn stacked<'m>(n: &mut Layer<'_, '_>, list: &'m [Value], part: &str) -> Result<V
 }
 
 /// The input and the states that the call gives: by keyword, or behind the input.
-fn operands(n: &Layer<'_, '_>) -> Result<(Masked, Vec<ValueId>), OpError> {
+fn operands(n: &Layer<'_>) -> Result<(Masked, Vec<ValueId>), OpError> {
     let x = n.first()?;
     let given = match n.arg(usize::MAX, "initial_state") {
         Some(arg) => arg.values(),
@@ -69,7 +69,7 @@ fn operands(n: &Layer<'_, '_>) -> Result<(Masked, Vec<ValueId>), OpError> {
 }
 
 /// What a recurrent layer that is said by a configuration makes of an input.
-fn recur(n: &mut Layer<'_, '_>, class: &str, config: Config<'_>, part: &str, x: Masked, initial: &[ValueId]) -> Result<Outcome, OpError> {
+fn recur(n: &mut Layer<'_>, class: &str, config: Config<'_>, part: &str, x: Masked, initial: &[ValueId]) -> Result<Outcome, OpError> {
     if config.flag("time_major", false)? {
         return Err(OpError::unsupported("an input whose first axis is time is not supported").help("make the layer with time_major=False"));
     }
@@ -79,7 +79,7 @@ fn recur(n: &mut Layer<'_, '_>, class: &str, config: Config<'_>, part: &str, x: 
     run(n, &cells, x.value, x.mask, initial, backward, zero_masked)
 }
 
-fn layer(n: &mut Layer<'_, '_>) -> Values {
+fn layer(n: &mut Layer<'_>) -> Values {
     let (x, initial) = operands(n)?;
     let x = Masked { value: x.value, mask: n.mask() };
     let outcome = recur(n, n.class, n.config, "", x, &initial)?;
@@ -87,7 +87,7 @@ fn layer(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The results that the configuration asks for.
-fn finish(n: &mut Layer<'_, '_>, outcome: Outcome, mask: Option<ValueId>, time: usize) -> Values {
+fn finish(n: &mut Layer<'_>, outcome: Outcome, mask: Option<ValueId>, time: usize) -> Values {
     let sequences = n.config.flag("return_sequences", false)?;
     let mut results = Vec::new();
     if sequences {
@@ -103,7 +103,7 @@ fn finish(n: &mut Layer<'_, '_>, outcome: Outcome, mask: Option<ValueId>, time: 
     Ok(results)
 }
 
-fn bidirectional(n: &mut Layer<'_, '_>) -> Values {
+fn bidirectional(n: &mut Layer<'_>) -> Values {
     let forward = n.config.get("layer").ok_or_else(|| Config::missing("layer"))?;
     let backward = n.config.get("backward_layer").filter(|spec| spec.is_object());
     let (first, second) = (forward, backward.unwrap_or(forward));
@@ -121,7 +121,7 @@ fn bidirectional(n: &mut Layer<'_, '_>) -> Values {
     let forth = one.flag("go_backwards", false)?;
     let policy = n.policy;
     n.policy = super::layer::Policy::of(&one)?;
-    let way = |n: &mut Layer<'_, '_>, spec: &Value, config: Config<'_>, part: &str, initial: &[ValueId], backward: bool| -> Result<Outcome, OpError> {
+    let way = |n: &mut Layer<'_>, spec: &Value, config: Config<'_>, part: &str, initial: &[ValueId], backward: bool| -> Result<Outcome, OpError> {
         let cells = cells(n, net::class(spec)?, config, part)?;
         run(n, &cells, x.value, x.mask, initial, backward, config.flag("zero_output_for_mask", false)?)
     };
@@ -158,20 +158,20 @@ fn bidirectional(n: &mut Layer<'_, '_>) -> Values {
 }
 
 /// The first two axes as one.
-fn flat(n: &mut Layer<'_, '_>, x: ValueId) -> Result<ValueId, OpError> {
+fn flat(n: &mut Layer<'_>, x: ValueId) -> Result<ValueId, OpError> {
     let rest = n.builder.extents(x)?.get(2..).map(<[i64]>::to_vec).ok_or_else(|| OpError::invalid("it takes an operand of at least 3 axes"))?;
     let shape: Vec<i64> = std::iter::once(-1).chain(rest).collect();
     n.reshape(x, &shape)
 }
 
 /// The first axis as those two that it was made of.
-fn unflat(n: &mut Layer<'_, '_>, y: ValueId, batch: i64, time: i64) -> Result<ValueId, OpError> {
+fn unflat(n: &mut Layer<'_>, y: ValueId, batch: i64, time: i64) -> Result<ValueId, OpError> {
     let rest = n.builder.extents(y)?.split_off(1);
     let shape: Vec<i64> = [batch, time].into_iter().chain(rest).collect();
     n.reshape(y, &shape)
 }
 
-fn time_distributed(n: &mut Layer<'_, '_>) -> Values {
+fn time_distributed(n: &mut Layer<'_>) -> Values {
     let layer = n.config.get("layer").ok_or_else(|| Config::missing("layer"))?;
     let x = n.x()?;
     let (batch, time) = (n.extent(x, 0)?, n.extent(x, 1)?);
@@ -180,7 +180,7 @@ fn time_distributed(n: &mut Layer<'_, '_>) -> Values {
     values.into_iter().map(|y| Ok(unflat(n, y.value, batch, time)?.into())).collect()
 }
 
-fn conv_lstm(n: &mut Layer<'_, '_>, spatial: usize) -> Values {
+fn conv_lstm(n: &mut Layer<'_>, spatial: usize) -> Values {
     let (first, initial) = operands(n)?;
     let (x, mask) = (first.value, n.mask());
     if n.rank(x)? != spatial + 3 {
