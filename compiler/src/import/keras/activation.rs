@@ -182,7 +182,7 @@ pub(super) fn log_softmax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     n.apply(LogSoftmax { axis }, &[x])
 }
 
-/// The nearest point of the simplex. Source: Martins and Astudillo, arXiv 1602.02068.
+/// What Keras has for the nearest point of the simplex (Martins and Astudillo, arXiv 1602.02068).
 pub(super) fn sparsemax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
     let (count, rank) = (n.extent(x, axis)?, n.rank(x)?);
@@ -201,7 +201,8 @@ pub(super) fn sparsemax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let inside = n.apply(Less {}, &[sums, reach])?;
     let inside = n.cast(inside, dtype)?;
     let total = |n: &mut Layer<'_>, x| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[x]);
-    let kept = n.mul(sorted, inside)?;
+    // Keras sums the running sums here, not the numbers.
+    let kept = n.mul(sums, inside)?;
     let (kept, size) = (total(n, kept)?, total(n, inside)?);
     let excess = n.offset(kept, -1.0)?;
     let threshold = n.div(excess, size)?;

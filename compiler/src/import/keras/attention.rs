@@ -6,7 +6,7 @@ use frit_ir::ops::{abs::Abs, and::And, iota::Iota, less::Less, less_equal::LessE
 use frit_ir::{DType, OpError, ValueId};
 
 use super::layer::{Arg, Layer, Masked, bare};
-use super::{Mask, Row};
+use super::{Mask, Row, Version};
 
 type Values = Result<Vec<Masked>, OpError>;
 
@@ -18,8 +18,10 @@ pub(super) const LAYERS: &[Row] = &[
     ("MultiHeadAttention", Mask::Own, multi_head),
 ];
 
-/// The score that Keras gives keys that are not seen, where it has nothing but a fused function.
-const HIDDEN: f64 = -0.7 * f32::MAX as f64;
+/// The score that Keras gives keys that are not seen, where it has one function for all of attention.
+fn hidden(dtype: DType) -> f64 {
+    -0.7 * if dtype == DType::F16 { 65500.0 } else { 3.38953e38 }
+}
 
 fn with_axis(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Result<ValueId, OpError> {
     let axis = n.builder.ints(&[axis]);
@@ -138,8 +140,14 @@ fn plain(heads: i64, kv_heads: i64) -> Attention {
     }
 }
 
+/// Where a part keeps its weights: some versions hide the names of parts.
+fn placed(n: &mut Layer<'_>, part: &str) -> Result<String, OpError> {
+    Ok(if n.has_weight(part)? { part.to_owned() } else { format!("_{part}") })
+}
+
 /// A projection into heads, which come out as one axis: `x` is `[batch, time, features]`, the kernel `[features, heads, size]`.
 fn projected(n: &mut Layer<'_>, x: ValueId, part: &str) -> Result<ValueId, OpError> {
+    let part = &placed(n, part)?;
     let kernel = n.weight_of(part, 0)?;
     let features = n.extent(kernel, 0)?;
     let kernel = n.reshape(kernel, &[features, -1])?;
@@ -240,19 +248,21 @@ fn heads_of(n: &mut Layer<'_>, heads: i64, kv_heads: i64, size: i64) -> Values {
     // Keras has two ways: where it needs the scores, a query that sees nothing gives nothing.
     let fused = n.config.float("dropout", 0.0)? == 0.0 && !wants_scores && rank == 3;
     let scale = Some(1.0 / (size as f64).sqrt());
-    let op = Attention { scale, causal, hidden: fused.then_some(HIDDEN), has_mask: seen.is_some(), ..plain(heads, kv_heads) };
+    let hidden = hidden(n.builder.dtype(operands[0]));
+    let op = Attention { scale, causal, hidden: fused.then_some(hidden), has_mask: seen.is_some(), ..plain(heads, kv_heads) };
     let results = n.builder.apply_all(op, &operands)?;
     let mut y = results[0];
     if let Some(gate) = gate {
         y = n.mul(y, gate)?;
     }
-    let kernel = n.weight_of("output_dense", 0)?;
+    let part = &placed(n, "output_dense")?;
+    let kernel = n.weight_of(part, 0)?;
     let out = n.builder.extents(kernel)?.get(2..).map(<[i64]>::to_vec).ok_or_else(|| OpError::invalid("its output kernel has no axes"))?;
     let wide: i64 = out.iter().product();
     let kernel = n.reshape(kernel, &[-1, wide])?;
     y = n.apply(MatMul {}, &[y, kernel])?;
     if n.config.flag("use_bias", true)? {
-        let bias = n.weight_of("output_dense", 1)?;
+        let bias = n.weight_of(part, 1)?;
         let bias = n.reshape(bias, &[-1])?;
         y = n.add(y, bias)?;
     }
@@ -260,6 +270,11 @@ fn heads_of(n: &mut Layer<'_>, heads: i64, kv_heads: i64, size: i64) -> Values {
         shape.pop();
         shape.extend(out);
         y = n.reshape(y, &shape)?;
+    }
+    if n.class == "MultiHeadAttention" && n.version() == Version::Three {
+        // Keras takes the masks away from what it was given; who reads that later sees none.
+        let given = [Some(q), Some(v), k];
+        given.into_iter().flatten().for_each(|operand| n.unmask(operand.value));
     }
     let mut values = vec![Masked { value: y, mask: q.mask }];
     if wants_scores {

@@ -22,7 +22,7 @@ pub(super) const LAYERS: &[Row] = &[
     ("RandomColorDegeneration", Mask::Ends, same),
     ("RandomColorJitter", Mask::Ends, same),
     ("RandomContrast", Mask::Ends, same),
-    ("RandomCrop", Mask::Ends, center_crop),
+    ("RandomCrop", Mask::Ends, same),
     ("RandomErasing", Mask::Ends, same),
     ("RandomFlip", Mask::Ends, same),
     ("RandomGaussianBlur", Mask::Ends, same),
@@ -213,7 +213,6 @@ fn discretize(n: &mut Layer<'_>) -> Values {
     let behind = n.builder.ints(&[rank as i64]);
     let x = n.apply(Unsqueeze {}, &[x, behind])?;
     let reached = n.apply(LessEqual {}, &[bounds, x])?;
-    let dtype = n.config.maybe_text("dtype")?.and_then(|name| super::layer::dtype(name).ok()).filter(|dtype| dtype.is_int()).unwrap_or(DType::I64);
-    let reached = n.cast(reached, dtype)?;
+    let reached = n.cast(reached, DType::I32)?;
     Ok(bare([n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![rank], keep: false }, &[reached])?]))
 }

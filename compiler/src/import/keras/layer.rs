@@ -300,6 +300,17 @@ impl<'a> Layer<'a> {
         found.ok_or_else(|| OpError::invalid(format!("the file has no weight '{path}'")).help("it may have been saved before the layer was called, or by an older version of Keras; load it and save it again"))
     }
 
+    /// Has a part of the layer weights?
+    pub(crate) fn has_weight(&mut self, part: &str) -> Result<bool, OpError> {
+        let path = format!("{}/{part}/vars/0", self.path);
+        Ok(self.importer.weight(self.builder, &path)?.is_some())
+    }
+
+    /// Takes the mask away from a value, for all who read it later.
+    pub(crate) fn unmask(&mut self, value: ValueId) {
+        self.importer.unmasked.insert(value);
+    }
+
     /// Adds an op of one result.
     pub(crate) fn apply(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<ValueId, OpError> {
         self.builder.apply(op, inputs)

@@ -27,7 +27,7 @@ mod pool;
 mod recurrent;
 mod shapes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use frit_ir::build::Folding;
@@ -94,6 +94,8 @@ pub(crate) struct Importer {
     /// Weights that are in the graph.
     loaded: HashMap<String, ValueId>,
     version: Version,
+    /// Values whose masks were taken away.
+    unmasked: HashSet<ValueId>,
     /// How many models enclose what is imported.
     depth: usize,
     errors: Vec<Error>,
@@ -146,7 +148,7 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
     let tree = config::parse(&text, size).map_err(whole)?;
     let net = net::Net::of_model(&tree, version).map_err(whole)?;
     let places = if format == Format::Keras { None } else { Some(legacy::places(&mut weights, &tree).map_err(whole)?) };
-    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, depth: 0, errors: Vec::new() };
+    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, unmasked: HashSet::new(), depth: 0, errors: Vec::new() };
     let mut builder = Builder::new(net.name()).folding(Folding::Early);
     let declared = net.inputs().map_err(whole)?;
     let inputs = ends::inputs(&mut builder, &declared.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect::<Vec<_>>(), model.binding)?;
@@ -197,7 +199,8 @@ struct Names {
 impl Names {
     /// The place of the next member of a class.
     fn next(&mut self, class: &str) -> String {
-        let name = snake(class);
+        // One class is known by another name than its own.
+        let name = snake(if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class });
         match self.used.get_mut(&name) {
             Some(count) => {
                 *count += 1;

@@ -413,7 +413,10 @@ pub(super) fn run(builder: &mut Builder, importer: &mut Importer, net: &Net<'_>,
         let mut failed = false;
         let mut resolve = |r: &Ref| -> Result<Masked, OpError> {
             match done.get(&(r.layer, r.node)) {
-                Some(Some(values)) => values.get(r.tensor).copied().ok_or_else(|| invalid(format!("layer '{}' has no result {}", net.members[r.layer].name, r.tensor))),
+                Some(Some(values)) => {
+                    let found = values.get(r.tensor).copied().ok_or_else(|| invalid(format!("layer '{}' has no result {}", net.members[r.layer].name, r.tensor)))?;
+                    Ok(Masked { mask: found.mask.filter(|_| !importer.unmasked.contains(&found.value)), ..found })
+                }
                 _ => {
                     failed = true;
                     Err(invalid(""))

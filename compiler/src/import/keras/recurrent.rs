@@ -123,7 +123,9 @@ fn bidirectional(n: &mut Layer<'_>) -> Values {
     n.policy = super::layer::Policy::of(&one)?;
     let way = |n: &mut Layer<'_>, spec: &Value, config: Config<'_>, part: &str, initial: &[ValueId], backward: bool| -> Result<Outcome, OpError> {
         let cells = cells(n, net::class(spec)?, config, part)?;
-        run(n, &cells, x.value, x.mask, initial, backward, config.flag("zero_output_for_mask", false)?)
+        // Whatever the layer itself says.
+        let zero_masked = config.flag("return_sequences", false)?;
+        run(n, &cells, x.value, x.mask, initial, backward, zero_masked)
     };
     let there = way(n, first, one, "forward_layer", ahead, forth)?;
     let again = way(n, second, other, "backward_layer", behind, back)?;
