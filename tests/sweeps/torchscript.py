@@ -124,8 +124,8 @@ def drawn(model):
 def leaves(result, prefix=""):
     if isinstance(result, torch.Tensor):
         yield prefix or "output", result.numpy()
-    elif isinstance(result, dict):
-        for key, item in result.items():
+    elif isinstance(result, dict) or hasattr(result, "_fields"):
+        for key, item in (result if isinstance(result, dict) else result._asdict()).items():
             yield from leaves(item, f"{prefix}_{key}" if prefix else key)
     elif result is not None:
         for at, item in enumerate(result):

@@ -5,6 +5,7 @@
 mod alias;
 mod archive;
 mod aten;
+mod exported;
 mod pickle;
 mod script;
 mod storage;
@@ -20,7 +21,8 @@ use super::{Format, Model};
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
     match format {
+        Format::ExportedProgram => exported::import(model),
         Format::TorchScript => script::import(model),
-        _ => Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))]),
+        _ => Err(vec![Error::bug(format!("'{}' is {}, not a model of PyTorch's", model.path.display(), format.words()))]),
     }
 }

@@ -135,6 +135,32 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Sqrt {}, &[sum])?;
         c.one(value)
     }),
+    ("isclose", |c| {
+        let (relative, absolute, equal_nan) = (c.float("rtol")?, c.float("atol")?, c.flag("equal_nan")?);
+        let [a, b] = two(c)?;
+        let same = c.apply(Equal {}, &[a, b])?;
+        if !c.dtype(a).is_float() {
+            return Err(OpError::unsupported("'isclose' of integers is not supported"));
+        }
+        let size = c.apply(Abs {}, &[b])?;
+        let part = scaled(c, size, relative)?;
+        let rest = c.like(a, absolute);
+        let allowed = c.apply(Add {}, &[part, rest])?;
+        let off = c.apply(Sub {}, &[a, b])?;
+        let off = c.apply(Abs {}, &[off])?;
+        let near = c.apply(LessEqual {}, &[off, allowed])?;
+        // What is infinitely far is close to nothing else, whatever is allowed.
+        let infinite = c.apply(IsInf { negative: true, positive: true }, &[off])?;
+        let finite = c.apply(Not {}, &[infinite])?;
+        let near = c.apply(And {}, &[near, finite])?;
+        let mut value = c.apply(Or {}, &[same, near])?;
+        if equal_nan {
+            let (a, b) = (c.apply(IsNan {}, &[a])?, c.apply(IsNan {}, &[b])?);
+            let both = c.apply(And {}, &[a, b])?;
+            value = c.apply(Or {}, &[value, both])?;
+        }
+        c.one(value)
+    }),
     ("isfinite", |c| {
         let (nan, infinite) = odd(c)?;
         let either = c.apply(Or {}, &[nan, infinite])?;
@@ -264,13 +290,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             c.apply(Div {}, &[x, factor])
         })
     }),
-    ("rrelu", |c| {
-        if c.flag("training")? {
-            return Err(in_training("rrelu"));
-        }
-        let alpha = f64::midpoint(c.float("lower")?, c.float("upper")?);
-        unary(c, LeakyRelu { alpha })
-    }),
+    ("rrelu", rrelu),
     ("rsqrt", |c| {
         float_by(c, |c, x| {
             let root = c.apply(Sqrt {}, &[x])?;
@@ -279,9 +299,11 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("rsub", |c| sum(c, false)),
     ("selu", |c| unary(c, Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 })),
-    ("sgn", |c| unsigned_or(c, Sign {})),
+    ("rrelu_with_noise", rrelu),
+    ("rrelu_with_noise_functional", rrelu),
+    ("sgn", sign),
     ("sigmoid", |c| float(c, Sigmoid {})),
-    ("sign", |c| unsigned_or(c, Sign {})),
+    ("sign", sign),
     ("signbit", |c| {
         let x = c.tensor("self")?;
         let value = negative(c, x)?;
@@ -375,6 +397,18 @@ fn unsigned_or(c: &mut Call<'_>, op: impl Into<Op>) -> Values {
         (DType::Bool, _) | (DType::U8, Op::Abs(_) | Op::Relu(_)) => c.one(x),
         _ => unary(c, op),
     }
+}
+
+/// The sign, which is 0 for NaN.
+fn sign(c: &mut Call<'_>) -> Values {
+    let x = c.first()?;
+    if !c.dtype(x).is_float() {
+        return unsigned_or(c, Sign {});
+    }
+    let sign = c.apply(Sign {}, &[x])?;
+    let (nan, zero) = (c.apply(IsNan {}, &[x])?, c.like(x, 0.0));
+    let value = c.apply(Select {}, &[nan, zero, sign])?;
+    c.one(value)
 }
 
 /// An op of floats; integers become the default ones.
@@ -567,6 +601,17 @@ fn log_sigmoid(c: &mut Call<'_>, x: ValueId) -> Built {
     let minus = c.apply(Neg {}, &[x])?;
     let plus = c.apply(Softplus {}, &[minus])?;
     c.apply(Neg {}, &[plus])
+}
+
+/// In evaluation the slope is the middle of its bounds. What noise there was is not given.
+fn rrelu(c: &mut Call<'_>) -> Values {
+    if c.flag("training")? {
+        return Err(in_training("rrelu"));
+    }
+    let alpha = f64::midpoint(c.float("lower")?, c.float("upper")?);
+    let mut values = unary(c, LeakyRelu { alpha })?;
+    values.resize(c.schema.results, Value::None);
+    Ok(values)
 }
 
 fn elu(c: &mut Call<'_>) -> Values {
