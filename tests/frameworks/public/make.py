@@ -29,11 +29,13 @@ EXTENTS = {
 # Of tensors of more elements only every STEP-th is kept, as some:NAME.
 LARGE, STEP = 1 << 20, 61
 # What a frozen graph does not say of itself.
-ENDS = {"deepbrain/graph.pb": (["img:0"], ["prob:0"])}
+ENDS = {"deepbrain/graph.pb": (["img:0", "training:0"], ["prob:0"])}
 
 
 def draw(rng, shape, dtype, indices=False):
     dtype = np.dtype(dtype)
+    if dtype.kind == "b":  # is it training?
+        return np.zeros(shape, dtype)
     if dtype.kind in "iu" or indices:
         return rng.integers(-100 if dtype == np.int8 else 1, 100 if dtype.itemsize == 1 else 20, size=shape).astype(dtype)
     if len(shape) == 4 and shape[-1] == 3:  # a picture
@@ -50,8 +52,25 @@ def extents(name, shape):
 
 
 def run_tflite(path, name, rng):
+    """By each of the interpreter's sets of kernels. Where these are further apart than results may be, that distance is kept as spread:NAME."""
     import tensorflow as tf
-    interpreter = tf.lite.Interpreter(str(path), num_threads=1)
+    state = rng.bit_generator.state
+    kernels = tf.lite.experimental.OpResolverType
+    feed, outputs = interpreted(tf.lite.Interpreter(str(path), num_threads=1), name, rng)
+    for other in (kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES, kernels.BUILTIN_REF):
+        rng.bit_generator.state = state
+        _, others = interpreted(tf.lite.Interpreter(str(path), num_threads=1, experimental_op_resolver_type=other), name, rng)
+        for key, value in list(outputs.items()):
+            if key.startswith("spread:") or value.dtype.kind != "f":
+                continue
+            apart = np.abs(value.astype(np.float64) - others[key])
+            # What is much further apart is other arithmetic (rounded activations), and the default's is asked for.
+            if (apart > 1e-4 + 1e-3 * np.abs(value)).any() and apart.max() < 1e-3 * np.abs(value).max():
+                outputs["spread:" + key] = np.float64(max(apart.max(), outputs.get("spread:" + key, 0)))
+    return feed, outputs
+
+
+def interpreted(interpreter, name, rng):
     signatures = interpreter.get_signature_list()
     if signatures:
         runner = interpreter.get_signature_runner(next(iter(signatures)))
@@ -117,7 +136,7 @@ def run_graph(path, name, rng):
         feed = {}
         for key in inputs:
             tensor = graph.get_tensor_by_name(key)
-            feed[key] = draw(rng, extents(name, tensor.shape.as_list()), tensor.dtype.as_numpy_dtype)
+            feed[key] = draw(rng, extents(name, tensor.shape.as_list()) if tensor.shape.rank else [], tensor.dtype.as_numpy_dtype)
         results = session.run(outputs, feed)
     plain = lambda key: key.removesuffix(":0")
     return {plain(key): value for key, value in feed.items()}, {plain(key): value for key, value in zip(outputs, results)}
@@ -157,6 +176,9 @@ def main():
         kept = {key if key.startswith("dim:") else "in:" + key: value for key, value in feed.items()}
         for key, value in outputs.items():
             value = np.asarray(value)
+            if key.startswith("spread:"):
+                kept[key] = value
+                continue
             kept.update({"some:" + key: value.reshape(-1)[::STEP]} if value.size > LARGE else {"out:" + key: value})
         np.savez_compressed(target, **kept)
         print(name, {key: np.shape(value) for key, value in feed.items()}, {key: np.shape(value) for key, value in outputs.items()}, f"{target.stat().st_size / 1e3:.0f} kB", flush=True)
