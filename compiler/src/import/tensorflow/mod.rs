@@ -1,15 +1,311 @@
 //! TensorFlow: SavedModels, graphs, checkpoints, TensorFlow.js.
 //!
-//! In: the path of a model. Out: a [`Graph`].
+//! In: the path of a model. Out: a [`Graph`]. Files become a meta graph ([`mod@bundle`] and [`mod@variables`] find the values of variables, [`mod@json`] reads
+//! TensorFlow.js), whose outputs are evaluated back to the inputs ([`mod@evaluate`]): functions are inlined, loops and branches structured ([`mod@control`]).
+//! The tables of [`mod@math`], [`mod@movement`] and their neighbours say what each op becomes: a row is a name and a function from a [`Node`] to values.
+//!
+//! To add an op: add a row to the table of its family. One that has several results needs a row in [`mod@body`] too.
 
-use frit_ir::{Error, Graph};
+mod body;
+mod bundle;
+mod control;
+mod evaluate;
+mod image;
+mod json;
+mod list;
+mod math;
+mod movement;
+mod nn;
+mod node;
+mod state;
+mod tensor;
+mod variables;
 
-use super::{Format, Model};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use frit_ir::build::Folding;
+use frit_ir::shape::TensorType;
+use frit_ir::tensor::Pages;
+use frit_ir::{Builder, Error, Graph, OpError, ValueId};
+use frit_proto::tensorflow as wire;
+use prost::Message;
+
+use self::body::{Body, Source};
+use self::bundle::Bundle;
+use self::evaluate::{Bound, Env, Importer};
+use self::node::Node;
+use self::variables::Variables;
+use super::{Format, Mapped, Model, ends};
+
+/// A node's attributes.
+type Attributes = BTreeMap<String, wire::Attribute>;
+
+/// Makes values of a node's operands.
+type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
+
+/// Makes values, lists or variables of a node's operands.
+type BoundHandler = fn(&mut Node<'_, '_>) -> Result<Vec<Bound>, OpError>;
+
+/// What an op becomes.
+enum How {
+    Values(Handler),
+    Bounds(BoundHandler),
+}
+
+/// Ops that are one of ours.
+const OPS: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, image::OPS];
+/// Ops that are made of several of ours.
+const EXPANDED: &[&[(&str, Handler)]] = &[math::EXPANDED, movement::EXPANDED, nn::EXPANDED, image::EXPANDED, control::VALUES];
+/// Ops on other things than tensors: variables, lists, functions; and those that hand on what they are given.
+const BOUNDS: &[&[(&str, BoundHandler)]] = &[control::OPS, control::HANDED_ON, list::OPS, movement::HANDED_ON, state::OPS];
+
+/// What is asked for now and then, and why it is not supported. `*` stands for the rest of a name.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    ("AsString", TEXT, TEXT_HELP),
+    ("DecodeBase64", TEXT, TEXT_HELP),
+    ("DecodeGif", FILES, FILES_HELP),
+    ("DecodeImage", FILES, FILES_HELP),
+    ("DecodeJpeg", FILES, FILES_HELP),
+    ("DecodePng", FILES, FILES_HELP),
+    ("DecodeRaw", TEXT, TEXT_HELP),
+    ("DecodeWav", FILES, FILES_HELP),
+    ("EncodeBase64", TEXT, TEXT_HELP),
+    ("HashTable*", TABLES, TABLES_HELP),
+    ("LookupTable*", TABLES, TABLES_HELP),
+    ("MutableHashTable*", TABLES, TABLES_HELP),
+    ("ParseExample*", TEXT, TEXT_HELP),
+    ("ParseSingleExample", TEXT, TEXT_HELP),
+    ("PyFunc", "it calls Python", "export the model without Python functions"),
+    ("Random*", "its results are random", "export the model for inference"),
+    ("Ragged*", "ragged tensors are not supported", "export the model with padded tensors"),
+    ("ReadFile", FILES, FILES_HELP),
+    ("RegexFullMatch", TEXT, TEXT_HELP),
+    ("RegexReplace", TEXT, TEXT_HELP),
+    ("Sparse*", "sparse tensors are not supported", "export the model with dense tensors"),
+    ("StatefulRandom*", "its results are random", "export the model for inference"),
+    ("StatelessRandom*", "its results are random", "export the model for inference"),
+    ("StaticRegex*", TEXT, TEXT_HELP),
+    ("String*", TEXT, TEXT_HELP),
+    ("UnicodeDecode*", TEXT, TEXT_HELP),
+];
+
+const TEXT: &str = "it works on text, which is not supported";
+const TEXT_HELP: &str = "choose or export a signature that takes numbers, and prepare text before";
+const FILES: &str = "it decodes files, which is not supported";
+const FILES_HELP: &str = "choose or export a signature that takes decoded tensors";
+const TABLES: &str = "it looks up a table, which is not supported";
+const TABLES_HELP: &str = "choose or export a signature that takes indices, and look them up before";
+
+fn handler(op: &str) -> Option<How> {
+    let values = OPS.iter().chain(EXPANDED).flat_map(|table| table.iter()).find(|(name, _)| *name == op).map(|(_, handler)| How::Values(*handler));
+    values.or_else(|| BOUNDS.iter().flat_map(|table| table.iter()).find(|(name, _)| *name == op).map(|(_, handler)| How::Bounds(*handler)))
+}
+
+/// The complaint about an op that has no row.
+fn unsupported(op: &str) -> OpError {
+    let known = UNSUPPORTED.iter().find(|(name, ..)| name.strip_suffix('*').map_or(*name == op, |start| op.starts_with(start)));
+    match known {
+        Some((_, why, help)) => OpError::unsupported(format!("op '{op}' is not supported: {why}")).help(*help),
+        None => OpError::unsupported(format!("op '{op}' is not supported")).help("docs/tensorflow.md lists what is"),
+    }
+}
+
+/// What becomes of the ops that are known: names of those that are one op here, of those that are expanded, and of those that are not supported, with why. Sorted.
+pub fn supported() -> (Vec<&'static str>, Vec<&'static str>, Vec<(&'static str, &'static str)>) {
+    let values = |tables: &[&[(&'static str, Handler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
+    let mut own = values(OPS);
+    own.extend(BOUNDS.iter().flat_map(|table| table.iter().map(|(name, _)| *name)));
+    own.extend(["Merge", "NextIteration", "VarHandleOp", "VariableV2"]);
+    let mut expanded = values(EXPANDED);
+    own.sort_unstable();
+    expanded.sort_unstable();
+    (own, expanded, UNSUPPORTED.iter().map(|(name, why, _)| (*name, *why)).collect())
+}
 
 /// Imports a model.
 ///
 /// # Errors
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
-    Err(vec![Error::unsupported(format!("'{}' is {}, which is not supported", model.path.display(), format.words()))])
+    let one = |error| vec![error];
+    match format {
+        Format::SavedModel => {
+            let folder = if model.path.is_dir() { model.path.to_owned() } else { model.path.parent().unwrap_or(Path::new(".")).to_owned() };
+            let file = super::map(&folder.join("saved_model.pb")).map_err(one)?;
+            let pages = file.pages;
+            let saved = wire::SavedModel::decode(file.bytes).map_err(|error| malformed(&error.to_string()))?;
+            let meta = chosen_meta(&saved).map_err(one)?;
+            let prefix = folder.join("variables").join("variables");
+            let bundle = if folder.join("variables").join("variables.index").is_file() { Some(Bundle::open(&prefix).map_err(one)?) } else { None };
+            signature(model, meta, Variables::new(meta, bundle), Some(pages))
+        }
+        Format::Checkpoint => {
+            let file = meta_file(model.path).map_err(one)?;
+            let mapped = super::map(&file).map_err(one)?;
+            let meta = wire::MetaGraph::decode(mapped.bytes).map_err(|error| malformed(&error.to_string()))?;
+            let prefix = file.with_extension("");
+            let bundle = if file.with_extension("index").is_file() { Some(Bundle::open(&prefix).map_err(one)?) } else { None };
+            let variables = Variables::new(&meta, bundle);
+            if meta.signature_def.is_empty() { ends_of_graph(model, &meta, variables, Some(mapped.pages)) } else { signature(model, &meta, variables, Some(mapped.pages)) }
+        }
+        Format::TensorFlowJs => {
+            let meta = json::read(model.path).map_err(one)?;
+            let variables = Variables::default();
+            if meta.signature_def.is_empty() { ends_of_graph(model, &meta, variables, None) } else { signature(model, &meta, variables, None) }
+        }
+        _ => {
+            let Mapped { bytes, pages } = super::map(model.path).map_err(one)?;
+            let graph = wire::Graph::decode(bytes).map_err(|error| malformed(&error.to_string()))?;
+            let meta = wire::MetaGraph { graph_def: Some(graph), ..wire::MetaGraph::default() };
+            ends_of_graph(model, &meta, Variables::default(), Some(pages))
+        }
+    }
+}
+
+fn malformed(why: &str) -> Vec<Error> {
+    vec![Error::invalid(format!("not a whole TensorFlow model: {why}")).help("the file may be cut off or of another format")]
+}
+
+/// The meta graph that is for serving, else the first.
+fn chosen_meta(saved: &wire::SavedModel) -> Result<&wire::MetaGraph, Error> {
+    let serves = |meta: &&wire::MetaGraph| meta.meta_info_def.as_ref().is_some_and(|info| info.tags.iter().any(|tag| tag == "serve"));
+    saved.meta_graphs.iter().find(serves).or(saved.meta_graphs.first()).ok_or_else(|| Error::invalid("the SavedModel holds no graph").help("the file may have been cut off when it was copied"))
+}
+
+/// The file of a checkpoint's meta graph: the path itself, or in a folder the only one, else the last by name.
+fn meta_file(path: &Path) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let unreadable = |error: std::io::Error| Error::invalid(format!("can't read '{}': {error}", path.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "meta") {
+            files.push(file);
+        }
+    }
+    // Of several steps the last: shorter numbers are smaller.
+    files.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    files.pop().ok_or_else(|| Error::invalid(format!("'{}' holds no meta graph", path.display())))
+}
+
+/// Imports by a signature: the one that is asked for, else `serving_default`, else the only one.
+fn signature(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>) -> Result<Graph, Vec<Error>> {
+    // Initialisers have signatures too, which give nothing.
+    let usable: BTreeMap<&str, &wire::SignatureDef> = meta.signature_def.iter().filter(|(name, signature)| !name.starts_with("__") && !signature.outputs.is_empty()).map(|(name, signature)| (name.as_str(), signature)).collect();
+    let names = usable.keys().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let found = match model.signature {
+        Some(name) => usable.get(name).copied().ok_or_else(|| Error::invalid(format!("there is no signature '{name}'")).help(if names.is_empty() { "the model has none".to_owned() } else { format!("there are: {names}") })),
+        None => match (usable.get("serving_default"), usable.len()) {
+            (Some(default), _) => Ok(*default),
+            (None, 1) => usable.values().next().copied().ok_or_else(|| Error::bug("a map of one entry is empty")),
+            (None, 0) => Err(Error::invalid("the model has no signature").help("save it with signatures: tf.saved_model.save(model, folder, signatures=...), or model.export(folder)")),
+            (None, _) => Err(Error::invalid("the model has several signatures, and none is the default").help(format!("choose one by --signature: {names}"))),
+        },
+    };
+    let found = found.map_err(|error| vec![error])?;
+    let mut inputs = Vec::new();
+    let mut errors = Vec::new();
+    for (name, info) in &found.inputs {
+        match tensor::dtype(info.dtype) {
+            Ok(frit_ir::DType::Str) => {
+                let others = usable.iter().filter(|(_, signature)| signature.inputs.values().all(|info| info.dtype != 7)).map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
+                let help = if others.is_empty() { "all its signatures take text; export one that takes numbers, and prepare text before".to_owned() } else { format!("choose another signature by --signature: {}", others.join(", ")) };
+                errors.push(Error { node: format!("input '{name}'"), ..Error::unsupported("it is text, which is not supported").help(help) });
+            }
+            Ok(dtype) => inputs.push((name.as_str(), info.name.as_str(), TensorType::new(dtype, tensor::shape(info.tensor_shape.as_ref(), name)))),
+            Err(error) => errors.push(Error::at(error, format!("input '{name}'"), Vec::new())),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let outputs: Vec<(&str, &str)> = found.outputs.iter().map(|(name, info)| (name.as_str(), info.name.as_str())).collect();
+    graph(model, meta, variables, pages, &inputs, &outputs)
+}
+
+/// Imports a graph that names no ends: its inputs are its placeholders, its outputs what depends on them and nobody uses.
+fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>) -> Result<Graph, Vec<Error>> {
+    let Some(def) = &meta.graph_def else { return Err(malformed("it holds no graph")) };
+    let body = Body::graph(&def.node, &BTreeSet::new()).map_err(|error| vec![Error::at(error, "the graph", Vec::new())])?;
+    let mut inputs = Vec::new();
+    let mut errors = Vec::new();
+    let mut depends = vec![false; def.node.len()];
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); def.node.len()];
+    for (at, sources) in body.inputs.iter().enumerate() {
+        for node in sources.iter().filter_map(Source::node) {
+            users[node].push(at);
+        }
+    }
+    let mut todo = Vec::new();
+    for (at, node) in def.node.iter().enumerate().filter(|(_, node)| node.op == "Placeholder") {
+        todo.push(at);
+        if users[at].is_empty() {
+            continue;
+        }
+        let number = match node.attr.get("dtype").and_then(|a| a.value.as_ref()) {
+            Some(wire::attribute::Value::Type(number)) => *number,
+            _ => 0,
+        };
+        let shape = match node.attr.get("shape").and_then(|a| a.value.as_ref()) {
+            Some(wire::attribute::Value::Shape(shape)) => Some(shape),
+            _ => None,
+        };
+        match tensor::dtype(number) {
+            Ok(dtype) => inputs.push((node.name.as_str(), node.name.as_str(), TensorType::new(dtype, tensor::shape(shape, &node.name)))),
+            Err(error) => errors.push(Error::at(error, format!("input '{}'", node.name), Vec::new())),
+        }
+    }
+    let none = todo.is_empty();
+    while let Some(at) = todo.pop() {
+        if !std::mem::replace(&mut depends[at], true) {
+            todo.extend(&users[at]);
+        }
+    }
+    let silent = |op: &str| matches!(op, "NoOp" | "Assert" | "Placeholder" | "Print" | "PrintV2" | "Const") || op.starts_with("Assign") || op.starts_with("Save") || op.ends_with("Summary") || op.contains("Apply");
+    let outputs: Vec<(&str, &str)> = def.node.iter().enumerate().filter(|(at, node)| users[*at].is_empty() && (none || depends[*at]) && !silent(&node.op)).map(|(_, node)| (node.name.as_str(), node.name.as_str())).collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    graph(model, meta, variables, pages, &inputs, &outputs)
+}
+
+/// Imports what lies between ends: inputs and outputs are pairs of the user's name and the graph's.
+fn graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>, inputs: &[(&str, &str, TensorType)], outputs: &[(&str, &str)]) -> Result<Graph, Vec<Error>> {
+    let Some(def) = &meta.graph_def else { return Err(malformed("it holds no graph")) };
+    if outputs.is_empty() {
+        return Err(vec![Error::invalid("the model has no outputs").help("nothing in it depends on its inputs; give a model that is exported for inference")]);
+    }
+    let mut importer = Importer::new(def.library.as_ref(), variables, pages);
+    let body = Rc::new(Body::graph(&def.node, &importer.assigning).map_err(|error| vec![Error::at(error, "the graph", Vec::new())])?);
+    let name = model.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let mut builder = Builder::new(name).folding(Folding::Early);
+    let types: Vec<(&str, TensorType)> = inputs.iter().map(|(name, _, ty)| (*name, ty.clone())).collect();
+    let values = ends::inputs(&mut builder, &types, model.binding)?;
+    let mut env = Env::default();
+    let no_args = std::collections::HashMap::new();
+    for ((name, from, _), value) in inputs.iter().zip(values) {
+        match body.source(from, &no_args) {
+            Source::Node(node, 0) => {
+                env.values.insert(node, vec![value.into()]);
+            }
+            _ => importer.errors.push(Error::invalid(format!("input '{name}' is '{from}', which is no node of the graph"))),
+        }
+    }
+    let wants: Vec<Source> = outputs.iter().map(|(_, from)| body.source(from, &no_args)).collect();
+    let results = importer.run(&mut builder, &body, &mut env, &wants);
+    for ((name, _), result) in outputs.iter().zip(results) {
+        if matches!(result, Bound::Failed) {
+            continue;
+        }
+        match importer.value(&mut builder, &result) {
+            Ok(value) => builder.output(*name, value),
+            Err(error) => importer.errors.push(Error::at(error, format!("output '{name}'"), Vec::new())),
+        }
+    }
+    ends::finish(builder, importer.errors)
 }
