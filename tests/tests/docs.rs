@@ -33,6 +33,25 @@ fn the_list_of_pytorch_ops_is_fresh() {
 }
 
 #[test]
+fn the_list_of_tensorflow_ops_is_fresh() {
+    let (own, expanded, unsupported) = frit_compiler::import::tensorflow::supported();
+    let mut text = "# TensorFlow ops that Frit imports\n\nFrom SavedModels, GraphDefs, checkpoints with their meta graphs, and graph models of TensorFlow.js. Written by \
+        `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"
+        .to_owned();
+    for (how, names) in [("Supported: one op here, or none", own), ("Expanded: made of several", expanded)] {
+        write!(text, "\n## {how}: {} ops\n\n", names.len()).expect("text takes text");
+        for line in names.chunks(6) {
+            writeln!(text, "{}", line.join(", ")).expect("text takes text");
+        }
+    }
+    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| op | why |\n|---|---|\n";
+    for (op, why) in unsupported {
+        writeln!(text, "| {op} | {why} |").expect("text takes text");
+    }
+    compare("tensorflow.md", &text);
+}
+
+#[test]
 fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"

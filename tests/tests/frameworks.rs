@@ -75,3 +75,8 @@ fn check(folder: &str) {
 fn pytorch() {
     check("pytorch");
 }
+
+#[test]
+fn tensorflow() {
+    check("tensorflow");
+}

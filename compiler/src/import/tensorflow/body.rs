@@ -81,6 +81,23 @@ pub(super) struct Body<'m> {
     index: HashMap<&'m str, usize>,
 }
 
+/// The condition that two sides lie on different sides of.
+fn chosen(a: &BTreeMap<Source, [bool; 2]>, b: &BTreeMap<Source, [bool; 2]>) -> Option<Choice> {
+    let both = a.iter().find_map(|(condition, of_a)| match (of_a, b.get(condition)) {
+        ([true, false], None | Some([false, true])) => Some(Choice { condition: condition.clone(), when_true: 1 }),
+        ([false, true], None | Some([true, false])) => Some(Choice { condition: condition.clone(), when_true: 0 }),
+        _ => None,
+    });
+    let second = || {
+        b.iter().filter(|(condition, _)| !a.contains_key(condition)).find_map(|(condition, of_b)| match of_b {
+            [true, false] => Some(Choice { condition: condition.clone(), when_true: 0 }),
+            [false, true] => Some(Choice { condition: condition.clone(), when_true: 1 }),
+            _ => None,
+        })
+    };
+    both.or_else(second)
+}
+
 /// Names of the results of ops that have several: in functions results are told by names.
 const RESULTS: &[(&str, &[&str])] = &[
     ("ArgMinMax", &["output"]),
@@ -300,43 +317,50 @@ impl<'m> Body<'m> {
         let controls = |at: usize| self.nodes[at].input.iter().filter_map(|input| self.find(input.strip_prefix('^')?).map(|node| Source::Node(node, 0)));
         let mut choices = BTreeMap::new();
         for merge in (0..self.nodes.len()).filter(|at| matches!(self.nodes[*at].op.as_str(), "Merge" | "RefMerge") && !of_loops.contains(at)) {
-            let mut sides: Vec<BTreeMap<Source, [bool; 2]>> = Vec::new();
-            for operand in &self.inputs[merge] {
-                let mut found: BTreeMap<Source, [bool; 2]> = BTreeMap::new();
-                let mut seen = BTreeSet::new();
-                let mut todo = vec![operand.clone()];
-                while let Some(source) = todo.pop() {
-                    let Source::Node(node, result) = source else { continue };
-                    if seen.len() > MAX_WALK || !seen.insert((node, result)) {
-                        continue;
-                    }
-                    if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") {
-                        if let Some(condition) = self.inputs[node].get(1) {
-                            found.entry(condition.clone()).or_default()[result.min(1)] = true;
-                        }
-                        // Beyond it lie conditions that this one is nested in.
-                        todo.extend(self.inputs[node].first().cloned());
-                        continue;
-                    }
-                    todo.extend(self.inputs[node].iter().cloned());
-                    todo.extend(controls(node));
-                }
-                sides.push(found);
-            }
-            let [a, b] = sides.as_slice() else { continue };
-            let choice = a.iter().find_map(|(condition, of_a)| match (of_a, b.get(condition)) {
-                ([true, false], None | Some([false, true])) => Some(Choice { condition: condition.clone(), when_true: 1 }),
-                ([false, true], None | Some([true, false])) => Some(Choice { condition: condition.clone(), when_true: 0 }),
-                _ => None,
+            // Sides that hold conditions themselves may only differ in one further back; but further back the same condition may have been used before.
+            let choice = [false, true].into_iter().find_map(|beyond| {
+                let sides: Vec<BTreeMap<Source, [bool; 2]>> = self.inputs[merge].iter().map(|operand| self.conditions(operand, beyond)).collect();
+                chosen(sides.first()?, sides.get(1)?)
             });
-            let other = || b.iter().find_map(|(condition, of_b)| match of_b {
-                [true, false] => Some(Choice { condition: condition.clone(), when_true: 0 }),
-                [false, true] => Some(Choice { condition: condition.clone(), when_true: 1 }),
-                _ => None,
-            });
-            choices.extend(choice.or_else(other).map(|choice| (merge, choice)));
+            choices.extend(choice.map(|choice| (merge, choice)));
         }
         self.choices = choices;
+    }
+
+    /// The conditions of the switches that a value leads back to, and on which of their results (for false, for true) it does; of those behind them, too.
+    fn conditions(&self, from: &Source, beyond: bool) -> BTreeMap<Source, [bool; 2]> {
+        let controls = |at: usize| self.nodes[at].input.iter().filter_map(|input| self.find(input.strip_prefix('^')?).map(|node| Source::Node(node, 0)));
+        let mut found: BTreeMap<Source, [bool; 2]> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![from.clone()];
+        while let Some(source) = todo.pop() {
+            let Source::Node(node, result) = source else { continue };
+            if seen.len() > MAX_WALK || !seen.insert((node, result)) {
+                continue;
+            }
+            if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") {
+                if let Some(condition) = self.inputs[node].get(1) {
+                    found.entry(self.origin(condition)).or_default()[result.min(1)] = true;
+                }
+                todo.extend(self.inputs[node].first().filter(|_| beyond).cloned());
+                continue;
+            }
+            todo.extend(self.inputs[node].iter().cloned());
+            todo.extend(controls(node));
+        }
+        found
+    }
+
+    /// What a value is handed on from.
+    fn origin(&self, source: &Source) -> Source {
+        let mut source = source;
+        for _ in 0..MAX_WALK {
+            match source.node().filter(|node| self.nodes[*node].op == "Identity").and_then(|node| self.inputs[node].first()) {
+                Some(before) => source = before,
+                None => break,
+            }
+        }
+        source.clone()
     }
 
     /// The switches by a condition that a value leads back to, on the way from one of their results. Other switches are gone through.
@@ -348,7 +372,7 @@ impl<'m> Body<'m> {
             if !seen.insert(node) {
                 continue;
             }
-            if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") && self.inputs[node].get(1) == Some(condition) {
+            if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") && self.inputs[node].get(1).is_some_and(|own| self.origin(own) == *condition) {
                 found.insert(node);
                 continue;
             }

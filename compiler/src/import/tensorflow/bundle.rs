@@ -20,8 +20,6 @@ use crate::import::Mapped;
 /// The table's last bytes: two handles, padded, and this number.
 const FOOTER: usize = 48;
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
-/// Behind each block: how it is compressed, and a checksum.
-const TRAILER: usize = 5;
 /// No block of an index is longer than this when it is unpacked.
 const MAX_BLOCK: usize = 1 << 26;
 /// No checkpoint has more shards than this.
@@ -62,7 +60,7 @@ fn fixed(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// A block's bytes, unpacked.
+/// A block's bytes, unpacked. Behind them lie how they are compressed, and a checksum.
 fn block(file: &[u8], offset: usize, length: usize) -> Result<Vec<u8>, OpError> {
     let cut = || OpError::invalid("a block of the index lies outside the file");
     let end = offset.checked_add(length).ok_or_else(cut)?;

@@ -64,6 +64,11 @@ pub(crate) struct Importer<'m> {
     pub(super) bodies: HashMap<&'m str, Rc<Body<'m>>>,
     pub(super) variables: Variables,
     pub(super) loaded: BTreeMap<Rc<str>, Tensor>,
+    /// Variables that are states: inputs that each run leaves to the next one.
+    states: BTreeSet<Rc<str>>,
+    /// The states' values when the run begins.
+    begun: BTreeMap<Rc<str>, ValueId>,
+    /// Variables that were assigned.
     pub(super) assigned: BTreeSet<Rc<str>>,
     pub(super) pages: Option<Arc<dyn Pages>>,
     pub(super) layers: Vec<Layer>,
@@ -78,10 +83,10 @@ pub(super) const MAX_DEPTH: usize = 48;
 const MAX_NODES: usize = 1 << 20;
 
 impl<'m> Importer<'m> {
-    pub(super) fn new(library: Option<&'m wire::Library>, variables: Variables, pages: Option<Arc<dyn Pages>>) -> Self {
+    pub(super) fn new(library: Option<&'m wire::Library>, variables: Variables, pages: Option<Arc<dyn Pages>>, states: BTreeSet<Rc<str>>) -> Self {
         let functions: HashMap<&'m str, &'m wire::Function> = library.iter().flat_map(|library| &library.function).filter_map(|function| Some((function.signature.as_ref()?.name.as_str(), function))).collect();
         let assigning = super::body::assigning(&functions);
-        Self { functions, assigning, bodies: HashMap::new(), variables, loaded: BTreeMap::new(), assigned: BTreeSet::new(), pages, layers: vec![Layer::default()], errors: Vec::new(), depth: 0, evaluated: 0 }
+        Self { functions, assigning, bodies: HashMap::new(), variables, loaded: BTreeMap::new(), states, begun: BTreeMap::new(), assigned: BTreeSet::new(), pages, layers: vec![Layer::default()], errors: Vec::new(), depth: 0, evaluated: 0 }
     }
 
     /// The body of a function.
@@ -286,8 +291,8 @@ impl<'m> Importer<'m> {
         if let Some(value) = self.layers.last().and_then(|layer| layer.variables.get(name)) {
             return Ok(*value);
         }
-        if self.assigned.contains(name) {
-            return Err(OpError::unsupported(format!("variable '{name}' is assigned before a loop or branch that reads it, which is not supported")));
+        if self.states.contains(name) && self.layers.len() > 1 {
+            return Err(OpError::unsupported(format!("variable '{name}', which is assigned, is read in a loop or branch, which is not supported")));
         }
         let tensor = match self.loaded.get(name) {
             Some(tensor) => tensor.clone(),
@@ -297,8 +302,15 @@ impl<'m> Importer<'m> {
                 tensor
             }
         };
-        let value = builder.constant(tensor);
-        builder.name(value, &**name);
+        let value = if self.states.contains(name) {
+            let value = builder.state(&**name, tensor);
+            self.begun.insert(Rc::clone(name), value);
+            value
+        } else {
+            let value = builder.constant(tensor);
+            builder.name(value, &**name);
+            value
+        };
         if let Some(layer) = self.layers.last_mut() {
             layer.variables.insert(Rc::clone(name), value);
         }
@@ -306,7 +318,10 @@ impl<'m> Importer<'m> {
     }
 
     /// Gives a variable another value.
-    pub(super) fn assign(&mut self, name: &Rc<str>, value: ValueId) -> Result<(), OpError> {
+    pub(super) fn assign(&mut self, builder: &mut Builder, name: &Rc<str>, value: ValueId) -> Result<(), OpError> {
+        if self.layers.len() == 1 {
+            self.read(builder, name)?;
+        }
         match self.layers.as_mut_slice() {
             [layer] => {
                 layer.variables.insert(Rc::clone(name), value);
@@ -314,6 +329,17 @@ impl<'m> Importer<'m> {
                 Ok(())
             }
             _ => Err(OpError::unsupported(format!("variable '{name}' is assigned in a loop or branch, which is not supported"))),
+        }
+    }
+
+    /// Leaves what variables are now to the next run.
+    pub(super) fn update(&mut self, builder: &mut Builder) {
+        let now = self.layers.first().map(|layer| &layer.variables);
+        for (name, state) in &self.begun {
+            let next = now.and_then(|now| now.get(name)).copied().unwrap_or(*state);
+            if let Err(error) = builder.update(*state, next) {
+                self.errors.push(Error::at(error, format!("variable '{name}'"), Vec::new()));
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Ops on images: resampling, blocks of pixels, boxes.
 
 use frit_ir::ops::resize_to::{Coordinates, Interpolation, ResizeTo, Rounding};
+use frit_ir::ops::aggregate::Statistic;
+use frit_ir::ops::{aggregate_by::AggregateBy, div::Div, equal::Equal, floor::Floor, iota::Iota, matmul::MatMul, max::Max, min::Min, round::Round, select::Select};
 use frit_ir::ops::{depth_to_space::DepthToSpace, non_max_suppression::NonMaxSuppression, pad_by::{PadBy, PadMode}, space_to_depth::SpaceToDepth, transpose::Transpose};
 use frit_ir::{DType, OpError, Tensor, ValueId};
 
@@ -12,7 +14,6 @@ type Values = Result<Vec<ValueId>, OpError>;
 /// Ops that are one of ours, between transpositions.
 pub(super) const OPS: &[(&str, Handler)] = &[
     ("DepthToSpace", |n| blocks(n, true)),
-    ("ResizeBicubic", |n| resize(n, Interpolation::Cubic)),
     ("ResizeBilinear", |n| resize(n, Interpolation::Linear)),
     ("ResizeNearestNeighbor", |n| resize(n, Interpolation::Nearest)),
     ("SpaceToDepth", |n| blocks(n, false)),
@@ -29,6 +30,7 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         batch_to_space(n, &block, 2)
     }),
     ("NonMaxSuppressionV3", |n| non_max_suppression(n)),
+    ("ResizeBicubic", resize_cubic),
     ("SpaceToBatch", |n| {
         let block = n.int("block_size", 2);
         space_to_batch(n, &[block, block], 1)
@@ -59,13 +61,94 @@ fn resize(n: &mut Node<'_, '_>, interpolation: Interpolation) -> Values {
     let dtype = n.builder.dtype(image);
     let nearest = interpolation == Interpolation::Nearest;
     let image = if nearest || dtype.is_float() { image } else { n.cast(image, DType::F32)? };
-    let cubic = if half { -0.5 } else { -0.75 };
-    let op = ResizeTo { rounding, cubic, exclude_outside: half && interpolation == Interpolation::Cubic, axes: Some(vec![2, 3]), ..ResizeTo::new(interpolation, coordinates) };
+    let op = ResizeTo { rounding, axes: Some(vec![2, 3]), ..ResizeTo::new(interpolation, coordinates) };
     let none = n.constant(Tensor::from_slice::<f32>(&[0], &[]));
     let sizes = n.builder.ints(&sizes);
     let y = n.apply(op, &[image, none, none, sizes])?;
     let y = if nearest { y } else { n.cast(y, DType::F32)? };
     Ok(vec![channels_last(n.builder, y)?])
+}
+
+/// Cubic resampling as TensorFlow does it: where a result lies between pixels is rounded to steps of 1/1024, so that our own would be off. Each
+/// axis is a product with a matrix of weights, which are constants.
+fn resize_cubic(n: &mut Node<'_, '_>) -> Values {
+    let x = n.input(0)?;
+    let [height, width] = n.known_ints(1)?[..] else { return Err(OpError::invalid("it takes two extents")) };
+    let image = channels_first(n.builder, x)?;
+    let image = n.cast(image, DType::F32)?;
+    let extents = n.builder.ty(image).dims()?.to_vec();
+    let from = |axis: usize| extents.get(axis).and_then(|dim| dim.known()).ok_or_else(OpError::unknown);
+    let rows = cubic_weights(n, from(2)?, height)?;
+    let columns = cubic_weights(n, from(3)?, width)?;
+    let columns = n.apply(Transpose { perm: vec![1, 0] }, &[columns])?;
+    let y = n.apply(MatMul {}, &[rows, image])?;
+    let y = n.apply(MatMul {}, &[y, columns])?;
+    Ok(vec![channels_last(n.builder, y)?])
+}
+
+/// The weights of an axis' pixels in each result, `[to, from]`. Source: Keys, Cubic Convolution Interpolation, 1981, with TensorFlow's parameters.
+fn cubic_weights(n: &mut Node<'_, '_>, from: i64, to: i64) -> Result<ValueId, OpError> {
+    let (corners, half) = (n.flag("align_corners", false), n.flag("half_pixel_centers", false));
+    if from < 1 || to < 1 {
+        return Err(OpError::invalid(format!("{from} pixels can't be resampled to {to}")));
+    }
+    let scale = if corners && to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { from as f32 / to as f32 };
+    let float = |n: &mut Node<'_, '_>, x: f64| n.builder.scalar(DType::F32, x);
+    let index = n.apply(Iota { dtype: DType::I64, extents: vec![to, 1], axis: 0 }, &[])?;
+    let mut place = n.cast(index, DType::F32)?;
+    let (middle, factor) = (float(n, 0.5), float(n, f64::from(scale)));
+    if half {
+        place = n.add(place, middle)?;
+    }
+    place = n.mul(place, factor)?;
+    if half {
+        place = n.sub(place, middle)?;
+    }
+    let first = n.apply(Floor {}, &[place])?;
+    let off = n.sub(place, first)?;
+    let steps = float(n, 1024.0);
+    let off = n.mul(off, steps)?;
+    let off = n.apply(Round {}, &[off])?;
+    let off = n.apply(Div {}, &[off, steps])?;
+    let a = if half { -0.5 } else { -0.75 };
+    let one = float(n, 1.0);
+    let rest = n.sub(one, off)?;
+    let pixels = n.apply(Iota { dtype: DType::I64, extents: vec![1, from], axis: 1 }, &[])?;
+    let pixels = n.cast(pixels, DType::F32)?;
+    let (zero, last) = (float(n, 0.0), float(n, (from - 1) as f64));
+    let mut sum: Option<ValueId> = None;
+    for (k, (distance, far)) in [(off, true), (off, false), (rest, false), (rest, true)].into_iter().enumerate() {
+        // Near: (a + 2) d^3 - (a + 3) d^2 + 1; far, for d + 1: a d^3 - 2 a d^2 + a d, of the distance d itself.
+        let polynomial = if far { [a, -2.0 * a, a, 0.0] } else { [a + 2.0, -(a + 3.0), 0.0, 1.0] };
+        let mut weight = float(n, polynomial[0]);
+        for coefficient in &polynomial[1..] {
+            let coefficient = float(n, *coefficient);
+            weight = n.mul(weight, distance)?;
+            weight = n.add(weight, coefficient)?;
+        }
+        let move_by = float(n, k as f64 - 1.0);
+        let at = n.add(first, move_by)?;
+        let at = if half {
+            at
+        } else {
+            let at = n.apply(Max {}, &[at, zero])?;
+            n.apply(Min {}, &[at, last])?
+        };
+        let here = n.apply(Equal {}, &[at, pixels])?;
+        let weight = n.apply(Select {}, &[here, weight, zero])?;
+        sum = Some(match sum {
+            Some(sum) => n.add(sum, weight)?,
+            None => weight,
+        });
+    }
+    let weights = sum.ok_or_else(|| OpError::bug("four weights were added"))?;
+    if !half {
+        return Ok(weights);
+    }
+    // Pixels outside don't count.
+    let axis = n.builder.ints(&[1]);
+    let whole = n.apply(AggregateBy { statistic: Statistic::Sum, keep: true, empty_is_none: true }, &[weights, axis])?;
+    n.apply(Div {}, &[weights, whole])
 }
 
 fn blocks(n: &mut Node<'_, '_>, to_space: bool) -> Values {

@@ -43,7 +43,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Elu", |n| n.simple(Elu { alpha: 1.0 }, 1)),
     ("Equal", |n| n.simple(Equal {}, 2)),
     ("Erf", |n| n.simple(Erf {}, 1)),
-    ("EuclideanNorm", |n| aggregate(n, Statistic::L2)),
     ("Exp", |n| n.simple(Exp {}, 1)),
     ("Floor", |n| n.simple(Floor {}, 1)),
     ("FloorMod", |n| n.simple(Modulo {}, 2)),
@@ -127,15 +126,22 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let one = n.number(x, 1.0);
         Ok(vec![n.sub(one, erf)?])
     }),
-    ("Expm1", |n| {
-        // 2 e^(x/2) sinh(x/2), which keeps small results exact.
+    ("EuclideanNorm", |n| {
+        // Not a statistic of ours: without axes it is the absolute value.
         let x = n.input(0)?;
-        let half = n.number(x, 0.5);
+        let (square, axes) = (n.mul(x, x)?, n.vector(1)?);
+        let keep = n.flag("keep_dims", false);
+        let sum = n.apply(AggregateBy { statistic: Statistic::Sum, keep, empty_is_none: true }, &[square, axes])?;
+        Ok(vec![n.apply(Sqrt {}, &[sum])?])
+    }),
+    ("Expm1", |n| {
+        // tanh(x / 2) (e^x + 1), which keeps small results exact.
+        let x = n.input(0)?;
+        let (half, one) = (n.number(x, 0.5), n.number(x, 1.0));
         let half = n.mul(x, half)?;
-        let (power, sinh) = (n.apply(Exp {}, &[half])?, n.apply(Sinh {}, &[half])?);
-        let two = n.number(x, 2.0);
-        let product = n.mul(power, sinh)?;
-        Ok(vec![n.mul(product, two)?])
+        let (tanh, power) = (n.apply(Tanh {}, &[half])?, n.apply(Exp {}, &[x])?);
+        let more = n.add(power, one)?;
+        Ok(vec![n.mul(tanh, more)?])
     }),
     ("FakeQuantWithMinMaxArgs", |n| {
         let x = n.input(0)?;

@@ -92,6 +92,9 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("UnicodeDecode*", TEXT, TEXT_HELP),
 ];
 
+/// The number of the dtype of text.
+const TEXT_TYPE: i32 = 7;
+
 const TEXT: &str = "it works on text, which is not supported";
 const TEXT_HELP: &str = "choose or export a signature that takes numbers, and prepare text before";
 const FILES: &str = "it decodes files, which is not supported";
@@ -213,7 +216,7 @@ fn signature(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pa
     for (name, info) in &found.inputs {
         match tensor::dtype(info.dtype) {
             Ok(frit_ir::DType::Str) => {
-                let others = usable.iter().filter(|(_, signature)| signature.inputs.values().all(|info| info.dtype != 7)).map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
+                let others = usable.iter().filter(|(_, signature)| signature.inputs.values().all(|info| info.dtype != TEXT_TYPE)).map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
                 let help = if others.is_empty() { "all its signatures take text; export one that takes numbers, and prepare text before".to_owned() } else { format!("choose another signature by --signature: {}", others.join(", ")) };
                 errors.push(Error { node: format!("input '{name}'"), ..Error::unsupported("it is text, which is not supported").help(help) });
             }
@@ -225,62 +228,104 @@ fn signature(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pa
         return Err(errors);
     }
     let outputs: Vec<(&str, &str)> = found.outputs.iter().map(|(name, info)| (name.as_str(), info.name.as_str())).collect();
-    graph(model, meta, variables, pages, &inputs, &outputs)
+    graph(model, meta, variables, pages, &inputs, &outputs, false)
 }
 
-/// Imports a graph that names no ends: its inputs are its placeholders, its outputs what depends on them and nobody uses.
+/// Imports a graph that names no ends: its outputs are what nobody uses, its inputs the placeholders that these need.
 fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>) -> Result<Graph, Vec<Error>> {
     let Some(def) = &meta.graph_def else { return Err(malformed("it holds no graph")) };
     let body = Body::graph(&def.node, &BTreeSet::new()).map_err(|error| vec![Error::at(error, "the graph", Vec::new())])?;
-    let mut inputs = Vec::new();
-    let mut errors = Vec::new();
-    let mut depends = vec![false; def.node.len()];
     let mut users: Vec<Vec<usize>> = vec![Vec::new(); def.node.len()];
     for (at, sources) in body.inputs.iter().enumerate() {
         for node in sources.iter().filter_map(Source::node) {
             users[node].push(at);
         }
     }
-    let mut todo = Vec::new();
-    for (at, node) in def.node.iter().enumerate().filter(|(_, node)| node.op == "Placeholder") {
-        todo.push(at);
-        if users[at].is_empty() {
-            continue;
-        }
-        let number = match node.attr.get("dtype").and_then(|a| a.value.as_ref()) {
-            Some(wire::attribute::Value::Type(number)) => *number,
-            _ => 0,
-        };
+    // A placeholder with a default is one that must be given where the default is computed.
+    let given = |at: usize| match def.node[at].op.as_str() {
+        "Placeholder" => true,
+        "PlaceholderWithDefault" => body.inputs[at].first().and_then(Source::node).is_some_and(|default| def.node[default].op != "Const"),
+        _ => false,
+    };
+    let dtype = |at: usize| match def.node[at].attr.get("dtype").and_then(|a| a.value.as_ref()) {
+        Some(wire::attribute::Value::Type(number)) => *number,
+        _ => 0,
+    };
+    let placeholders: Vec<usize> = (0..def.node.len()).filter(|at| given(*at) && dtype(*at) != TEXT_TYPE).collect();
+    // What only orders nodes is left over from conditions and training; of a graph that trains only what depends on placeholders counts.
+    let named: std::collections::HashMap<&str, usize> = def.node.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
+    let mut orders = vec![false; def.node.len()];
+    for node in def.node.iter().flat_map(|node| &node.input).filter_map(|input| named.get(input.strip_prefix('^')?)) {
+        orders[*node] = true;
+    }
+    let trains = def.node.iter().any(|node| node.op.starts_with("Save") || node.op.starts_with("Assign"));
+    let depends = reached(&placeholders, def.node.len(), |at| users[at].clone());
+    let switch = |at: usize| body.inputs[at].first().and_then(Source::node).is_some_and(|from| def.node[from].op == "Switch");
+    let silent = |at: usize| {
+        let op = def.node[at].op.as_str();
+        let known = matches!(op, "NoOp" | "Assert" | "Placeholder" | "PlaceholderWithDefault" | "Print" | "PrintV2" | "Const") || op.starts_with("Assign") || op.starts_with("Save") || op.ends_with("Summary") || op.contains("Apply");
+        known || orders[at] || op == "Identity" && (switch(at) || def.node[at].name.ends_with("/pred_id"))
+    };
+    let unused: Vec<usize> = (0..def.node.len()).filter(|at| users[*at].is_empty() && (!trains || depends[*at]) && !silent(*at)).collect();
+    // A loop leaves results that nobody wanted; they count where there is nothing else.
+    let only_loops = unused.iter().all(|at| def.node[*at].op == "Exit");
+    let ends: Vec<usize> = unused.into_iter().filter(|at| only_loops || def.node[*at].op != "Exit").collect();
+    let needed = reached(&ends, def.node.len(), |at| if given(at) { Vec::new() } else { body.inputs[at].iter().filter_map(Source::node).collect() });
+    let mut inputs = Vec::new();
+    let mut errors = Vec::new();
+    for at in placeholders.into_iter().filter(|at| needed[*at]) {
+        let node = &def.node[at];
         let shape = match node.attr.get("shape").and_then(|a| a.value.as_ref()) {
             Some(wire::attribute::Value::Shape(shape)) => Some(shape),
             _ => None,
         };
-        match tensor::dtype(number) {
+        match tensor::dtype(dtype(at)) {
             Ok(dtype) => inputs.push((node.name.as_str(), node.name.as_str(), TensorType::new(dtype, tensor::shape(shape, &node.name)))),
             Err(error) => errors.push(Error::at(error, format!("input '{}'", node.name), Vec::new())),
         }
     }
-    let none = todo.is_empty();
-    while let Some(at) = todo.pop() {
-        if !std::mem::replace(&mut depends[at], true) {
-            todo.extend(&users[at]);
-        }
-    }
-    let silent = |op: &str| matches!(op, "NoOp" | "Assert" | "Placeholder" | "Print" | "PrintV2" | "Const") || op.starts_with("Assign") || op.starts_with("Save") || op.ends_with("Summary") || op.contains("Apply");
-    let outputs: Vec<(&str, &str)> = def.node.iter().enumerate().filter(|(at, node)| users[*at].is_empty() && (none || depends[*at]) && !silent(&node.op)).map(|(_, node)| (node.name.as_str(), node.name.as_str())).collect();
     if !errors.is_empty() {
         return Err(errors);
     }
-    graph(model, meta, variables, pages, &inputs, &outputs)
+    let outputs: Vec<(&str, &str)> = ends.iter().map(|at| (def.node[*at].name.as_str(), def.node[*at].name.as_str())).collect();
+    graph(model, meta, variables, pages, &inputs, &outputs, true)
 }
 
-/// Imports what lies between ends: inputs and outputs are pairs of the user's name and the graph's.
-fn graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>, inputs: &[(&str, &str, TensorType)], outputs: &[(&str, &str)]) -> Result<Graph, Vec<Error>> {
+/// Which nodes a walk from some of them comes by.
+fn reached(from: &[usize], count: usize, next: impl Fn(usize) -> Vec<usize>) -> Vec<bool> {
+    let mut seen = vec![false; count];
+    let mut todo = from.to_vec();
+    while let Some(at) = todo.pop() {
+        if !std::mem::replace(&mut seen[at], true) {
+            todo.extend(next(at));
+        }
+    }
+    seen
+}
+
+/// Imports what lies between ends: inputs and outputs are pairs of the user's name and the graph's. Where outputs were `guessed`, those that are no tensors
+/// are left out.
+fn graph(model: &Model<'_>, meta: &wire::MetaGraph, mut variables: Variables, pages: Option<Arc<dyn Pages>>, inputs: &[(&str, &str, TensorType)], outputs: &[(&str, &str)], guessed: bool) -> Result<Graph, Vec<Error>> {
     let Some(def) = &meta.graph_def else { return Err(malformed("it holds no graph")) };
     if outputs.is_empty() {
         return Err(vec![Error::invalid("the model has no outputs").help("nothing in it depends on its inputs; give a model that is exported for inference")]);
     }
-    let mut importer = Importer::new(def.library.as_ref(), variables, pages);
+    // Variables that are assigned are states, which is known after all was seen.
+    let mut states = BTreeSet::new();
+    loop {
+        let mut importer = Importer::new(def.library.as_ref(), variables, pages.clone(), states.clone());
+        let mut builder = evaluated(model, def, &mut importer, inputs, outputs, guessed)?;
+        if importer.assigned.is_subset(&states) {
+            importer.update(&mut builder);
+            return ends::finish(builder, importer.errors);
+        }
+        states.append(&mut importer.assigned);
+        variables = importer.variables;
+    }
+}
+
+/// The outputs, evaluated.
+fn evaluated<'m>(model: &Model<'_>, def: &'m wire::Graph, importer: &mut Importer<'m>, inputs: &[(&str, &str, TensorType)], outputs: &[(&str, &str)], guessed: bool) -> Result<Builder, Vec<Error>> {
     let body = Rc::new(Body::graph(&def.node, &importer.assigning).map_err(|error| vec![Error::at(error, "the graph", Vec::new())])?);
     let name = model.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let mut builder = Builder::new(name).folding(Folding::Early);
@@ -299,7 +344,7 @@ fn graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages:
     let wants: Vec<Source> = outputs.iter().map(|(_, from)| body.source(from, &no_args)).collect();
     let results = importer.run(&mut builder, &body, &mut env, &wants);
     for ((name, _), result) in outputs.iter().zip(results) {
-        if matches!(result, Bound::Failed) {
+        if matches!(result, Bound::Failed) || guessed && matches!(result, Bound::List(_) | Bound::Other(_)) {
             continue;
         }
         match importer.value(&mut builder, &result) {
@@ -307,5 +352,5 @@ fn graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages:
             Err(error) => importer.errors.push(Error::at(error, format!("output '{name}'"), Vec::new())),
         }
     }
-    ends::finish(builder, importer.errors)
+    Ok(builder)
 }

@@ -702,6 +702,10 @@ fn strided_slice(n: &mut Node<'_, '_>) -> Values {
         let (from, to) = (joined(n, &from)?, joined(n, &to)?);
         let (axes, by) = (n.builder.ints(&axes), n.builder.ints(&by));
         y = n.apply(SliceBy {}, &[y, from, to, axes, by])?;
+        // A part of a shape may be known although another isn't.
+        if let Some(known) = n.known_value(y) {
+            y = known;
+        }
     }
     for (axis, index) in picked.iter().rev() {
         let row = n.pick(y, *axis, *index)?;

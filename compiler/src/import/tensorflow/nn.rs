@@ -156,10 +156,11 @@ fn depthwise(n: &mut Node<'_, '_>) -> Values {
 fn conv_transpose(n: &mut Node<'_, '_>) -> Values {
     let (x, rank, cf) = image(n, 2)?;
     let filter = n.input(1)?;
-    let mut sizes = n.known_ints(0)?;
+    let mut sizes = n.partly_known(0)?;
     if sizes.len() == rank {
         sizes = if cf { sizes[2..].to_vec() } else { sizes[1..rank - 1].to_vec() };
     }
+    let sizes = sizes.into_iter().map(|size| size.ok_or_else(OpError::unknown)).collect::<Result<Vec<_>, _>>()?;
     if sizes.len() != rank - 2 {
         return Err(OpError::invalid(format!("extents {sizes:?} of an image of {rank} axes")));
     }

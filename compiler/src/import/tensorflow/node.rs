@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use frit_ir::ops::{add::Add, cast::Cast, gather::Gather, mul::Mul, reshape_to::ReshapeTo, shape_of::ShapeOf, slice_by::SliceBy, sub::Sub};
-use frit_ir::{Builder, DType, Op, OpError, Tensor, ValueId};
+use frit_ir::{Builder, DType, Graph, Op, OpError, Tensor, ValueId};
 use frit_proto::tensorflow as wire;
 use frit_proto::tensorflow::attribute::Value;
 
@@ -94,11 +94,6 @@ impl<'a, 'm> Node<'a, 'm> {
         self.attribute(name, "a list of integers", |value| if let Value::List(list) = value { Some(list.i.as_slice()) } else { None }).unwrap_or_default()
     }
 
-    /// A list of floats; empty where it is not there.
-    pub(crate) fn floats(&self, name: &str) -> &'m [f32] {
-        self.attribute(name, "a list of floats", |value| if let Value::List(list) = value { Some(list.f.as_slice()) } else { None }).unwrap_or_default()
-    }
-
     /// A list of texts; empty where it is not there.
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         self.attribute(name, "a list of texts", |value| if let Value::List(list) = value { Some(list.s.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()) } else { None }).unwrap_or_default()
@@ -135,10 +130,30 @@ impl<'a, 'm> Node<'a, 'm> {
         OpError::unsupported(format!("attribute '{name}' of '{}' is '{value}', which is not supported", self.op))
     }
 
-    /// The integers of an operand that is a constant.
+    /// The integers of an operand that is a constant, or made of parts that are.
     pub(crate) fn known_ints(&mut self, at: usize) -> Result<Vec<i64>, OpError> {
         let value = self.input(at)?;
-        self.builder.as_ints(value)
+        if let Ok(ints) = self.builder.as_ints(value) {
+            return Ok(ints);
+        }
+        self.partly_known(at)?.into_iter().map(|part| part.ok_or_else(OpError::unknown)).collect()
+    }
+
+    /// The integers of an operand, as far as they are known: shapes often are but for one extent.
+    pub(crate) fn partly_known(&mut self, at: usize) -> Result<Vec<Option<i64>>, OpError> {
+        let value = self.input(at)?;
+        parts(self.builder.graph(), value, MAX_PARTS).ok_or_else(OpError::unknown)
+    }
+
+    /// A vector of integers as a constant, where all its parts are known.
+    pub(crate) fn known_value(&mut self, value: ValueId) -> Option<ValueId> {
+        if self.builder.as_constant(value).is_some() {
+            return None;
+        }
+        let known = parts(self.builder.graph(), value, MAX_PARTS)?.into_iter().collect::<Option<Vec<_>>>()?;
+        let constant = self.builder.ints(&known);
+        let dtype = self.builder.dtype(value);
+        self.cast(constant, dtype).ok().filter(|constant| self.builder.extents(*constant).ok() == self.builder.extents(value).ok())
     }
 
     /// The only integer of an operand that is a constant.
@@ -238,4 +253,32 @@ impl<'a, 'm> Node<'a, 'm> {
     pub(crate) fn constant(&mut self, tensor: Tensor) -> ValueId {
         self.builder.constant(tensor)
     }
+}
+
+/// How far back parts of a vector are followed.
+const MAX_PARTS: usize = 64;
+
+/// The integers of a vector or number, as far as they are known.
+fn parts(graph: &Graph, value: ValueId, left: usize) -> Option<Vec<Option<i64>>> {
+    if let Some(tensor) = graph.constant(value) {
+        return (tensor.dtype().is_int() && tensor.rank() <= 1).then(|| tensor.ints().into_iter().map(Some).collect());
+    }
+    let ty = graph.ty(value);
+    let count = usize::try_from(ty.shape.elems()?).ok().filter(|count| *count <= MAX_PARTS)?;
+    if !ty.dtype.is_int() || ty.rank().ok()? > 1 {
+        return None;
+    }
+    let of = |node: &frit_ir::graph::Node, at: usize| parts(graph, node.inputs[at], left.checked_sub(1)?);
+    let node = graph.producer(value);
+    let found = node.and_then(|node| match &node.op {
+        Op::Cast(_) | Op::ReshapeTo(_) | Op::Reshape(_) | Op::Unsqueeze(_) | Op::Squeeze(_) => of(node, 0),
+        Op::Concat(_) => Some((0..node.inputs.len()).map(|at| of(node, at)).collect::<Option<Vec<_>>>()?.concat()),
+        Op::ShapeOf(_) => Some(graph.ty(node.inputs[0]).dims().ok()?.iter().map(frit_ir::Dim::known).collect()),
+        Op::Slice(slice) => {
+            let from = of(node, 0)?;
+            (0..count).map(|k| from.get(usize::try_from(slice.starts.first()? + slice.steps.first()? * k as i64).ok()?).copied()).collect()
+        }
+        _ => None,
+    });
+    Some(found.filter(|found| found.len() == count).unwrap_or_else(|| vec![None; count]))
 }

@@ -1,6 +1,6 @@
 //! Variables, and what has no value.
 //!
-//! Each call begins with the values that were saved: what a call assigns is gone when it ends.
+//! Variables that are assigned are states of the graph: a run begins with what the last one left.
 
 use frit_ir::OpError;
 
@@ -46,7 +46,7 @@ fn nothing(n: &mut Node<'_, '_>) -> Result<Vec<Bound>, OpError> {
 
 fn assign(n: &mut Node<'_, '_>, value: frit_ir::ValueId) -> Result<Vec<Bound>, OpError> {
     let Bound::Variable(name) = n.bound(0)? else { return Err(OpError::unsupported("what is assigned to is no variable that is known")) };
-    n.importer.assign(name, value)?;
+    n.importer.assign(n.builder, name, value)?;
     Ok(vec![Bound::Variable(name.clone())])
 }
 
