@@ -3,7 +3,7 @@
 # keras==3.15.1
 """Exports the architectures of keras.applications with drawn weights, as SavedModels in both ways, and runs `frit` on each.
 
-    tensorflow.py FRIT [TEXT]
+    tensorflow.py [TEXT]
 
 Exports those whose names hold TEXT, else all, runs them on a drawn input, compares (|a - b| <= 1e-4 + 1e-3 |b|), and writes the table
 tensorflow.md beside this script. Of each architecture the smallest variant and a small image are taken.
@@ -74,8 +74,8 @@ def row(frit, model, form, folder, image):
 
 
 def main():
-    frit = sys.argv[1]
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
+    frit = os.environ.get("FRIT", HERE.parent.parent / "target/release/frit")
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     lines = ["| architecture | saved by | result | kernels | seconds to import, compile and run | note |", "|---|---|---|---|---|---|"]
     count = matched = 0
     for name, size in ARCHITECTURES:

@@ -455,6 +455,34 @@ def loops(g):
 
 
 @graph
+def signals():
+    with Graph("signals") as g:
+        x = g.input("x", [2, 20])
+        g.out("rfft", tf.abs(tf.signal.rfft(x)))
+        g.out("padded", tf.math.real(tf.signal.rfft(x, [24])))
+        g.out("imag", tf.math.imag(tf.signal.rfft(x, [15])))
+        g.out("stft", tf.abs(tf.signal.stft(x, 8, 4, 8)))
+        g.out("back", tf.signal.irfft(tf.signal.rfft(x), [20]))
+        z = tf.complex(x, tf.reverse(x, [1]))
+        g.out("fft", tf.math.real(tf.signal.fft(z)))
+        g.out("ifft", tf.math.imag(tf.signal.ifft(tf.math.conj(z))))
+
+
+@graph
+def searches():
+    with Graph("searches") as g:
+        x = g.input("x", [3, 5])
+        edges = np.sort(draw(g.rng, [3, 4], F), -1)
+        g.out("left", tf.searchsorted(tf.constant(edges), x))
+        g.out("right", tf.searchsorted(tf.constant(edges), x, side="right", out_type=tf.int64))
+        g.out("bucketize", tf.raw_ops.Bucketize(input=x, boundaries=[-1.0, 0.0, 0.5]))
+        g.out("segments", tf.math.unsorted_segment_sum(x, [2, 0, 2], 4))
+        g.out("sorted", tf.sort(x, -1, direction="DESCENDING"))
+        g.out("argsort", tf.argsort(x, -1))
+        g.out("ascending", tf.sort(x, 0))
+
+
+@graph
 def loops_v1():
     with Graph("loops_v1", v1_control_flow=True) as g:
         loops(g)

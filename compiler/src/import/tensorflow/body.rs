@@ -3,6 +3,7 @@
 //! In: wire nodes. Out: a [`Body`]: for each node where its operands come from, which frame of version 1 control flow it belongs to, and which
 //! assignments must have been done before it. Must not know: what ops mean beyond that.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use frit_ir::OpError;
@@ -79,6 +80,7 @@ pub(super) struct Body<'m> {
     /// What each `Merge` outside of loops chooses by.
     pub(super) choices: BTreeMap<usize, Choice>,
     index: HashMap<&'m str, usize>,
+    walked: Cell<usize>,
 }
 
 /// The condition that two sides lie on different sides of.
@@ -131,8 +133,8 @@ const RESULTS: &[(&str, &[&str])] = &[
     ("UniqueWithCountsV2", &["y", "idx", "count"]),
 ];
 
-/// No walk back from a node visits more than this.
-const MAX_WALK: usize = 1 << 12;
+/// All walks back from nodes together visit no more than this, whatever a file says.
+const MAX_WALK: usize = 1 << 22;
 
 /// Does the op change a variable?
 fn assigns(op: &str) -> bool {
@@ -220,6 +222,12 @@ impl<'m> Body<'m> {
         Ok(body)
     }
 
+    /// Counts a node that a walk visits; false where that were too many.
+    fn walks(&self) -> bool {
+        self.walked.set(self.walked.get() + 1);
+        self.walked.get() <= MAX_WALK
+    }
+
     /// The node of a name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
@@ -260,7 +268,7 @@ impl<'m> Body<'m> {
             let mut seen = BTreeSet::new();
             let mut todo = controls[at].clone();
             while let Some(before) = todo.pop() {
-                if before == at || seen.len() > MAX_WALK || !seen.insert(before) {
+                if before == at || !seen.insert(before) || !self.walks() {
                     continue;
                 }
                 if effect[before] {
@@ -314,7 +322,6 @@ impl<'m> Body<'m> {
     /// Finds what each `Merge` outside of loops chooses by: the condition whose sides lead to different operands.
     fn find_choices(&mut self) {
         let of_loops: BTreeSet<usize> = self.frames.values().flat_map(|frame| frame.variables.iter().map(|variable| variable.merge)).collect();
-        let controls = |at: usize| self.nodes[at].input.iter().filter_map(|input| self.find(input.strip_prefix('^')?).map(|node| Source::Node(node, 0)));
         let mut choices = BTreeMap::new();
         for merge in (0..self.nodes.len()).filter(|at| matches!(self.nodes[*at].op.as_str(), "Merge" | "RefMerge") && !of_loops.contains(at)) {
             // Sides that hold conditions themselves may only differ in one further back; but further back the same condition may have been used before.
@@ -335,7 +342,7 @@ impl<'m> Body<'m> {
         let mut todo = vec![from.clone()];
         while let Some(source) = todo.pop() {
             let Source::Node(node, result) = source else { continue };
-            if seen.len() > MAX_WALK || !seen.insert((node, result)) {
+            if !seen.insert((node, result)) || !self.walks() {
                 continue;
             }
             if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") {
@@ -354,7 +361,7 @@ impl<'m> Body<'m> {
     /// What a value is handed on from.
     fn origin(&self, source: &Source) -> Source {
         let mut source = source;
-        for _ in 0..MAX_WALK {
+        while self.walks() {
             match source.node().filter(|node| self.nodes[*node].op == "Identity").and_then(|node| self.inputs[node].first()) {
                 Some(before) => source = before,
                 None => break,
@@ -369,7 +376,7 @@ impl<'m> Body<'m> {
         let mut seen = BTreeSet::new();
         let mut todo: Vec<usize> = from.node().into_iter().collect();
         while let Some(node) = todo.pop() {
-            if !seen.insert(node) {
+            if !seen.insert(node) || !self.walks() {
                 continue;
             }
             if matches!(self.nodes[node].op.as_str(), "Switch" | "RefSwitch") && self.inputs[node].get(1).is_some_and(|own| self.origin(own) == *condition) {

@@ -23,6 +23,8 @@ use super::{How, handler, unsupported};
 pub(crate) enum Bound {
     /// A tensor.
     Value(ValueId),
+    /// A complex tensor: a real one whose last axis holds real and imaginary part.
+    Complex(ValueId),
     /// The variable that a node of the main graph is.
     Variable(Rc<str>),
     /// A list of tensors, or an array of them as it is after an op on it.
@@ -74,19 +76,27 @@ pub(crate) struct Importer<'m> {
     pub(super) layers: Vec<Layer>,
     pub(super) errors: Vec<Error>,
     pub(super) depth: usize,
-    pub(super) evaluated: usize,
+    evaluated: usize,
+    /// How many nodes may be evaluated.
+    most: usize,
+    /// Constants of nodes, by their addresses.
+    pub(super) constants: HashMap<usize, Tensor>,
 }
 
 /// Functions, loops and branches nest no deeper than this.
 pub(super) const MAX_DEPTH: usize = 48;
-/// No more nodes than this are evaluated, however often functions are called.
-const MAX_NODES: usize = 1 << 20;
+/// Nodes are evaluated no more often than this in the mean, however often functions are called, loops tried out or unrolled,
+const MAX_TIMES: usize = 32;
+/// and so many more.
+const MORE_NODES: usize = 30_000;
 
 impl<'m> Importer<'m> {
-    pub(super) fn new(library: Option<&'m wire::Library>, variables: Variables, pages: Option<Arc<dyn Pages>>, states: BTreeSet<Rc<str>>) -> Self {
-        let functions: HashMap<&'m str, &'m wire::Function> = library.iter().flat_map(|library| &library.function).filter_map(|function| Some((function.signature.as_ref()?.name.as_str(), function))).collect();
+    pub(super) fn new(graph: &'m wire::Graph, variables: Variables, pages: Option<Arc<dyn Pages>>, states: BTreeSet<Rc<str>>) -> Self {
+        let functions: HashMap<&'m str, &'m wire::Function> = graph.library.iter().flat_map(|library| &library.function).filter_map(|function| Some((function.signature.as_ref()?.name.as_str(), function))).collect();
         let assigning = super::body::assigning(&functions);
-        Self { functions, assigning, bodies: HashMap::new(), variables, loaded: BTreeMap::new(), states, begun: BTreeMap::new(), assigned: BTreeSet::new(), pages, layers: vec![Layer::default()], errors: Vec::new(), depth: 0, evaluated: 0 }
+        let nodes = graph.library.iter().flat_map(|library| &library.function).fold(graph.node.len(), |nodes, function| nodes + function.node_def.len());
+        let most = nodes.saturating_mul(MAX_TIMES).saturating_add(MORE_NODES);
+        Self { functions, assigning, bodies: HashMap::new(), variables, loaded: BTreeMap::new(), states, begun: BTreeMap::new(), assigned: BTreeSet::new(), pages, layers: vec![Layer::default()], errors: Vec::new(), depth: 0, evaluated: 0, most, constants: HashMap::new() }
     }
 
     /// The body of a function.
@@ -223,8 +233,8 @@ impl<'m> Importer<'m> {
     /// The results of a node; none where it has failed without a complaint of its own.
     fn apply(&mut self, builder: &mut Builder, body: &Rc<Body<'m>>, env: &mut Env, at: usize, inputs: &[Bound]) -> Result<Vec<Bound>, OpError> {
         self.evaluated += 1;
-        if self.evaluated > MAX_NODES {
-            return Err(OpError::unsupported(format!("the model has more than {MAX_NODES} nodes when its functions are inlined")));
+        if self.evaluated > self.most {
+            return Err(OpError::unsupported(format!("the model has more than {} nodes when its functions are inlined and its loops unrolled", self.most)));
         }
         let node = body.nodes[at];
         if let Some(name) = body.exits.get(&at) {
@@ -348,6 +358,7 @@ impl<'m> Importer<'m> {
         match bound {
             Bound::Value(value) => Ok(*value),
             Bound::Variable(name) => self.read(builder, name),
+            Bound::Complex(_) => Err(OpError::unsupported("complex numbers stand where real ones are needed; only transforms, parts and absolute values of them are supported")),
             Bound::List(_) => Err(OpError::unsupported("a list of tensors stands where a tensor is needed")),
             Bound::Other(what) => Err(OpError::unsupported(format!("{what} stands where a tensor is needed"))),
             Bound::Failed => Err(OpError::bug("a node that failed is used")),

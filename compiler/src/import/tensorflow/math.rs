@@ -113,6 +113,14 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         Ok(vec![n.apply(Less {}, &[distance, tolerance])?])
     }),
     ("Atan2", atan2),
+    ("Bucketize", |n| {
+        // How many bounds are not above.
+        let x = n.input(0)?;
+        let bounds = n.floats("boundaries");
+        let bounds = n.constant(Tensor::from_slice(&[bounds.len() as i64], bounds));
+        let x = n.cast(x, DType::F32)?;
+        count_of(n, LessEqual {}.into(), bounds, x)
+    }),
     ("Div", |n| n.simple(Div {}, 2)),
     ("DivNoNan", |n| {
         let (a, b) = (n.input(0)?, n.input(1)?);
@@ -193,6 +201,7 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let large = n.apply(Select {}, &[infinite, u, product])?;
         Ok(vec![n.apply(Select {}, &[tiny, x, large])?])
     }),
+    ("LowerBound", |n| bound(n, Less {}.into())),
     ("Mod", |n| n.simple(Rem {}, 2)),
     ("MulNoNan", |n| {
         let (a, b) = (n.input(0)?, n.input(1)?);
@@ -220,6 +229,7 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let difference = n.simple(Sub {}, 2)?[0];
         Ok(vec![n.mul(difference, difference)?])
     }),
+    ("UpperBound", |n| bound(n, LessEqual {}.into())),
     ("Xdivy", |n| {
         let (a, b) = (n.input(0)?, n.input(1)?);
         let quotient = n.apply(Div {}, &[a, b])?;
@@ -244,6 +254,25 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
 fn swapped(n: &mut Node<'_, '_>, op: Op) -> Values {
     let operands = [n.input(1)?, n.input(0)?];
     Ok(vec![n.apply(op, &operands)?])
+}
+
+/// For each element how many of the last axis of `sorted` it compares with; the axis is put behind those of the elements.
+fn count_of(n: &mut Node<'_, '_>, compare: Op, sorted: ValueId, x: ValueId) -> Values {
+    let x = n.unsqueeze(x, &[-1])?;
+    let holds = n.apply(compare, &[sorted, x])?;
+    let ones = n.cast(holds, DType::I32)?;
+    let axis = n.builder.ints(&[-1]);
+    let count = n.apply(AggregateBy { statistic: Statistic::Sum, keep: false, empty_is_none: true }, &[ones, axis])?;
+    Ok(vec![count])
+}
+
+/// Where elements belong in rows that are sorted.
+fn bound(n: &mut Node<'_, '_>, compare: Op) -> Values {
+    let (sorted, x) = (n.input(0)?, n.input(1)?);
+    let sorted = n.unsqueeze(sorted, &[-2])?;
+    let count = count_of(n, compare, sorted, x)?[0];
+    let to = n.dtype("out_type", DType::I32)?;
+    Ok(vec![n.cast(count, to)?])
 }
 
 /// `otherwise`, and 0 where `x` is 0.

@@ -17,6 +17,7 @@ mod math;
 mod movement;
 mod nn;
 mod node;
+mod signal;
 mod state;
 mod tensor;
 mod variables;
@@ -60,7 +61,7 @@ const OPS: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, image::O
 /// Ops that are made of several of ours.
 const EXPANDED: &[&[(&str, Handler)]] = &[math::EXPANDED, movement::EXPANDED, nn::EXPANDED, image::EXPANDED, control::VALUES];
 /// Ops on other things than tensors: variables, lists, functions; and those that hand on what they are given.
-const BOUNDS: &[&[(&str, BoundHandler)]] = &[control::OPS, control::HANDED_ON, list::OPS, movement::HANDED_ON, state::OPS];
+const BOUNDS: &[&[(&str, BoundHandler)]] = &[control::OPS, control::HANDED_ON, list::OPS, movement::HANDED_ON, signal::OPS, state::OPS];
 
 /// What is asked for now and then, and why it is not supported. `*` stands for the rest of a name.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
@@ -90,6 +91,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("StaticRegex*", TEXT, TEXT_HELP),
     ("String*", TEXT, TEXT_HELP),
     ("UnicodeDecode*", TEXT, TEXT_HELP),
+    ("XlaCallModule", "it holds a program of XLA", "export the model with native_serialization=False"),
 ];
 
 /// The number of the dtype of text.
@@ -252,6 +254,16 @@ fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables
         _ => 0,
     };
     let placeholders: Vec<usize> = (0..def.node.len()).filter(|at| given(*at) && dtype(*at) != TEXT_TYPE).collect();
+    // What a pipeline of training data feeds is nothing that can be computed here, so that who reads beside it doesn't count as a user.
+    let pipeline = |at: usize| {
+        let op = def.node[at].op.as_str();
+        ["Iterator", "OneShotIterator", "FIFOQueue", "RandomShuffleQueue", "QueueDequeue", "ReaderRead"].iter().any(|start| op.starts_with(start)) || given(at) && dtype(at) == TEXT_TYPE
+    };
+    let roots: Vec<usize> = (0..def.node.len()).filter(|at| pipeline(*at)).collect();
+    let fed = reached(&roots, def.node.len(), |at| users[at].iter().copied().filter(|user| !given(*user)).collect());
+    for list in &mut users {
+        list.retain(|user| !fed[*user]);
+    }
     // What only orders nodes is left over from conditions and training; of a graph that trains only what depends on placeholders counts.
     let named: std::collections::HashMap<&str, usize> = def.node.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
     let mut orders = vec![false; def.node.len()];
@@ -266,7 +278,7 @@ fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables
         let known = matches!(op, "NoOp" | "Assert" | "Placeholder" | "PlaceholderWithDefault" | "Print" | "PrintV2" | "Const") || op.starts_with("Assign") || op.starts_with("Save") || op.ends_with("Summary") || op.contains("Apply");
         known || orders[at] || op == "Identity" && (switch(at) || def.node[at].name.ends_with("/pred_id"))
     };
-    let unused: Vec<usize> = (0..def.node.len()).filter(|at| users[*at].is_empty() && (!trains || depends[*at]) && !silent(*at)).collect();
+    let unused: Vec<usize> = (0..def.node.len()).filter(|at| users[*at].is_empty() && !fed[*at] && (!trains || depends[*at]) && !silent(*at)).collect();
     // A loop leaves results that nobody wanted; they count where there is nothing else.
     let only_loops = unused.iter().all(|at| def.node[*at].op == "Exit");
     let ends: Vec<usize> = unused.into_iter().filter(|at| only_loops || def.node[*at].op != "Exit").collect();
@@ -313,7 +325,7 @@ fn graph(model: &Model<'_>, meta: &wire::MetaGraph, mut variables: Variables, pa
     // Variables that are assigned are states, which is known after all was seen.
     let mut states = BTreeSet::new();
     loop {
-        let mut importer = Importer::new(def.library.as_ref(), variables, pages.clone(), states.clone());
+        let mut importer = Importer::new(def, variables, pages.clone(), states.clone());
         let mut builder = evaluated(model, def, &mut importer, inputs, outputs, guessed)?;
         if importer.assigned.is_subset(&states) {
             importer.update(&mut builder);
@@ -344,7 +356,7 @@ fn evaluated<'m>(model: &Model<'_>, def: &'m wire::Graph, importer: &mut Importe
     let wants: Vec<Source> = outputs.iter().map(|(_, from)| body.source(from, &no_args)).collect();
     let results = importer.run(&mut builder, &body, &mut env, &wants);
     for ((name, _), result) in outputs.iter().zip(results) {
-        if matches!(result, Bound::Failed) || guessed && matches!(result, Bound::List(_) | Bound::Other(_)) {
+        if matches!(result, Bound::Failed) || guessed && matches!(result, Bound::List(_) | Bound::Complex(_) | Bound::Other(_)) {
             continue;
         }
         match importer.value(&mut builder, &result) {

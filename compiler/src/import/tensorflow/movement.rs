@@ -33,7 +33,10 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         concat(n, *axis, parts)
     }),
     ("Const", |n| match n.tensor("value")? {
-        Decoded::Whole(tensor) => Ok(vec![n.constant(tensor)]),
+        Decoded::Whole(tensor) => {
+            n.keep(&tensor);
+            Ok(vec![n.constant(tensor)])
+        }
         Decoded::Spread(element, extents) => {
             let (element, shape) = (n.constant(element), n.builder.ints(&extents));
             Ok(vec![n.apply(ExpandTo {}, &[element, shape])?])
@@ -233,6 +236,16 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let parts = n.builder.apply_all(Split { axis, parts }, &[x])?;
         parts.into_iter().map(|part| n.squeeze(part, &[axis as i64])).collect()
     }),
+    ("UnsortedSegmentSum", |n| {
+        let (x, segments, count) = (n.input(0)?, n.input(1)?, n.vector(2)?);
+        let (rank, own) = (n.builder.rank(x)?, n.builder.rank(segments)?);
+        let inner = n.apply(frit_ir::ops::shape_of::ShapeOf { start: own as i64, end: Some(rank as i64) }, &[x])?;
+        let shape = n.apply(Concat { axis: 0 }, &[count, inner])?;
+        let zero = n.number(x, 0.0);
+        let base = n.apply(ExpandTo {}, &[zero, shape])?;
+        let indices = n.unsqueeze(segments, &[-1])?;
+        Ok(vec![n.apply(ScatterNd { update: Update::Add }, &[base, indices, x])?])
+    }),
     ("Where", |n| {
         let indices = n.simple(NonZero {}, 1)?;
         Ok(vec![n.apply(Transpose { perm: vec![1, 0] }, &indices)?])
@@ -246,7 +259,9 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
 /// Ops that hand on what they are given.
 pub(super) const HANDED_ON: &[(&str, BoundHandler)] = &[
     ("CheckNumerics", first),
+    ("DeepCopy", first),
     ("EnsureShape", first),
+    ("GuaranteeConst", first),
     ("Identity", first),
     ("IdentityN", |n| Ok(n.inputs.to_vec())),
     ("PlaceholderWithDefault", first),

@@ -94,6 +94,11 @@ impl<'a, 'm> Node<'a, 'm> {
         self.attribute(name, "a list of integers", |value| if let Value::List(list) = value { Some(list.i.as_slice()) } else { None }).unwrap_or_default()
     }
 
+    /// A list of floats; empty where it is not there.
+    pub(crate) fn floats(&self, name: &str) -> &'m [f32] {
+        self.attribute(name, "a list of floats", |value| if let Value::List(list) = value { Some(list.f.as_slice()) } else { None }).unwrap_or_default()
+    }
+
     /// A list of texts; empty where it is not there.
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         self.attribute(name, "a list of texts", |value| if let Value::List(list) = value { Some(list.s.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()) } else { None }).unwrap_or_default()
@@ -104,8 +109,22 @@ impl<'a, 'm> Node<'a, 'm> {
         self.attribute(name, "a shape", |value| if let Value::Shape(shape) = value { Some(shape) } else { None })
     }
 
+    /// Where the node lies, which tells it from all others.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self.wire).addr()
+    }
+
+    /// Keeps a constant's tensor for the next time that the node is evaluated.
+    pub(crate) fn keep(&mut self, tensor: &Tensor) {
+        let address = self.address();
+        self.importer.constants.insert(address, tensor.clone());
+    }
+
     /// A tensor.
     pub(crate) fn tensor(&self, name: &str) -> Result<tensor::Decoded, OpError> {
+        if let Some(kept) = self.importer.constants.get(&self.address()) {
+            return Ok(tensor::Decoded::Whole(kept.clone()));
+        }
         let tensor = self.attribute(name, "a tensor", |value| if let Value::Tensor(tensor) = value { Some(tensor) } else { None });
         tensor::decode(tensor.ok_or_else(|| self.missing(name))?, self.importer.pages.as_ref())
     }
