@@ -3,7 +3,7 @@
 # keras==3.15.1
 """Exports the architectures of keras.applications with drawn weights, as SavedModels in both ways, and runs `frit` on each.
 
-    tensorflow.py [TEXT]
+    tensorflow_savedmodel.py [TEXT]
 
 Exports those whose names hold TEXT, else all, runs them on a drawn input, compares (|a - b| <= 1e-4 + 1e-3 |b|), and writes the table
 tensorflow.md beside this script. Of each architecture the smallest variant and a small image are taken.
@@ -97,7 +97,7 @@ def main():
             print(lines[-1], flush=True)
         keras.backend.clear_session()
     if not wanted:
-        head = f"# keras.applications as SavedModels\n\nWritten by `tests/sweeps/tensorflow.py`. {matched} of {count} match TensorFlow {tf.__version__}.\n\n"
+        head = f"# keras.applications as SavedModels\n\nWritten by `tests/sweeps/tensorflow_savedmodel.py`. {matched} of {count} match TensorFlow {tf.__version__}.\n\n"
         (HERE / "tensorflow.md").write_text(head + "\n".join(lines) + "\n")
 
 
