@@ -3,6 +3,7 @@
 use frit_ir::ops::aggregate::Statistic;
 use frit_ir::ops::cumulate::Running;
 use frit_ir::ops::flattened::{Flattened, RowFunction};
+use frit_ir::ops::random::{Distribution, Random};
 use frit_ir::ops::{abs::Abs, acos::Acos, acosh::Acosh, add::Add, aggregate_by::AggregateBy, and::And, arg_extreme::ArgExtreme, asin::Asin, asinh::Asinh, atan::Atan, atanh::Atanh, bitcast::Bitcast};
 use frit_ir::ops::{cast::Cast, ceil::Ceil, clip::Clip, cos::Cos, cosh::Cosh, cumulate_by::CumulateBy, div::Div, elu::Elu, equal::Equal, erf::Erf, exp::Exp, floor::Floor, is_inf::IsInf, is_nan::IsNan};
 use frit_ir::ops::{leaky_relu::LeakyRelu, less::Less, less_equal::LessEqual, log::Log, max::Max, min::Min, modulo::Modulo, mul::Mul, neg::Neg, not::Not, or::Or, pow::Pow, reciprocal::Reciprocal};
@@ -73,6 +74,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Neg", |n| n.simple(Neg {}, 1)),
     ("Pow", |n| n.simple(Pow {}, 2)),
     ("Prod", |n| aggregate(n, Statistic::Product)),
+    ("RandomStandardNormal", |n| random(n, Distribution::Normal)),
+    ("RandomUniform", |n| random(n, Distribution::Uniform)),
     ("RealDiv", |n| n.simple(Div {}, 2)),
     ("Reciprocal", |n| n.simple(Reciprocal {}, 1)),
     ("Relu", |n| n.simple(Relu {}, 1)),
@@ -273,6 +276,18 @@ fn bound(n: &mut Node<'_, '_>, compare: Op) -> Values {
     let count = count_of(n, compare, sorted, x)?[0];
     let to = n.dtype("out_type", DType::I32)?;
     Ok(vec![n.cast(count, to)?])
+}
+
+/// Numbers of another sequence than TensorFlow's: the same seed gives others.
+fn random(n: &mut Node<'_, '_>, distribution: Distribution) -> Values {
+    let extents = n.known_ints(0)?;
+    let dtype = n.dtype("dtype", DType::F32)?;
+    let (first, second) = (0.0, 1.0);
+    let seed = match (n.int("seed", 0), n.int("seed2", 0)) {
+        (0, 0) => n.builder.graph().nodes().len() as i64,
+        (a, b) => a.wrapping_mul(1 << 20).wrapping_add(b),
+    };
+    n.simple(Random { dtype, extents, distribution, first, second, seed }, 0)
 }
 
 /// `otherwise`, and 0 where `x` is 0.

@@ -80,7 +80,9 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("ParseExample*", TEXT, TEXT_HELP),
     ("ParseSingleExample", TEXT, TEXT_HELP),
     ("PyFunc", "it calls Python", "export the model without Python functions"),
-    ("Random*", "its results are random", "export the model for inference"),
+    ("RandomGamma*", "its results are random", "export the model for inference"),
+    ("RandomPoisson*", "its results are random", "export the model for inference"),
+    ("RandomShuffle", "its results are random", "export the model for inference"),
     ("Ragged*", "ragged tensors are not supported", "export the model with padded tensors"),
     ("ReadFile", FILES, FILES_HELP),
     ("RegexFullMatch", TEXT, TEXT_HELP),
@@ -243,10 +245,10 @@ fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables
             users[node].push(at);
         }
     }
-    // A placeholder with a default is one that must be given where the default is computed.
+    // A placeholder with a default is one that must be given where the default is computed, or is true: graphs are told so whether they train.
     let given = |at: usize| match def.node[at].op.as_str() {
         "Placeholder" => true,
-        "PlaceholderWithDefault" => body.inputs[at].first().and_then(Source::node).is_some_and(|default| def.node[default].op != "Const"),
+        "PlaceholderWithDefault" => body.inputs[at].first().and_then(Source::node).is_some_and(|default| def.node[default].op != "Const" || holds(&def.node[default])),
         _ => false,
     };
     let dtype = |at: usize| match def.node[at].attr.get("dtype").and_then(|a| a.value.as_ref()) {
@@ -301,6 +303,14 @@ fn ends_of_graph(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables
     }
     let outputs: Vec<(&str, &str)> = ends.iter().map(|at| (def.node[*at].name.as_str(), def.node[*at].name.as_str())).collect();
     graph(model, meta, variables, pages, &inputs, &outputs, true)
+}
+
+/// Is a constant the truth value that holds?
+fn holds(node: &wire::Node) -> bool {
+    match node.attr.get("value").and_then(|a| a.value.as_ref()) {
+        Some(wire::attribute::Value::Tensor(tensor)) => tensor.bool_val == [true] || tensor.dtype == 10 && tensor.tensor_content[..] == [1],
+        _ => false,
+    }
 }
 
 /// Which nodes a walk from some of them comes by.
