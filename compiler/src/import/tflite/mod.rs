@@ -18,6 +18,7 @@ mod image;
 mod math;
 mod movement;
 mod nn;
+mod quantise;
 mod recurrent;
 
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ enum How {
 type Row = (i32, &'static str, How, Handler);
 
 /// Which ops of which family are known.
-const TABLES: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS];
+const TABLES: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS];
 
 /// The number of ops that are known by name only.
 const CUSTOM: i32 = 32;
