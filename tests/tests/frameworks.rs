@@ -80,3 +80,8 @@ fn pytorch() {
 fn tensorflow() {
     check("tensorflow");
 }
+
+#[test]
+fn tflite() {
+    check("tflite");
+}
