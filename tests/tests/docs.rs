@@ -56,6 +56,26 @@ fn the_list_of_tensorflow_ops_is_fresh() {
 }
 
 #[test]
+fn the_list_of_tflite_ops_is_fresh() {
+    let (names, unsupported) = frit_compiler::import::tflite::supported();
+    let mut text = format!(
+        "# TensorFlow Lite ops that Frit imports\n\nFloats, weights of 16 and 8 bits, full quantisation to 8 bits and to 16 with weights of 8; sparse constants. A model with \
+         signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or that of the first subgraph. Variables, and states of recurrent ops, \
+         live from call to call. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n## Supported: {} ops\n\n",
+        names.len()
+    );
+    for line in names.chunks(6) {
+        writeln!(text, "{}", line.join(", ")).expect("text takes text");
+    }
+    text += "\n## Not supported\n\nAll others, among them:\n\n| op | why |\n|---|---|\n";
+    for (op, why) in unsupported {
+        writeln!(text, "| {op} | {why} |").expect("text takes text");
+    }
+    text += "| STABLEHLO_* | ops of another dialect; export with TensorFlow Lite's own |\n| custom ops | only their authors know them |\n";
+    compare("tflite.md", &text);
+}
+
+#[test]
 fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"

@@ -103,3 +103,8 @@ fn pytorch() {
 fn tensorflow() {
     check("tensorflow");
 }
+
+#[test]
+fn tflite() {
+    check("tflite");
+}

@@ -5,7 +5,7 @@ use frit_ir::ops::cumulate::Running;
 use frit_ir::ops::{abs::Abs, aggregate_by::AggregateBy, and::And, arg_extreme::ArgExtreme, atan::Atan, bitcast::Bitcast, ceil::Ceil, cos::Cos, cumulate_by::CumulateBy, div::Div};
 use frit_ir::ops::{elu::Elu, equal::Equal, exp::Exp, floor::Floor, gelu::Gelu, hard_swish::HardSwish, leaky_relu::LeakyRelu, less::Less, less_equal::LessEqual, log::Log};
 use frit_ir::ops::{log_softmax::LogSoftmax, max::Max, min::Min, modulo::Modulo, neg::Neg, not::Not, or::Or, pow::Pow, prelu::Prelu, reciprocal::Reciprocal, relu::Relu, round::Round};
-use frit_ir::ops::{select::Select, shr::Shr, sigmoid::Sigmoid, sign::Sign, sin::Sin, softmax::Softmax, sqrt::Sqrt, sub::Sub, tanh::Tanh, unsqueeze::Unsqueeze, xor::Xor};
+use frit_ir::ops::{select::Select, shr::Shr, sigmoid::Sigmoid, sign::Sign, sin::Sin, softmax::Softmax, sqrt::Sqrt, tanh::Tanh, unsqueeze::Unsqueeze, xor::Xor};
 use frit_ir::{DType, Op, OpError, ValueId};
 
 use super::How::{Moved, Real, Stored};
@@ -14,10 +14,6 @@ use super::node::{Node, Values};
 
 pub(super) const OPS: &[Row] = &[
     (101, "ABS", Real, |n| n.simple(Abs {}, 1)),
-    (0, "ADD", Real, |n| {
-        let sum = n.add(n.input(0)?, n.input(1)?)?;
-        Ok(vec![n.activated(sum, 0)?])
-    }),
     (106, "ADD_N", Real, |n| {
         let inputs = n.all_inputs()?;
         let mut sum = n.input(0)?;
@@ -82,12 +78,7 @@ pub(super) const OPS: &[Row] = &[
         n.simple(LogSoftmax { axis }, 1)
     }),
     (55, "MAXIMUM", Moved, |n| n.simple(Max {}, 2)),
-    (40, "MEAN", Real, |n| aggregate(n, Statistic::Mean)),
     (57, "MINIMUM", Moved, |n| n.simple(Min {}, 2)),
-    (18, "MUL", Real, |n| {
-        let product = n.mul(n.input(0)?, n.input(1)?)?;
-        Ok(vec![n.activated(product, 0)?])
-    }),
     (59, "NEG", Real, |n| n.simple(Neg {}, 1)),
     (72, "NOT_EQUAL", Real, |n| {
         let equal = n.simple(Equal {}, 2)?;
@@ -126,14 +117,6 @@ pub(super) const OPS: &[Row] = &[
     }),
     (75, "SQRT", Real, |n| n.simple(Sqrt {}, 1)),
     (92, "SQUARE", Real, |n| Ok(vec![n.mul(n.input(0)?, n.input(0)?)?])),
-    (99, "SQUARED_DIFFERENCE", Real, |n| {
-        let difference = n.sub(n.input(0)?, n.input(1)?)?;
-        Ok(vec![n.mul(difference, difference)?])
-    }),
-    (41, "SUB", Real, |n| {
-        let difference = n.simple(Sub {}, 2)?[0];
-        Ok(vec![n.activated(difference, 0)?])
-    }),
     (74, "SUM", Real, |n| aggregate(n, Statistic::Sum)),
     (28, "TANH", Real, |n| n.simple(Tanh {}, 1)),
 ];

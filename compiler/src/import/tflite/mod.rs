@@ -18,6 +18,7 @@ mod image;
 mod math;
 mod movement;
 mod nn;
+mod quantise;
 mod recurrent;
 
 use std::collections::BTreeMap;
@@ -51,16 +52,49 @@ enum How {
 type Row = (i32, &'static str, How, Handler);
 
 /// Which ops of which family are known.
-const TABLES: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS];
+const TABLES: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS];
 
 /// The number of ops that are known by name only.
 const CUSTOM: i32 = 32;
 
-/// The ops that can be imported, sorted by name.
-pub fn supported() -> Vec<&'static str> {
+/// Ops that can't be imported: number, name, why.
+const UNSUPPORTED: &[(i32, &str, &str)] = &[
+    (52, "BIDIRECTIONAL_SEQUENCE_LSTM", RECURRENT),
+    (46, "BIDIRECTIONAL_SEQUENCE_RNN", RECURRENT),
+    (31, "CALL", "converters write no calls"),
+    (135, "COMPLEX_ABS", COMPLEX),
+    (29, "CONCAT_EMBEDDINGS", OLD),
+    (33, "EMBEDDING_LOOKUP_SPARSE", "lists of weighted rows are not supported"),
+    (136, "HASHTABLE", TABLE),
+    (137, "HASHTABLE_FIND", TABLE),
+    (138, "HASHTABLE_IMPORT", TABLE),
+    (10, "HASHTABLE_LOOKUP", TABLE),
+    (139, "HASHTABLE_SIZE", TABLE),
+    (133, "IMAG", COMPLEX),
+    (15, "LSH_PROJECTION", OLD),
+    (16, "LSTM", "single steps are not supported; a sequence's are"),
+    (149, "MULTINOMIAL", RANDOM),
+    (146, "RANDOM_STANDARD_NORMAL", RANDOM),
+    (148, "RANDOM_UNIFORM", RANDOM),
+    (134, "REAL", COMPLEX),
+    (205, "REDUCE_WINDOW", "windows other than pools are not supported"),
+    (131, "RFFT2D", COMPLEX),
+    (24, "RNN", "single steps are not supported; a sequence's are"),
+    (30, "SKIP_GRAM", OLD),
+    (27, "SVDF", OLD),
+];
+
+const RECURRENT: &str = "it is to be exported as two ops, one for each direction";
+const COMPLEX: &str = "complex numbers are not supported";
+const OLD: &str = "converters have not written it for years";
+const TABLE: &str = "tables are not supported";
+const RANDOM: &str = "random numbers are not supported";
+
+/// The ops that can be imported, and those that can't with the reason, sorted by name.
+pub fn supported() -> (Vec<&'static str>, Vec<(&'static str, &'static str)>) {
     let mut names: Vec<&str> = TABLES.iter().flat_map(|table| table.iter().map(|(_, name, ..)| *name)).collect();
     names.sort_unstable();
-    names
+    (names, UNSUPPORTED.iter().map(|(_, name, why)| (*name, *why)).collect())
 }
 
 /// Imports a model.
@@ -236,7 +270,7 @@ impl<'f> Importer<'f> {
     /// Adds one operator.
     fn operator(&mut self, builder: &mut Builder, scope: &mut Scope, subgraph: &'f Subgraph<'f>, operator: &'f Operator<'f>) {
         let row = TABLES.iter().flat_map(|table| table.iter()).find(|(code, ..)| *code == operator.code && *code != CUSTOM);
-        let op = row.map_or_else(|| if operator.code == CUSTOM { operator.custom.clone() } else { format!("op {}", operator.code) }, |(_, name, ..)| (*name).to_owned());
+        let op = row.map_or_else(|| name_of(operator), |(_, name, ..)| (*name).to_owned());
         let name = operator.outputs.first().map_or("", |tensor| subgraph.tensors[*tensor].name.as_str());
         let outer = builder.origins().clone();
         if self.depth == 0 {
@@ -326,7 +360,17 @@ fn unsupported(operator: &Operator<'_>) -> OpError {
         let help = if operator.custom.starts_with("Flex") { "it is TensorFlow's own: import the SavedModel instead" } else { "export the model without custom ops" };
         return OpError::unsupported(format!("custom op '{}' is not supported", operator.custom)).help(help);
     }
-    OpError::unsupported(format!("op number {} is not supported", operator.code)).help("docs/tflite.md lists what is")
+    let why = UNSUPPORTED.iter().find(|(code, ..)| *code == operator.code).map(|(_, _, why)| format!(": {why}"));
+    OpError::unsupported(format!("op '{}' is not supported{}", name_of(operator), why.unwrap_or_default())).help("docs/tflite.md lists what is")
+}
+
+/// The name of an op that can't be imported.
+fn name_of(operator: &Operator<'_>) -> String {
+    match UNSUPPORTED.iter().find(|(code, ..)| *code == operator.code) {
+        Some((_, name, _)) => (*name).to_owned(),
+        None if operator.code == CUSTOM => operator.custom.clone(),
+        None => format!("number {}", operator.code),
+    }
 }
 
 /// The declared type of an input; open extents are symbols.

@@ -2,19 +2,19 @@
 
 use frit_ir::ops::aggregate::{Aggregate, Statistic};
 use frit_ir::ops::padding::Padding;
-use frit_ir::ops::{average_pool::AveragePool, convolution::Convolution, convolution_integer::ConvolutionInteger, deconvolution::Deconvolution, lp_pool::LpPool, lrn::Lrn};
+use frit_ir::ops::{convolution::Convolution, convolution_integer::ConvolutionInteger, deconvolution::Deconvolution, lp_pool::LpPool, lrn::Lrn};
 use frit_ir::ops::{abs::Abs, channel_bias::ChannelBias, dequantize::Dequantize, div::Div, equal::Equal, matmul::MatMul, matmul_integer::MatMulInteger, max::Max, max_pool::MaxPool, min::Min, mul::Mul};
-use frit_ir::ops::{quantize::Quantize, reshape_to::ReshapeTo, round::Round, select::Select, transpose::Transpose, unsqueeze::Unsqueeze};
+use frit_ir::ops::{quantize::Quantize, reciprocal::Reciprocal, reshape_to::ReshapeTo, round::Round, select::Select, transpose::Transpose, unsqueeze::Unsqueeze};
 use frit_ir::{DType, OpError, Scalar, Tensor, ValueId};
 
 use super::How::{Moved, Real, Stored};
 use super::Row;
 use super::node::{Node, Value, Values, dequantised, parameters};
+use super::quantise::{result_scale, stored};
 use super::schema::Quantisation;
 use crate::import::layout::{channels_first, channels_last, permuted};
 
 pub(super) const OPS: &[Row] = &[
-    (1, "AVERAGE_POOL_2D", Real, |n| pool(n, Pool::Mean)),
     (126, "BATCH_MATMUL", Stored, batch_matmul),
     (3, "CONV_2D", Stored, |n| {
         let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 1)?, n.int(1, 1)?], dilations: vec![n.int(5, 1)?, n.int(4, 1)?] };
@@ -62,7 +62,7 @@ impl Windows {
     }
 }
 
-fn padding(number: i8) -> Result<Padding, OpError> {
+pub(super) fn padding(number: i8) -> Result<Padding, OpError> {
     match number {
         0 => Ok(Padding::SameEnd),
         1 => Ok(Padding::None),
@@ -100,6 +100,11 @@ fn unit(left: &Quantisation, right: &Quantisation) -> Result<Vec<f32>, OpError> 
         [scale] => Ok(right.scales.iter().map(|other| scale * other).collect()),
         _ => Err(OpError::unsupported("activations with a scale for each channel are not supported")),
     }
+}
+
+/// Units of products in units of the result.
+fn ratios(unit: &[f32], scale: f32) -> Vec<f32> {
+    unit.iter().map(|unit| unit / scale).collect()
 }
 
 /// A vector of numbers that belong to an axis of a value, as a constant that broadcasts over it.
@@ -208,6 +213,11 @@ fn convolution(n: &mut Node<'_, '_>, windows: &Windows, how: Filter, activation:
             let op = ConvolutionInteger { strides, dilations, before: Vec::new(), after: Vec::new(), padding, groups };
             let operands: Vec<ValueId> = [image, weights, x_zero, w_zero].into_iter().chain(n.optional(2)).collect();
             let sums = n.apply(op, &operands)?;
+            if let Some(scale) = result_scale(n, activation)? {
+                let y = scaled(n, sums, &ratios(&unit, scale), 1)?;
+                let y = channels_last(n.builder, y)?;
+                return Ok(vec![stored(n, y, Some(activation))?]);
+            }
             scaled(n, sums, &unit, 1)?
         }
         Numbers::Shorts(left, right) => {
@@ -382,6 +392,10 @@ fn fully_connected(n: &mut Node<'_, '_>) -> Values {
                 sums = n.add(sums, bias)?;
             }
             let rank = n.builder.rank(sums)?;
+            if let Some(scale) = result_scale(n, 0)? {
+                let y = scaled(n, sums, &ratios(&unit, scale), rank - 1)?;
+                return Ok(vec![stored(n, y, Some(0))?]);
+            }
             scaled(n, sums, &unit, rank - 1)?
         }
         Numbers::Shorts(left, right) => {
@@ -430,16 +444,21 @@ impl Rounded {
         let (low, high) = (n.apply(Min {}, &[low, zero])?, n.apply(Max {}, &[high, zero])?);
         let width = n.sub(high, low)?;
         let steps = n.number(x, 255.0);
-        let scale = n.apply(Div {}, &[width, steps])?;
+        let factor = n.apply(Div {}, &[steps, width])?;
         // Zeros alone have scale 1.
-        let (flat, one) = (n.apply(Equal {}, &[width, zero])?, n.number(x, 1.0));
-        let scale = n.apply(Select {}, &[flat, one, scale])?;
-        let ratio = n.apply(Div {}, &[low, scale])?;
-        let least = n.number(x, -128.0);
-        let offset = n.sub(least, ratio)?;
+        let (flat, one) = (n.apply(Equal {}, &[width, zero])?, n.builder.scalar(DType::F32, 1.0));
+        let factor = n.apply(Select {}, &[flat, one, factor])?;
+        let scale = n.apply(Reciprocal {}, &[factor])?;
+        let (reached, least) = (n.mul(low, factor)?, n.number(x, -128.0));
+        let offset = n.sub(least, reached)?;
         let offset = n.apply(Round {}, &[offset])?;
         let zero = n.cast(offset, DType::I8)?;
-        let bytes = n.apply(Quantize { to: DType::I8, axis: 0, block: 0 }, &[x, scale, zero])?;
+        // The interpreter multiplies where quantising in general divides.
+        let mut column = n.builder.extents(factor)?;
+        column.resize(n.builder.rank(x)?, 1);
+        let factor = n.reshaped(factor, &column)?;
+        let quanta = n.mul(x, factor)?;
+        let bytes = n.apply(Quantize { to: DType::I8, axis: 0, block: 0 }, &[quanta, one, zero])?;
         Ok(Self { bytes, scale, zero })
     }
 
@@ -495,7 +514,6 @@ fn batch_matmul(n: &mut Node<'_, '_>) -> Values {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pool {
-    Mean,
     Max,
     Norm,
 }
@@ -524,7 +542,6 @@ fn pooled(n: &mut Node<'_, '_>, how: Pool, x: ValueId) -> Value {
     let image = channels_first(n.builder, x)?;
     let y = match how {
         Pool::Max => n.apply(MaxPool { extents, strides, dilations, before, after, padding, ceil: false, indices: false, reversed: false }, &[image])?,
-        Pool::Mean => n.apply(AveragePool { extents, strides, dilations, before, after, padding, ceil: false, counts_margin: false }, &[image])?,
         Pool::Norm => {
             if padding != Padding::None {
                 return Err(OpError::unsupported("'L2_POOL_2D' with margins is not supported"));
