@@ -18,6 +18,21 @@ fn the_list_of_onnx_ops_is_fresh() {
 }
 
 #[test]
+fn the_list_of_pytorch_ops_is_fresh() {
+    let names = frit_compiler::import::pytorch::supported();
+    let mut text = format!(
+        "# PyTorch operators that Frit imports\n\n{} operators of ATen and of torchvision, with all their overloads unless one is named, from exported programs (undecomposed and \
+         decomposed) and TorchScript. Those that write to a tensor (`add_`, `copy_`) are the same with an underscore. Beside them: `cond`, `while_loop`, `scan` and `map`; arithmetic on \
+         sizes. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n",
+        names.len()
+    );
+    for line in names.chunks(8) {
+        writeln!(text, "{}", line.join(", ")).expect("text takes text");
+    }
+    compare("pytorch.md", &text);
+}
+
+#[test]
 fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"

@@ -70,3 +70,8 @@ fn check(folder: &str) {
     }
     assert!(complaints.is_empty(), "{} of {} models:\n{}", complaints.len(), oracles.len(), complaints.join("\n"));
 }
+
+#[test]
+fn pytorch() {
+    check("pytorch");
+}

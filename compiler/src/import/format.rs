@@ -133,7 +133,9 @@ fn folder(path: &Path) -> std::io::Result<Option<Format>> {
 /// The format of a zip archive, told by the files in it.
 fn archive(path: &Path, file: File) -> Result<Format, Error> {
     let broken = |error: zip::result::ZipError| Error::invalid(format!("'{}' is a zip archive that can't be read: {error}", path.display())).help("the file may have been cut off when it was copied");
-    let archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
+    // Stored members may be archives themselves, so that the beginning is not looked for: it is that of the file.
+    let begins = zip::read::Config { archive_offset: zip::read::ArchiveOffset::Known(0) };
+    let archive = zip::ZipArchive::with_config(begins, BufReader::new(file)).map_err(broken)?;
     let mut pickle = false;
     let mut code = false;
     for name in archive.file_names() {

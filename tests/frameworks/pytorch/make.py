@@ -3,7 +3,8 @@
 
     make.py [NAME...]
 
-Writes NAME.pt2 beside NAME.pt2.npz: inputs as `in:NAME`, outputs as `out:NAME`, in the program's order.
+Writes NAME.pt2 beside NAME.pt2.npz: inputs as `in:NAME`, outputs as `out:NAME`, in the program's order. The programs `sample*.pt2` were
+written by PyTorch 2.6, 2.8 and 2.15, and are only read.
 
 requirements:
     torch==2.15.0
@@ -13,6 +14,7 @@ requirements:
 import pathlib
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import torch
@@ -160,7 +162,7 @@ def indexing(x, i, j, n, m, y):
     return {
         "index": x[i], "index_axis": x[:, j], "index_last": x[..., big], "index_two": x[i, j], "index_gap": x[i, :, big], "index_tail": x[:, j, big], "index_neg": x[n], "index_broadcast": x[i[:, None], j[None, :]], "index_select": x.index_select(1, j), "gather": x.gather(1, (j[:6].view(1, 6, 1) % 5).expand(4, 6, 3)), "take": x.take(j), "take_along": T.take_along_dim(x, g[:1], 1),
         "scatter": x.scatter(1, g, y), "scatter_value": x.scatter(1, g, 2.5), "scatter_add": x.scatter_add(0, T.zeros(1, 5, 3, dtype=T.int64), y), "scatter_reduce": x.scatter_reduce(1, g, y, "amax"), "scatter_prod": x.scatter_reduce(1, g, y, "prod", include_self=False), "index_add": x.index_add(0, i, T.ones(6, 5, 3), alpha=0.5), "index_add1": x.index_add(1, j, T.ones(4, 6, 3)), "index_copy": x.index_copy(0, T.tensor([2, 0]), y[:2]), "index_fill": x.index_fill(1, T.tensor([1, 3]), -2.0),
-        "put": put, "masked": masked, "added": added, "masked_scatter": x.masked_scatter(m[..., None], y), "where": T.where(m[..., None], x, y), "topk": x.topk(2, 1)[0], "topk_index": x.topk(2, 1, largest=False)[1], "sort": x.sort(1)[0], "sort_index": x.sort(1, descending=True, stable=True)[1], "argsort": x.argsort(0), "msort": x.msort(), "one_hot": F.one_hot(i, 5), "bucketize": T.bucketize(x, T.tensor([-1.0, 0.0, 1.0])), "bucketize_right": T.bucketize(j, T.tensor([1, 3]), right=True),
+        "put": put, "masked": masked, "added": added, "masked_scatter": x.masked_scatter(m[..., None], y), "where": T.where(m[..., None], x, y), "topk": x.topk(2, 1)[0], "topk_index": x.topk(2, 1, largest=False)[1], "sort": x.sort(1)[0], "sort_index": x.sort(dim=1, descending=True, stable=True)[1], "argsort": x.argsort(0), "msort": x.msort(), "one_hot": F.one_hot(i, 5), "bucketize": T.bucketize(x, T.tensor([-1.0, 0.0, 1.0])), "bucketize_right": T.bucketize(j, T.tensor([1, 3]), right=True),
         "searchsorted": T.searchsorted(T.arange(12.0).view(4, 3), x[:, 0] * 10), "isin": T.isin(i, j), "histc": T.histc(x, 7, -2, 2), "embedding": F.embedding(i, x[:, 0]), "triu": T.triu_indices(3, 4, 1), "tril": T.tril_indices(3, 3), "index_bool_axis": x[:, T.tensor([True, False, True, True, False])], "cross": T.linalg.cross(x, y),
     }
 
@@ -456,6 +458,25 @@ def numpy(tensor):
     return tensor.numpy()
 
 
+def pack(path):
+    """Deflates the program itself, which PyTorch stores."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            deflated = name.endswith((".json", "sample_inputs/model.pt"))
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED, 9)
+
+
+def oracle(path, program, inputs):
+    results = flat(program.module()(*[x.clone() for x in inputs]))
+    outputs = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+    arrays = {f"in:{name}": numpy(x) for name, x in zip(program.graph_signature.user_inputs, inputs, strict=True)}
+    arrays |= {f"out:{key or node}": numpy(value) for (key, value), node in zip(results, outputs, strict=True)}
+    np.savez(path.with_name(path.name + ".npz"), **arrays)
+    print(f"{path.name}: {len(results)} outputs, {path.stat().st_size} bytes")
+
+
 def make(name):
     what, shapes, dynamic, decompose, again = CASES[name]
     torch.manual_seed(sum(map(ord, name.removesuffix("_core"))))
@@ -470,19 +491,25 @@ def make(name):
         torch.export.save(program, path)
         if again:
             inputs = tuple(draw(shape, generator) for shape in again)
-        fresh = torch.export.load(path).module()
-        results = flat(fresh(*[x.clone() for x in inputs]))
-    outputs = [spec.arg.name for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
-    arrays = {f"in:{name}": numpy(x) for name, x in zip(program.graph_signature.user_inputs, inputs, strict=True)}
-    arrays |= {f"out:{key or node}": numpy(value) for (key, value), node in zip(results, outputs, strict=True)}
-    np.savez(HERE / f"{name}.pt2.npz", **arrays)
-    print(f"{name}: {len(results)} outputs, {path.stat().st_size} bytes")
+        oracle(path, torch.export.load(path), inputs)
+    pack(path)
+
+
+def sample(path):
+    generator = torch.Generator().manual_seed(2)
+    program = torch.export.load(path)
+    inputs = [torch.randn(x.shape, generator=generator) if x.is_floating_point() else x for x in program.example_inputs[0]]
+    with torch.no_grad():
+        oracle(path, program, [x for x in inputs if isinstance(x, torch.Tensor)])
 
 
 def main():
     warnings.simplefilter("ignore")
     for name in sys.argv[1:] or CASES:
         make(name)
+    if not sys.argv[1:]:
+        for path in sorted(HERE.glob("sample*.pt2")):
+            sample(path)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use frit_ir::OpError;
 use frit_ir::tensor::Pages;
 use zip::result::ZipError;
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 /// An inflated member takes at most this many bytes more than the archive: what is worth memory (weights) is stored.
@@ -46,7 +47,8 @@ impl Archive {
     /// # Errors
     /// Invalid where it is no whole archive.
     pub(crate) fn open(member: &Member) -> Result<Self, OpError> {
-        let zip = ZipArchive::new(Cursor::new(member.bytes.clone())).map_err(|error| broken(&error))?;
+        // Stored members may be archives themselves, so that the beginning is not looked for: it is that of the file.
+        let zip = ZipArchive::with_config(Config { archive_offset: ArchiveOffset::Known(0) }, Cursor::new(member.bytes.clone())).map_err(|error| broken(&error))?;
         let mut names = Vec::with_capacity(zip.len());
         for at in 0..zip.len() {
             let entry = zip.name_for_index(at).ok_or_else(|| broken(&ZipError::FileNotFound))?.map_err(|error| broken(&error))?;

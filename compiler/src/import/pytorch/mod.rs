@@ -15,14 +15,19 @@ use frit_ir::{Error, Graph};
 
 use super::{Format, Model};
 
+/// The operators that can be imported, sorted: those of ATen without their namespace. Each is an op of Frit's or made of several; what writes
+/// to its first operand (`add_`) and what only says how gradients are kept is not listed.
+pub fn supported() -> Vec<&'static str> {
+    aten::names()
+}
+
 /// Imports a model.
 ///
 /// # Errors
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
     match format {
-        Format::ExportedProgram => exported::import(model),
         Format::TorchScript => script::import(model),
-        _ => Err(vec![Error::bug(format!("'{}' is {}, not a model of PyTorch's", model.path.display(), format.words()))]),
+        _ => exported::import(model),
     }
 }

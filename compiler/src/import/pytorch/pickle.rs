@@ -50,6 +50,7 @@ const GLOBALS: &[&str] = &[
     "torch.Size",
     "torch.device",
     "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
     "torch._utils._rebuild_qtensor",
     "torch._utils._rebuild_sparse_tensor",
     "torch._utils._rebuild_tensor_v2",

@@ -235,10 +235,10 @@ impl<'a> Storages<'a> {
             "torch._utils._rebuild_tensor_v2" => Pickled::Plain(view(None)?),
             "torch._utils._rebuild_tensor_v3" => Pickled::Plain(view(args.get(6).and_then(|id| pickle.global(*id)))?),
             // A parameter wraps its tensor.
-            "torch._utils._rebuild_parameter" => {
+            "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
                 let inner = *args.first().ok_or_else(|| odd("parameter"))?;
                 return match pickle.call(inner) {
-                    Some(("torch._utils._rebuild_parameter", ..)) => Err(odd("parameter")),
+                    Some(("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", ..)) => Err(odd("parameter")),
                     _ => self.tensor(pickle, inner),
                 };
             }

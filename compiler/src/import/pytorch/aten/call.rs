@@ -348,12 +348,6 @@ impl Call<'_> {
         self.context.builder.apply(op, inputs)
     }
 
-    /// Adds an op, whose results are the operator's.
-    pub(super) fn all(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Values {
-        let values = self.context.builder.apply_all(op, inputs)?;
-        Ok(values.into_iter().map(|value| self.context.fresh(value)).collect())
-    }
-
     /// A new tensor as the only result.
     pub(super) fn one(&mut self, value: ValueId) -> Values {
         Ok(vec![self.context.fresh(value)])

@@ -5,7 +5,7 @@ use frit_ir::ops::{
     equal::Equal, erf::Erf, exp::Exp, floor::Floor, gelu::Gelu, hard_sigmoid::HardSigmoid, hard_swish::HardSwish, is_inf::IsInf, is_nan::IsNan, leaky_relu::LeakyRelu, less::Less,
     less_equal::LessEqual, log::Log, max::Max, min::Min, mish::Mish, modulo::Modulo, mul::Mul, neg::Neg, not::Not, or::Or, pow::Pow, prelu::Prelu, reciprocal::Reciprocal, relu::Relu, rem::Rem,
     reshape_to::ReshapeTo, round::Round, select::Select, selu::Selu, shl::Shl, shr::Shr, shrink::Shrink, sigmoid::Sigmoid, sign::Sign, sin::Sin, sinh::Sinh, softplus::Softplus,
-    softsign::Softsign, sqrt::Sqrt, sub::Sub, swish::Swish, tan::Tan, tanh::Tanh, thresholded_relu::ThresholdedRelu, xor::Xor,
+    sqrt::Sqrt, sub::Sub, swish::Swish, tan::Tan, tanh::Tanh, thresholded_relu::ThresholdedRelu, xor::Xor,
 };
 use frit_ir::{DType, Op, OpError, Scalar, Tensor, ValueId};
 
@@ -299,7 +299,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("rsub", |c| sum(c, false)),
     ("selu", |c| unary(c, Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 })),
-    ("rrelu_with_noise", rrelu),
     ("rrelu_with_noise_functional", rrelu),
     ("sgn", sign),
     ("sigmoid", |c| float(c, Sigmoid {})),
@@ -331,7 +330,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("special_expit", |c| float(c, Sigmoid {})),
     ("special_expm1", |c| float_by(c, expm1)),
     ("special_log1p", |c| float_by(c, log1p)),
-    ("softsign", |c| unary(c, Softsign {})),
     ("sqrt", |c| float(c, Sqrt {})),
     ("square", |c| {
         let x = c.tensor("self")?;

@@ -26,7 +26,8 @@ mod scalar;
 use frit_ir::{Builder, OpError, ValueId};
 
 pub(crate) use call::Call;
-pub(crate) use scalar::{number, python};
+pub(crate) use movement::{RESHAPERS, VIEWS};
+pub(crate) use scalar::python;
 pub(crate) use schema::Arguments;
 
 use super::alias::{Aliases, TensorId};

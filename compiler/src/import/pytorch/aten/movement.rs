@@ -461,6 +461,16 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
 ];
 
+/// The operators whose result may share its memory with their first operand.
+pub(crate) const VIEWS: &[&str] = &[
+    "_reshape_alias", "_unsafe_view", "adjoint", "alias", "as_strided", "broadcast_to", "chunk", "contiguous", "detach", "diagonal", "dropout", "expand", "expand_as", "flatten", "mH", "mT", "movedim", "moveaxis",
+    "narrow", "numpy_T", "permute", "positive", "ravel", "reshape", "reshape_as", "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t", "tensor_split", "to", "transpose", "type_as", "unbind",
+    "unflatten", "unfold", "unsqueeze", "view", "view_as",
+];
+
+/// Operators that change what a tensor refers to, but no memory.
+pub(crate) const RESHAPERS: &[&str] = &["detach_", "requires_grad_", "squeeze_", "t_", "transpose_", "unsqueeze_"];
+
 /// A value repeated to the shape of another one.
 pub(super) fn expand_like(builder: &mut Builder, x: ValueId, like: ValueId) -> Result<ValueId, OpError> {
     if builder.ty(x).shape == builder.ty(like).shape && builder.extents(x).is_ok() {
@@ -938,12 +948,7 @@ fn meshgrid(c: &mut Call<'_>, swapped: bool) -> Values {
     }
     let shape = joint_shape(c, &columns)?;
     let mut grids = columns.iter().map(|x| c.apply(ExpandTo {}, &[*x, shape])).collect::<Result<Vec<_>, _>>()?;
-    if swapped && grids.len() > 1 {
-        let mut perm: Vec<usize> = (0..count).collect();
-        perm.swap(0, 1);
-        for grid in &mut grids {
-            *grid = c.apply(frit_ir::ops::transpose::Transpose { perm: perm.clone() }, &[*grid])?;
-        }
+    if swapped && count > 1 {
         grids.swap(0, 1);
     }
     c.list(&grids)

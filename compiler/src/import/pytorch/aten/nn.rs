@@ -340,6 +340,55 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("softmax", |c| softmax(c, "dim")),
     ("special_softmax", |c| softmax(c, "dim")),
     ("special_log_softmax", |c| log_softmax(c, "dim")),
+    ("tensordot", |c| {
+        let (a, b) = (c.tensor("self")?, c.tensor("other")?);
+        let (axes_a, axes_b) = (c.ints("dims_self")?, c.ints("dims_other")?);
+        let (rank_a, rank_b) = (c.rank(a)?, c.rank(b)?);
+        if axes_a.len() != axes_b.len() || rank_a + rank_b > 26 {
+            return Err(OpError::invalid("'tensordot' sums over other numbers of axes on both sides"));
+        }
+        let letter = |k: usize| char::from(b'a' + k as u8);
+        let left: Vec<char> = (0..rank_a).map(letter).collect();
+        let mut right: Vec<char> = (rank_a..rank_a + rank_b).map(letter).collect();
+        let mut summed = Vec::new();
+        for (k, l) in axes_a.iter().zip(&axes_b) {
+            let (k, l) = (frit_ir::shape::axis(*k, rank_a)?, frit_ir::shape::axis(*l, rank_b)?);
+            right[l] = left[k];
+            summed.push(left[k]);
+        }
+        let rest: String = left.iter().chain(&right).filter(|letter| !summed.contains(letter)).collect();
+        let equation = format!("{},{}->{rest}", left.iter().collect::<String>(), right.iter().collect::<String>());
+        let value = c.apply(frit_ir::ops::einsum::Einsum { equation }, &[a, b])?;
+        c.one(value)
+    }),
+    ("_trilinear", |c| {
+        let mut product = None;
+        for (name, axes) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
+            let (x, axes) = (c.tensor(name)?, c.ints(axes)?);
+            let x = unsqueezed(c, x, &axes)?;
+            product = Some(match product {
+                Some(product) => c.apply(Mul {}, &[product, x])?,
+                None => x,
+            });
+        }
+        let product = product.ok_or_else(|| OpError::bug("three factors"))?;
+        let axes = c.axes("sumdim", product, false)?;
+        let value = aggregate(c, product, Statistic::Sum, &axes, false)?;
+        c.one(value)
+    }),
+    ("kron", |c| {
+        let (a, b) = (c.tensor("self")?, c.tensor("other")?);
+        let (mut left, mut right) = (c.extents(a)?, c.extents(b)?);
+        let rank = left.len().max(right.len());
+        left.splice(0..0, std::iter::repeat_n(1, rank - left.len()));
+        right.splice(0..0, std::iter::repeat_n(1, rank - right.len()));
+        let whole: Vec<i64> = left.iter().zip(&right).map(|(n, m)| n * m).collect();
+        let (wide, tall): (Vec<i64>, Vec<i64>) = (left.iter().flat_map(|n| [*n, 1]).collect(), right.iter().flat_map(|m| [1, *m]).collect());
+        let (a, b) = (reshaped(c, a, &wide)?, reshaped(c, b, &tall)?);
+        let product = c.apply(Mul {}, &[a, b])?;
+        let value = reshaped(c, product, &whole)?;
+        c.one(value)
+    }),
     ("vdot", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("other")?);
         product(c, a, b)
@@ -603,7 +652,8 @@ fn max_pool(c: &mut Call<'_>, spatial: usize, indices: bool) -> Values {
     for (at, y) in outputs.into_iter().enumerate() {
         // PyTorch counts places within a channel.
         let y = if at == 1 {
-            let plane: i64 = c.extents(x)?[2..].iter().product();
+            let spatial = c.context.builder.ty(x).dims()?[2..].iter().map(|dim| dim.known().ok_or_else(OpError::unknown)).collect::<Result<Vec<_>, _>>()?;
+            let plane: i64 = spatial.iter().product();
             let plane = c.builder().constant(Tensor::scalar(DType::I64, Scalar::Int(i128::from(plane))));
             c.apply(Modulo {}, &[y, plane])?
         } else {

@@ -19,7 +19,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let x = c.tensor("self")?;
         Ok(vec![Value::Int(c.rank(x)? as i64)])
     }),
-    ("is_complex", |c| Ok(vec![Value::Bool(matches!(c.get("self"), Value::Complex(_)))])),
     ("is_floating_point", |c| {
         let x = c.tensor("self")?;
         Ok(vec![Value::Bool(c.dtype(x).is_float())])
@@ -82,7 +81,7 @@ fn item(c: &mut Call<'_>) -> Values {
 }
 
 /// A tensor of one element as a number.
-pub(crate) fn number(builder: &mut Builder, x: ValueId) -> Result<Value, OpError> {
+fn number(builder: &mut Builder, x: ValueId) -> Result<Value, OpError> {
     let dtype = builder.dtype(x);
     if let Some(tensor) = builder.as_constant(x).filter(|tensor| tensor.elems() == 1) {
         return Ok(match tensor.get(0) {

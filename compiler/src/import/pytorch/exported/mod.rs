@@ -30,11 +30,38 @@ pub(super) fn import(model: &Model<'_>) -> Result<Graph, Vec<Error>> {
     let archive = Archive::open(&Member { bytes, pages: Some(pages) }).map_err(one)?;
     let file = program_file(&archive).map_err(one)?;
     let text = archive.text(&file).map_err(one)?;
-    let program: Json = serde_json::from_str(&text).map_err(|error| vec![Error::invalid(format!("'{file}' is not the JSON of a program: {error}"))])?;
+    // Early versions write numbers that JSON has no words for.
+    let program = serde_json::from_str::<Json>(&text).or_else(|_| serde_json::from_str::<Json>(&quoted(&text))).map_err(|error| vec![Error::invalid(format!("'{file}' is not the JSON of a program: {error}"))])?;
     drop(text);
     let weights = weights::Weights::open(&archive, &file).map_err(one)?;
-    let mut importer = Importer { errors: Vec::new(), depth: 0 };
+    let version = program["torch_version"].as_str().map_or_else(|| "torch".to_owned(), |version| format!("torch {version}"));
+    let mut importer = Importer { errors: Vec::new(), depth: 0, version };
     importer.program(model, &program, &weights)
+}
+
+/// The text with numbers that are not finite in quotes.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        if !inside && let Some(word) = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| rest.starts_with(word)) {
+            out.push('"');
+            out.push_str(word);
+            out.push('"');
+            rest = &rest[word.len()..];
+            continue;
+        }
+        inside ^= next == '"';
+        out.push(next);
+        rest = &rest[next.len_utf8()..];
+        // What a backslash stands before does not end a text.
+        if inside && next == '\\' && let Some(escaped) = rest.chars().next() {
+            out.push(escaped);
+            rest = &rest[escaped.len_utf8()..];
+        }
+    }
+    out
 }
 
 /// The file that holds the program.
@@ -69,6 +96,8 @@ const MAX_DEPTH: usize = 16;
 struct Importer {
     errors: Vec<Error>,
     depth: usize,
+    /// Which PyTorch wrote the program.
+    version: String,
 }
 
 fn odd(what: &str) -> OpError {
@@ -222,7 +251,7 @@ impl Importer {
             let name = node["name"].as_str().or_else(|| outputs.first().and_then(names).and_then(|names| names.first().copied())).unwrap_or(target);
             let outer = context.builder.origins().clone();
             if self.depth == 0 || outer.is_empty() {
-                context.builder.set_origins(frit_ir::build::origin(name, target.strip_prefix("torch.ops.").unwrap_or(target), "torch"));
+                context.builder.set_origins(frit_ir::build::origin(name, target.strip_prefix("torch.ops.").unwrap_or(target), self.version.clone()));
             }
             match self.node(context, scope, target, node) {
                 Ok(Some(values)) => {
@@ -520,12 +549,14 @@ fn mutated<'j>(graph: &'j Json, signature: &'j Json) -> BTreeSet<&'j str> {
         let target = node["target"].as_str().unwrap_or_default();
         let Some(first) = list(node, "inputs").first().and_then(|input| input["arg"]["as_tensor"]["name"].as_str()).and_then(|name| roots.get(name).copied()) else { continue };
         let operator = target.split('.').nth(3).unwrap_or_default();
-        if operator.ends_with('_') && !operator.ends_with("__") {
+        let writes = operator.ends_with('_') && !operator.ends_with("__") && !aten::RESHAPERS.contains(&operator);
+        if writes {
             written.insert(first);
         }
-        // Whatever an operator gives may be its first operand, or a part of it.
-        for name in list(node, "outputs").iter().filter_map(names).flatten() {
-            roots.insert(name, first);
+        if writes || aten::VIEWS.contains(&operator.trim_end_matches('_')) {
+            for name in list(node, "outputs").iter().filter_map(names).flatten() {
+                roots.insert(name, first);
+            }
         }
     }
     written
