@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use frit_ir::build::origin;
 use frit_ir::graph::Origins;
-use frit_ir::{Dim, OpError, ValueId};
+use frit_ir::{DType, Dim, OpError, ValueId};
 
 use super::control::Repeat;
 use super::library::{Library, Part};
@@ -70,7 +70,7 @@ struct Frame {
 }
 
 /// Which elements of which storage: address, dtype, sizes, strides, offset.
-type Elements = (usize, frit_ir::DType, Vec<i64>, Vec<i64>, i64);
+type Elements = (usize, DType, Vec<i64>, Vec<i64>, i64);
 
 /// The variables of a call.
 pub(super) type Scope = HashMap<Rc<str>, Var>;
@@ -551,7 +551,7 @@ impl<'a> Interpreter<'a> {
         let Some(tensor) = self.context.builder.as_constant(value).filter(|tensor| tensor.elems() == 1) else { return Ok(None) };
         let scalar = tensor.get(0);
         let dtype = tensor.dtype();
-        Ok(Some(if dtype == frit_ir::DType::Bool {
+        Ok(Some(if dtype == DType::Bool {
             Var::bool(scalar.as_bool())
         } else if dtype.is_float() {
             Var::float(scalar.as_f64())
@@ -667,8 +667,8 @@ impl<'a> Interpreter<'a> {
     fn scalar_tensor(&mut self, x: &Var) -> Done {
         let value = match x {
             Var::Plain(Value::Symbol(symbol)) => symbol.value,
-            Var::Plain(Value::Int(n)) => self.context.builder.constant(frit_ir::Tensor::scalar(frit_ir::DType::I64, frit_ir::Scalar::Int(i128::from(*n)))),
-            Var::Plain(Value::Float(x)) => self.context.builder.scalar(frit_ir::DType::F64, *x),
+            Var::Plain(Value::Int(n)) => self.context.builder.constant(frit_ir::Tensor::scalar(DType::I64, frit_ir::Scalar::Int(i128::from(*n)))),
+            Var::Plain(Value::Float(x)) => self.context.builder.scalar(DType::F64, *x),
             Var::Plain(Value::Bool(x)) => self.context.builder.constant(frit_ir::Tensor::from_bools(&[], &[*x])),
             _ => return Err(OpError::invalid(format!("{} stands where a number should", x.words()))),
         };
@@ -688,6 +688,10 @@ impl<'a> Interpreter<'a> {
             ("__derive_index", [at, start, step]) => {
                 let scaled = self.aten("mul", vec![at.clone(), step.clone()], Vec::new())?;
                 return self.aten("add", vec![start.clone(), scaled], Vec::new());
+            }
+            ("tensor" | "as_tensor", [data, rest @ ..]) => {
+                let dtype = keyword.iter().find(|(name, _)| **name == *"dtype").map(|(_, dtype)| dtype).or(rest.first()).cloned();
+                return self.made(data, dtype.filter(|dtype| !dtype.is_none()));
             }
             ("dim" | "size" | "len" | "numel" | "stride", [Var::Plain(Value::Tensor(tensor)), rest @ ..]) => {
                 let value = self.context.read(*tensor)?;
@@ -724,6 +728,41 @@ impl<'a> Interpreter<'a> {
         self.operator(&format!("aten::{name}"), &operands, &keyword)
     }
 
+    /// A tensor of numbers, or of lists of them.
+    fn made(&mut self, data: &Var, dtype: Option<Var>) -> Done {
+        let result = if matches!(data, Var::Plain(Value::Tensor(_))) {
+            data.clone()
+        } else if let Some(items) = data.elements() {
+            let parts = items.iter().map(|item| self.made(item, None)).collect::<Done<Vec<_>>>()?;
+            let numbers = parts.iter().map(|part| self.tensor(part)).collect::<Done<Vec<_>>>()?;
+            // Whole numbers among others are what the others are.
+            let widest = numbers.iter().map(|value| self.context.builder.dtype(*value)).max_by_key(|dtype| (dtype.is_float(), dtype.is_int()));
+            if parts.is_empty() {
+                let empty = self.context.builder.constant(frit_ir::Tensor::zeros(DType::F32, &[0])?);
+                Var::Plain(self.context.fresh(empty))
+            } else {
+                let parts = parts.into_iter().map(|part| self.cast(part, widest.unwrap_or(DType::F32))).collect::<Done<Vec<_>>>()?;
+                self.operator("aten::stack", &[Var::list(parts)], &[])?
+            }
+        } else {
+            let scalar = self.scalar_tensor(data)?;
+            let float = self.tensor(&scalar).map(|value| self.context.builder.dtype(value).is_float())?;
+            if float { self.cast(scalar, DType::F32)? } else { scalar }
+        };
+        match dtype {
+            Some(dtype) => self.operator("aten::to", &[result, dtype], &[]),
+            None => Ok(result),
+        }
+    }
+
+    fn cast(&mut self, tensor: Var, dtype: DType) -> Done {
+        let value = self.tensor(&tensor)?;
+        if self.context.builder.dtype(value) == dtype {
+            return Ok(tensor);
+        }
+        self.operator("aten::to", &[tensor, Var::Plain(Value::Dtype(dtype))], &[])
+    }
+
     /// What is known of a tensor's shape.
     fn shape(&mut self, name: &str, value: ValueId, rest: &[Var]) -> Done<Option<Var>> {
         let ty = self.context.builder.ty(value).clone();
@@ -751,7 +790,17 @@ impl<'a> Interpreter<'a> {
         let module = self.frames.last().map_or("", |frame| frame.module.as_str());
         let name = if module.is_empty() { self.place() } else { module.to_owned() };
         self.context.builder.set_origins(origin(name, target, ""));
-        let arguments = Arguments { positional, keyword };
+        let mut arguments = Arguments { positional, keyword };
+        // Tracing passes tensors without axes where numbers are wanted.
+        if !aten::fits(target, &arguments) {
+            let mut numbers = arguments.clone();
+            for value in numbers.positional.iter_mut().chain(numbers.keyword.iter_mut().map(|(_, value)| value)) {
+                self.to_number(value)?;
+            }
+            if aten::fits(target, &numbers) {
+                arguments = numbers;
+            }
+        }
         match aten::call(&mut self.context, target, None, &arguments) {
             Ok(mut results) => Ok(match results.len() {
                 0 => Var::NONE,
@@ -765,6 +814,20 @@ impl<'a> Interpreter<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// A tensor without axes as a number.
+    fn to_number(&mut self, value: &mut Value) -> Done<()> {
+        if let Value::Tensor(tensor) = value {
+            let single = self.context.read(*tensor)?;
+            if self.context.builder.rank(single).is_ok_and(|rank| rank == 0) {
+                *value = match self.known(&Var::Plain(value.clone()))? {
+                    Some(Var::Plain(known)) => known,
+                    _ => Value::Symbol(Symbol { value: single, dim: Dim::Unknown }),
+                };
+            }
+        }
+        Ok(())
     }
 
     /// The type of an operand, for messages.
