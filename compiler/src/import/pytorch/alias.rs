@@ -67,7 +67,7 @@ struct Entry {
 }
 
 /// All tensors of a graph under construction.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Aliases {
     cells: Vec<Cell>,
     tensors: Vec<Entry>,
@@ -165,6 +165,22 @@ impl Aliases {
     /// The memory that a tensor lies in.
     pub(crate) fn cell(&self, tensor: TensorId) -> CellId {
         self.tensors[tensor.0].cell
+    }
+
+    /// All memory.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = CellId> + use<> {
+        (0..self.cells.len()).map(CellId)
+    }
+
+    /// Is it one of these tensors, not one that another copy of them got later?
+    pub(crate) fn knows(&self, tensor: TensorId) -> bool {
+        tensor.0 < self.tensors.len()
+    }
+
+    /// A tensor that is all of a cell.
+    pub(crate) fn whole(&mut self, cell: CellId) -> TensorId {
+        let Cell { value, version } = self.cells[cell.0];
+        self.add(Entry { cell, views: Vec::new(), value, version })
     }
 
     /// The value of all of a cell now, and how often it was written to.

@@ -101,8 +101,11 @@ pub(crate) fn call(context: &mut Context, target: &str, overload: Option<&str>, 
     let pure = target.strip_suffix('_').filter(|_| schema.parameters.first().is_some_and(|first| first.written));
     let Some(pure) = pure else { return Err(schema::unknown(target)) };
     let Some(Value::Tensor(written)) = values.first().cloned() else { return Err(OpError::unsupported(format!("'{target}' writes to {}", values.first().map_or("nothing", Value::words)))) };
-    let keyword = schema.parameters.iter().zip(values).map(|(parameter, value)| (parameter.name.to_owned(), value)).collect();
-    let result = call(context, pure, Some(schema.overload), &Arguments { positional: Vec::new(), keyword })?;
+    // Their first parameters may have other names.
+    let (keyword, positional): (Vec<_>, Vec<_>) = schema.parameters.iter().zip(values).partition(|(parameter, _)| parameter.by_keyword);
+    let keyword = keyword.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value)).collect();
+    let positional = positional.into_iter().map(|(_, value)| value).collect();
+    let result = call(context, pure, Some(schema.overload), &Arguments { positional, keyword })?;
     let Some(Value::Tensor(result)) = result.into_iter().next() else { return Err(OpError::bug(format!("'{pure}' gives no tensor"))) };
     let value = context.read(result)?;
     write(context, written, value)?;

@@ -29,7 +29,8 @@ pub(crate) struct Schema {
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     ty: Type,
-    by_keyword: bool,
+    /// Is it only given by keyword?
+    pub(crate) by_keyword: bool,
     default: Option<Value>,
     /// Is it a tensor that is written to?
     pub(crate) written: bool,

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use frit_ir::build::origin;
+use frit_ir::graph::Origins;
 use frit_ir::{Dim, OpError, ValueId};
 
+use super::control::Repeat;
 use super::library::{Library, Part};
 use super::python::{self, Var};
 use super::state::{self, Leaf};
@@ -56,6 +58,7 @@ pub(super) struct Interpreter<'a> {
     /// Where it went wrong: the place and the types of the operands.
     pub(super) failed: Option<(String, Vec<String>)>,
     steps: usize,
+    loaded_all: bool,
     /// The modules whose methods run, and where in the code they are.
     frames: Vec<Frame>,
 }
@@ -70,13 +73,13 @@ struct Frame {
 type Elements = (usize, frit_ir::DType, Vec<i64>, Vec<i64>, i64);
 
 /// The variables of a call.
-type Scope = HashMap<Rc<str>, Var>;
+pub(super) type Scope = HashMap<Rc<str>, Var>;
 
 /// What running gives.
-type Done<T = Var> = Result<T, OpError>;
+pub(super) type Done<T = Var> = Result<T, OpError>;
 
 /// What a statement leads to.
-enum Flow {
+pub(super) enum Flow {
     Next,
     Return(Var),
 }
@@ -84,7 +87,42 @@ enum Flow {
 impl<'a> Interpreter<'a> {
     /// A program that has not begun.
     pub(super) fn new(context: Context, library: &'a Library<'a>) -> Self {
-        Self { context, library, objects: Vec::new(), loaded: HashMap::new(), tensors: HashMap::new(), originals: BTreeMap::new(), given: BTreeMap::new(), failed: None, steps: 0, frames: Vec::new() }
+        Self { context, library, objects: Vec::new(), loaded: HashMap::new(), tensors: HashMap::new(), originals: BTreeMap::new(), given: BTreeMap::new(), failed: None, steps: 0, loaded_all: false, frames: Vec::new() }
+    }
+
+    /// How deep calls nest now.
+    pub(super) fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Forgets calls that ended with an error which is none.
+    pub(super) fn unwind(&mut self, depth: usize) {
+        self.frames.truncate(depth);
+        self.failed = None;
+    }
+
+    /// Looks at all attributes and constants, so that both branches of an `if` find the same ones. Those that can't be read are left to
+    /// whoever asks for them.
+    pub(super) fn load(&mut self) {
+        if std::mem::replace(&mut self.loaded_all, true) {
+            return;
+        }
+        let library = self.library;
+        let mut object = 0;
+        while object < self.objects.len() {
+            let pickle = library.pickle(Part::Data);
+            if let Some(Node::Dict(entries)) = self.objects[object].pickled.map(|state| pickle.node(state)) {
+                for name in entries.iter().filter_map(|(key, _)| pickle.text(*key)) {
+                    self.attribute(&Var::Object(object), &name.into()).ok();
+                }
+            }
+            object += 1;
+        }
+        let constants = library.pickle(Part::Constants);
+        for at in 0..constants.items(constants.root).map_or(0, <[Id]>::len) {
+            self.constant(&format!("c{at}")).ok();
+        }
+        self.failed = None;
     }
 
     /// Counts what is done, so that it ends.
@@ -154,7 +192,7 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    fn block(&mut self, statements: &[Statement], scope: &mut Scope) -> Done<Flow> {
+    pub(super) fn block(&mut self, statements: &[Statement], scope: &mut Scope) -> Done<Flow> {
         for statement in statements {
             self.step()?;
             self.at(statement.line);
@@ -187,10 +225,17 @@ impl<'a> Interpreter<'a> {
                 match self.truth(&value)? {
                     Some(true) => return self.block(then, scope),
                     Some(false) => return self.block(otherwise, scope),
-                    None => return Err(self.unknown("a branch")),
+                    None => {
+                        let condition = self.condition(&value)?;
+                        self.if_open(condition, then, otherwise, scope)?;
+                    }
                 }
             }
             StatementKind::For { target, over, body } => {
+                if let Some(trips) = self.open_range(over, scope)? {
+                    self.loop_open(Repeat { trips: Some(trips), condition: None, target: Some(target), body }, scope)?;
+                    return Ok(Flow::Next);
+                }
                 let items = self.items(over, scope)?;
                 for item in items {
                     self.step()?;
@@ -211,15 +256,32 @@ impl<'a> Interpreter<'a> {
                         }
                     }
                     Some(false) => break,
-                    None => return Err(self.unknown("a loop")),
+                    None => {
+                        let begins = self.condition(&value)?;
+                        self.loop_open(Repeat { trips: None, condition: Some((begins, condition)), target: None, body }, scope)?;
+                        break;
+                    }
                 }
             },
         }
         Ok(Flow::Next)
     }
 
-    fn unknown(&self, what: &str) -> OpError {
-        OpError::unsupported(format!("{what} depends on the values of tensors"))
+    /// The number of steps of a `for` where only a run can tell it.
+    fn open_range(&mut self, over: &Expr, scope: &Scope) -> Done<Option<ValueId>> {
+        let Kind::Call(call) = &over.kind else { return Ok(None) };
+        let (Kind::Name(name), [end]) = (&call.function.kind, call.positional.as_slice()) else { return Ok(None) };
+        if **name != *"range" || !matches!(end.kind, Kind::Name(_)) {
+            return Ok(None);
+        }
+        let end = self.eval(end, scope)?;
+        if self.known(&end)?.is_some() {
+            return Ok(None);
+        }
+        match end {
+            Var::Plain(Value::Symbol(symbol)) => Ok(Some(symbol.value)),
+            _ => Ok(None),
+        }
     }
 
     /// What a `for` runs over.
@@ -282,7 +344,7 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    fn eval(&mut self, expr: &Expr, scope: &Scope) -> Done {
+    pub(super) fn eval(&mut self, expr: &Expr, scope: &Scope) -> Done {
         Ok(match &expr.kind {
             Kind::None => Var::NONE,
             Kind::Bool(x) => Var::bool(*x),
@@ -469,7 +531,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// A number as `int`, `float` or `bool` make it.
-    fn converted(&mut self, name: &str, x: &Var) -> Done {
+    pub(super) fn converted(&mut self, name: &str, x: &Var) -> Done {
         if let Some(done) = python::operator(name, std::slice::from_ref(x)) {
             return done;
         }
@@ -750,6 +812,7 @@ impl<'a> Interpreter<'a> {
                     let value = match self.tensors.get(&key) {
                         Some(known) => known.clone(),
                         None => {
+                            self.context.builder.set_origins(Origins::default());
                             let value = view.value(&mut self.context.builder)?;
                             if self.context.builder.graph().value(value).name.is_none() {
                                 self.context.builder.name(value, path);

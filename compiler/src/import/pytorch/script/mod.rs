@@ -4,6 +4,7 @@
 //! made with ([`interpret`]); what stays of it are operators on tensors. Attributes that it changes are states of the graph. Must not know: single
 //! operators.
 
+mod control;
 mod inputs;
 mod interpret;
 mod library;

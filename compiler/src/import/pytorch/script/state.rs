@@ -149,7 +149,7 @@ pub(super) fn form(interpreter: &mut Interpreter<'_>, name: &str, var: &Var, bef
 }
 
 /// A number as a tensor.
-fn tensor(var: &Var) -> Option<Tensor> {
+pub(super) fn tensor(var: &Var) -> Option<Tensor> {
     Some(match var {
         Var::Plain(Value::Int(n)) => Tensor::scalar(DType::I64, Scalar::Int(i128::from(*n))),
         Var::Plain(Value::Float(x)) => Tensor::scalar(DType::F64, Scalar::Float(*x)),

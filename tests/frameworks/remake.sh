@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs TensorFlow and PyTorch (below tests/data, or where FRIT_TEST_DATA points: 6 GB), makes the models of the given formats
+# (tensorflow, tflite, keras, pytorch; all by default) and their oracles anew, and runs the sweeps over well-known architectures, whose
+# tables lie in tests/sweeps. The tests themselves need none of this. Takes hours; `--no-sweeps` some minutes.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+data=${FRIT_TEST_DATA:-$here/../data}
+python=${PYTHON:-python3}
+sweeps=1
+if [[ ${1:-} == --no-sweeps ]]; then
+    sweeps=0
+    shift
+fi
+formats=("$@")
+[[ ${#formats[@]} -gt 0 ]] || formats=(tensorflow tflite keras pytorch)
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "remake: $("$python" --version) is too old" >&2
+    echo "help: name a Python 3.11 or later: PYTHON=python3.12 $0" >&2
+    exit 1
+}
+[[ $sweeps == 0 ]] || cargo build --release --workspace --bins --manifest-path "$here/../../Cargo.toml"
+for format in "${formats[@]}"; do
+    case $format in
+        tensorflow | tflite | keras) framework=tensorflow ;;
+        pytorch) framework=pytorch ;;
+        *)
+            echo "remake: there is no format '$format'" >&2
+            exit 2
+            ;;
+    esac
+    venv=$data/frameworks/$framework
+    wanted=$here/requirements-$framework.txt
+    if ! cmp -s "$wanted" "$venv/requirements.txt"; then
+        echo "remake   Python packages for $framework"
+        rm -rf "$venv"
+        "$python" -m venv "$venv"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 -r "$wanted"
+        cp "$wanted" "$venv/requirements.txt"
+    fi
+    echo "remake   $format"
+    (cd "$here/$format" && "$venv/bin/python" make.py)
+    if [[ $sweeps == 1 ]]; then
+        for sweep in "$here/../sweeps/$format"*.py; do
+            echo "remake   $(basename "$sweep")"
+            "$venv/bin/python" "$sweep"
+        done
+    fi
+done
