@@ -2,7 +2,8 @@
 //! gives on drawn inputs.
 //!
 //! Beside each model, a file or a folder, lies `NAME.npz`: its inputs as `in:NAME`, in order, and what the framework makes of them as `out:NAME`.
-//! `NAME@SIGNATURE.npz` is for another signature than the model's own choice.
+//! `NAME@SIGNATURE.npz` is for another signature than the model's own choice. `dim:NAME` binds a number or an open dimension; of models that keep
+//! something between runs, `in2:NAME` and `out2:NAME` are those of the second run, and so on.
 
 use std::path::{Path, PathBuf};
 
