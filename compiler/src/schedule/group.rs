@@ -542,7 +542,8 @@ fn rows(nests: &[&Nest], made: &BTreeMap<ValueId, usize>) -> Vec<Row> {
             let Some(own) = axes[at] else { continue 'axes };
             for (read, from) in nest.reads.iter().filter_map(|read| made.get(&read.value).map(|from| (read, *from))) {
                 let maker = &nests[from].fused;
-                let along = |t: usize| match (nest.fused.exprs.get(read.index[t]), maker.exprs.get(maker.axes[t])) {
+                // What has another rank there is read by other axes than it is made by.
+                let along = |t: usize| match (nest.fused.exprs.get(read.index[t]), maker.exprs.get(*maker.axes.get(t)?)) {
                     (Expr::Var(a), Expr::Var(b)) if a.0 as usize == own && maker.extents.get(b.0 as usize) == Some(extent) => Some(b.0 as usize),
                     _ => None,
                 };

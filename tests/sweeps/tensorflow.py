@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# tensorflow-cpu==2.21.0
+# keras==3.15.1
+"""Exports the architectures of keras.applications with drawn weights, as SavedModels in both ways, and runs `frit` on each.
+
+    tensorflow.py [TEXT]
+
+Exports those whose names hold TEXT, else all, runs them on a drawn input, compares (|a - b| <= 1e-4 + 1e-3 |b|), and writes the table
+tensorflow.md beside this script. Of each architecture the smallest variant and a small image are taken.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+HERE = pathlib.Path(__file__).parent
+ARCHITECTURES = [
+    ("Xception", 71), ("VGG16", 32), ("VGG19", 32), ("ResNet50", 64), ("ResNet101", 64), ("ResNet50V2", 64), ("InceptionV3", 75), ("InceptionResNetV2", 75),
+    ("MobileNet", 64), ("MobileNetV2", 64), ("MobileNetV3Small", 64), ("MobileNetV3Large", 64), ("DenseNet121", 64), ("DenseNet169", 64), ("NASNetMobile", 64),
+    ("EfficientNetB0", 64), ("EfficientNetB3", 64), ("EfficientNetV2B0", 64), ("EfficientNetV2S", 64), ("ConvNeXtTiny", 64), ("ConvNeXtSmall", 64),
+]
+
+
+def made(name, size):
+    keras.utils.set_random_seed(1)
+    make = getattr(keras.applications, name)
+    model = make(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
+    rng = np.random.default_rng(1)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(rng.normal(0, 0.1, shape))
+            layer.moving_variance.assign(rng.uniform(0.5, 1.5, shape))
+            if layer.gamma is not None:
+                layer.gamma.assign(rng.uniform(0.7, 1.3, shape))
+            if layer.beta is not None:
+                layer.beta.assign(rng.normal(0, 0.1, shape))
+    return model
+
+
+def row(frit, model, form, folder, image):
+    inputs = folder.parent / "in.npz"
+    function = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    key = next(iter(function.structured_input_signature[1]))
+    expected = {name: value.numpy() for name, value in function(**{key: tf.constant(image)}).items()}
+    np.savez(inputs, **{key: image})
+    outputs = folder.parent / "out.npz"
+    start = time.time()
+    run = subprocess.run([frit, "run", folder, "--inputs", inputs, "-o", outputs, "--threads", "1"], capture_output=True, text=True)
+    seconds = time.time() - start
+    if run.returncode:
+        return "fails", "", seconds, " ".join(run.stderr.split())[:160]
+    got = np.load(outputs)
+    for name, value in expected.items():
+        off = np.abs(got[name].astype(float) - value)
+        if got[name].shape != value.shape or not (off <= 1e-4 + 1e-3 * np.abs(value)).all():
+            return "differs", "", seconds, f"by up to {off.max():.3g}, spread {value.std():.3g}"
+    shape = ",".join(str(n) for n in image.shape)
+    shown = subprocess.run([frit, "inspect", folder, "--json", "--dim", f"{key}.0=1"], capture_output=True, text=True)
+    kernels = json.loads(shown.stdout)["compiled"]["kernels"] if shown.returncode == 0 else ""
+    return "matches", kernels, seconds, f"spread {float(np.std(next(iter(expected.values())))):.3g}"
+
+
+def main():
+    frit = os.environ.get("FRIT", HERE.parent.parent / "target/release/frit")
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    lines = ["| architecture | saved by | result | kernels | seconds to import, compile and run | note |", "|---|---|---|---|---|---|"]
+    count = matched = 0
+    for name, size in ARCHITECTURES:
+        if wanted not in name:
+            continue
+        model = made(name, size)
+        image = np.random.default_rng(2).uniform(0, 255 if "Efficient" in name or "V3" in name and "Mobile" in name or "ConvNeXt" in name else 1, (1, size, size, 3)).astype(np.float32)
+        for form in ["model.export", "tf.saved_model.save"]:
+            with tempfile.TemporaryDirectory() as place:
+                folder = pathlib.Path(place) / "model"
+                if form == "model.export":
+                    model.export(str(folder), verbose=False)
+                else:
+                    tf.saved_model.save(model, str(folder))
+                result, kernels, seconds, note = row(frit, model, form, folder, image)
+            count += 1
+            matched += result == "matches"
+            lines.append(f"| {name} | {form} | {result} | {kernels} | {seconds:.1f} | {note} |")
+            print(lines[-1], flush=True)
+        keras.backend.clear_session()
+    if not wanted:
+        head = f"# keras.applications as SavedModels\n\nWritten by `tests/sweeps/tensorflow.py`. {matched} of {count} match TensorFlow {tf.__version__}.\n\n"
+        (HERE / "tensorflow.md").write_text(head + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
