@@ -27,8 +27,7 @@ pub fn supported() -> Vec<&'static str> {
 /// Every complaint about the model, each with the node's name.
 pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Error>> {
     match format {
-        Format::ExportedProgram => exported::import(model),
         Format::TorchScript => script::import(model),
-        _ => Err(vec![Error::bug(format!("'{}' is {}, not a model of PyTorch's", model.path.display(), format.words()))]),
+        _ => exported::import(model),
     }
 }

@@ -13,6 +13,7 @@ mod schema;
 
 mod attention;
 mod create;
+mod fused;
 mod image;
 mod index;
 mod math;
@@ -36,7 +37,7 @@ use super::value::Value;
 type Handler = fn(&mut Call<'_>) -> Result<Vec<Value>, OpError>;
 
 /// Which operators of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, fused::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
 
 /// A graph under construction and its tensors.
 pub(crate) struct Context {
@@ -84,6 +85,11 @@ fn handler(name: &str, overload: &str) -> Option<Handler> {
     let whole = format!("{name}.{overload}");
     let find = |wanted: &str| TABLES.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == wanted).map(|(_, handler)| *handler);
     find(&whole).or_else(|| find(name))
+}
+
+/// Do arguments fit an overload of an operator?
+pub(crate) fn fits(target: &str, arguments: &Arguments) -> bool {
+    schema::resolve(target, None, arguments).is_ok()
 }
 
 /// Calls an operator, such as `aten::add`; without `overload` the first that the arguments fit. Gives its results, one for each that its

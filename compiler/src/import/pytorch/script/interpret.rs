@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use frit_ir::build::origin;
 use frit_ir::graph::Origins;
-use frit_ir::{Dim, OpError, ValueId};
+use frit_ir::{DType, Dim, OpError, ValueId};
 
 use super::control::Repeat;
 use super::library::{Library, Part};
@@ -70,7 +70,7 @@ struct Frame {
 }
 
 /// Which elements of which storage: address, dtype, sizes, strides, offset.
-type Elements = (usize, frit_ir::DType, Vec<i64>, Vec<i64>, i64);
+type Elements = (usize, DType, Vec<i64>, Vec<i64>, i64);
 
 /// The variables of a call.
 pub(super) type Scope = HashMap<Rc<str>, Var>;
@@ -411,7 +411,18 @@ impl<'a> Interpreter<'a> {
                 }
             }
             Var::Path(path) if **path == *"CONSTANTS" => self.constant(name),
-            Var::Path(path) => Ok(Var::Path(format!("{path}.{name}").into())),
+            Var::Path(path) => {
+                // The name and the value of an enumeration's member.
+                if matches!(&**name, "name" | "value")
+                    && let Some((class, member)) = path.rsplit_once('.')
+                    && let Ok(class) = self.library.class(class)
+                    && class.base.as_deref() == Some("Enum")
+                    && let Some(value) = class.fields.iter().find(|field| *field.name == *member).and_then(|field| field.value.as_ref())
+                {
+                    return if **name == *"name" { Ok(Var::text(member)) } else { self.eval(value, &Scope::new()) };
+                }
+                Ok(Var::Path(format!("{path}.{name}").into()))
+            }
             Var::Tuple(items, Some(names)) => match names.iter().position(|known| known == name) {
                 Some(at) if at < items.len() => Ok(items[at].clone()),
                 _ => Err(OpError::invalid(format!("a tuple has no field '{name}'"))),
@@ -551,7 +562,7 @@ impl<'a> Interpreter<'a> {
         let Some(tensor) = self.context.builder.as_constant(value).filter(|tensor| tensor.elems() == 1) else { return Ok(None) };
         let scalar = tensor.get(0);
         let dtype = tensor.dtype();
-        Ok(Some(if dtype == frit_ir::DType::Bool {
+        Ok(Some(if dtype == DType::Bool {
             Var::bool(scalar.as_bool())
         } else if dtype.is_float() {
             Var::float(scalar.as_f64())
@@ -667,8 +678,8 @@ impl<'a> Interpreter<'a> {
     fn scalar_tensor(&mut self, x: &Var) -> Done {
         let value = match x {
             Var::Plain(Value::Symbol(symbol)) => symbol.value,
-            Var::Plain(Value::Int(n)) => self.context.builder.constant(frit_ir::Tensor::scalar(frit_ir::DType::I64, frit_ir::Scalar::Int(i128::from(*n)))),
-            Var::Plain(Value::Float(x)) => self.context.builder.scalar(frit_ir::DType::F64, *x),
+            Var::Plain(Value::Int(n)) => self.context.builder.constant(frit_ir::Tensor::scalar(DType::I64, frit_ir::Scalar::Int(i128::from(*n)))),
+            Var::Plain(Value::Float(x)) => self.context.builder.scalar(DType::F64, *x),
             Var::Plain(Value::Bool(x)) => self.context.builder.constant(frit_ir::Tensor::from_bools(&[], &[*x])),
             _ => return Err(OpError::invalid(format!("{} stands where a number should", x.words()))),
         };
@@ -688,6 +699,10 @@ impl<'a> Interpreter<'a> {
             ("__derive_index", [at, start, step]) => {
                 let scaled = self.aten("mul", vec![at.clone(), step.clone()], Vec::new())?;
                 return self.aten("add", vec![start.clone(), scaled], Vec::new());
+            }
+            ("tensor" | "as_tensor", [data, rest @ ..]) => {
+                let dtype = keyword.iter().find(|(name, _)| **name == *"dtype").map(|(_, dtype)| dtype).or(rest.first()).cloned();
+                return self.made(data, dtype.filter(|dtype| !dtype.is_none()));
             }
             ("dim" | "size" | "len" | "numel" | "stride", [Var::Plain(Value::Tensor(tensor)), rest @ ..]) => {
                 let value = self.context.read(*tensor)?;
@@ -721,7 +736,49 @@ impl<'a> Interpreter<'a> {
         {
             return done;
         }
+        if keyword.is_empty()
+            && let Some(name) = arithmetic(name)
+            && operands.iter().all(|x| matches!(x, Var::Plain(Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Symbol(_))))
+        {
+            let numbers = operands.iter().map(Var::value).collect::<Done<Vec<_>>>()?;
+            return aten::python(&mut self.context, name, &numbers).map(Var::from);
+        }
         self.operator(&format!("aten::{name}"), &operands, &keyword)
+    }
+
+    /// A tensor of numbers, or of lists of them.
+    fn made(&mut self, data: &Var, dtype: Option<Var>) -> Done {
+        let result = if matches!(data, Var::Plain(Value::Tensor(_))) {
+            data.clone()
+        } else if let Some(items) = data.elements() {
+            let parts = items.iter().map(|item| self.made(item, None)).collect::<Done<Vec<_>>>()?;
+            let numbers = parts.iter().map(|part| self.tensor(part)).collect::<Done<Vec<_>>>()?;
+            // Whole numbers among others are what the others are.
+            let widest = numbers.iter().map(|value| self.context.builder.dtype(*value)).max_by_key(|dtype| (dtype.is_float(), dtype.is_int()));
+            if parts.is_empty() {
+                let empty = self.context.builder.constant(frit_ir::Tensor::zeros(DType::F32, &[0])?);
+                Var::Plain(self.context.fresh(empty))
+            } else {
+                let parts = parts.into_iter().map(|part| self.cast(part, widest.unwrap_or(DType::F32))).collect::<Done<Vec<_>>>()?;
+                self.operator("aten::stack", &[Var::list(parts)], &[])?
+            }
+        } else {
+            let scalar = self.scalar_tensor(data)?;
+            let float = self.tensor(&scalar).map(|value| self.context.builder.dtype(value).is_float())?;
+            if float { self.cast(scalar, DType::F32)? } else { scalar }
+        };
+        match dtype {
+            Some(dtype) => self.operator("aten::to", &[result, dtype], &[]),
+            None => Ok(result),
+        }
+    }
+
+    fn cast(&mut self, tensor: Var, dtype: DType) -> Done {
+        let value = self.tensor(&tensor)?;
+        if self.context.builder.dtype(value) == dtype {
+            return Ok(tensor);
+        }
+        self.operator("aten::to", &[tensor, Var::Plain(Value::Dtype(dtype))], &[])
     }
 
     /// What is known of a tensor's shape.
@@ -751,7 +808,17 @@ impl<'a> Interpreter<'a> {
         let module = self.frames.last().map_or("", |frame| frame.module.as_str());
         let name = if module.is_empty() { self.place() } else { module.to_owned() };
         self.context.builder.set_origins(origin(name, target, ""));
-        let arguments = Arguments { positional, keyword };
+        let mut arguments = Arguments { positional, keyword };
+        // Tracing passes tensors without axes where numbers are wanted.
+        if !aten::fits(target, &arguments) {
+            let mut numbers = arguments.clone();
+            for value in numbers.positional.iter_mut().chain(numbers.keyword.iter_mut().map(|(_, value)| value)) {
+                self.to_number(value)?;
+            }
+            if aten::fits(target, &numbers) {
+                arguments = numbers;
+            }
+        }
         match aten::call(&mut self.context, target, None, &arguments) {
             Ok(mut results) => Ok(match results.len() {
                 0 => Var::NONE,
@@ -765,6 +832,20 @@ impl<'a> Interpreter<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// A tensor without axes as a number.
+    fn to_number(&mut self, value: &mut Value) -> Done<()> {
+        if let Value::Tensor(tensor) = value {
+            let single = self.context.read(*tensor)?;
+            if self.context.builder.rank(single).is_ok_and(|rank| rank == 0) {
+                *value = match self.known(&Var::Plain(value.clone()))? {
+                    Some(Var::Plain(known)) => known,
+                    _ => Value::Symbol(Symbol { value: single, dim: Dim::Unknown }),
+                };
+            }
+        }
+        Ok(())
     }
 
     /// The type of an operand, for messages.
@@ -840,6 +921,17 @@ impl<'a> Interpreter<'a> {
             (name, _) if name.starts_with("__torch__.torch.classes.") => return Err(OpError::unsupported(format!("'{path}' is of class '{name}', which is not supported")).help("export the model before it is quantised or packed for a machine")),
             (name, _) if name.starts_with("__torch__.") => {
                 let class = library.class(name)?;
+                if class.base.as_deref() == Some("Enum") {
+                    let value = args.first().map(|value| self.unpickle(part, *value, path, depth)).transpose()?.unwrap_or(Var::NONE);
+                    for field in &class.fields {
+                        if let Some(known) = &field.value
+                            && python::equal(&self.eval(known, &Scope::new())?, &value)
+                        {
+                            return Ok(Var::Path(format!("{name}.{}", field.name).into()));
+                        }
+                    }
+                    return Err(OpError::invalid(format!("'{}' has no member of value '{}'", class.name, python::written(&value))));
+                }
                 let built = class.methods.iter().any(|method| *method.name == *"__setstate__");
                 self.objects.push(Object { class, class_name: name.into(), path: path.to_owned(), attributes: BTreeMap::new(), pickled: state.filter(|_| !built) });
                 let object = self.objects.len() - 1;
@@ -886,6 +978,20 @@ impl<'a> Interpreter<'a> {
         let (place, types) = self.failed.take().unwrap_or_else(|| (self.place(), Vec::new()));
         frit_ir::Error::at(error, place, types)
     }
+}
+
+/// The name in Python of an operator on numbers that only a run can tell.
+fn arithmetic(name: &str) -> Option<&str> {
+    Some(match name {
+        "add" | "sub" | "mul" | "pow" | "floordiv" | "neg" | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "max" | "min" | "sqrt" | "floor" | "ceil" => name,
+        "div" => "truediv",
+        "floor_divide" => "floordiv",
+        "remainder" => "mod",
+        "__and__" => "and_",
+        "__or__" => "or_",
+        "__not__" => "not_",
+        _ => return None,
+    })
 }
 
 /// The number of steps of a `range`.
