@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs TensorFlow and PyTorch (below tests/data, or where FRIT_TEST_DATA points: 6 GB), makes the models of the given formats
-# (tensorflow, tflite, keras, pytorch; all by default) and their oracles anew, and runs the sweeps over well-known architectures, whose
+# (tensorflow, tflite, keras, pytorch, torchscript; all by default) and their oracles anew, and runs the sweeps over well-known architectures, whose
 # tables lie in tests/sweeps. The tests themselves need none of this. Takes hours; `--no-sweeps` some minutes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,7 +12,7 @@ if [[ ${1:-} == --no-sweeps ]]; then
     shift
 fi
 formats=("$@")
-[[ ${#formats[@]} -gt 0 ]] || formats=(tensorflow tflite keras pytorch)
+[[ ${#formats[@]} -gt 0 ]] || formats=(tensorflow tflite keras pytorch torchscript)
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "remake: $("$python" --version) is too old" >&2
     echo "help: name a Python 3.11 or later: PYTHON=python3.12 $0" >&2
@@ -22,7 +22,7 @@ formats=("$@")
 for format in "${formats[@]}"; do
     case $format in
         tensorflow | tflite | keras) framework=tensorflow ;;
-        pytorch) framework=pytorch ;;
+        pytorch | torchscript) framework=pytorch ;;
         *)
             echo "remake: there is no format '$format'" >&2
             exit 2

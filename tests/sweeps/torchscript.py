@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Export architectures as TorchScript, import, compile and run each, and compare with PyTorch.
 
-    torchscript.py FRIT [TEXT]
+    torchscript.py [FRIT [TEXT]]
 
-FRIT is the command; TEXT picks models by name. Weights are random, but normalisations have drawn statistics. Writes torchscript.md beside this
+FRIT is the command, by default the one that was built; TEXT picks models by name. Weights are random, but normalisations have drawn statistics. Writes torchscript.md beside this
 file. Needs torch, torchvision, timm, transformers.
 """
 
@@ -139,7 +139,7 @@ def check(frit, module, inputs, folder):
         expected = dict(leaves(module(*inputs)))
     np.savez(folder / "in.npz", *[x.numpy() for x in inputs])
     start = time.time()
-    seen = subprocess.run([frit, "inspect", path, "--stage", "import"] + [f for k in range(len(inputs)) for f in ()], capture_output=True, text=True)
+    seen = subprocess.run([frit, "inspect", path, "--stage", "import"], capture_output=True, text=True)
     seconds = time.time() - start
     done = subprocess.run([frit, "bench", path, "--inputs", folder / "in.npz", "--runs", "1", "--json", folder / "bench.json"], capture_output=True, text=True)
     run = subprocess.run([frit, "run", path, "--inputs", folder / "in.npz", "--output", folder / "out.npz"], capture_output=True, text=True)
@@ -157,7 +157,7 @@ def check(frit, module, inputs, folder):
     return "ok", kernels, f"{seconds:.2f}" if seen.returncode == 0 else ""
 
 
-def main(frit, text=""):
+def main(frit=pathlib.Path(__file__).parents[2] / "target" / "release" / "frit", text=""):
     frit = str(pathlib.Path(frit).resolve())
     rows = []
     torch.set_num_threads(1)
@@ -190,6 +190,4 @@ def main(frit, text=""):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
     main(*sys.argv[1:])

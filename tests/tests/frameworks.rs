@@ -3,7 +3,8 @@
 //!
 //! Beside each model, a file or a folder, lies `NAME.npz`: its inputs as `in:NAME`, in order, and what the framework makes of them as `out:NAME`.
 //! `NAME@SIGNATURE.npz` is for another signature than the model's own choice. Of large outputs every 61st element is kept, as `some:NAME`.
-//! Numbers that a model is compiled for are `dim:NAME`.
+//! Numbers that a model is compiled for are `dim:NAME`. Of models that keep something between runs, `in2:NAME` and `out2:NAME` are those of the
+//! second run, and so on.
 //! Where the framework's own kernels are further apart than results may be, by how much is `spread:NAME`.
 //!
 //! `frameworks/public/` has those of the models that `fetch.py` brings; `/` is `__` in their names.
@@ -53,6 +54,7 @@ fn complaint(model: &Path, signature: Option<&str>, oracle: &Path) -> Result<(),
     let options = Options { binding: Binding { dims, shapes, dtypes }, signature: signature.map(str::to_owned), strict: false, ..Options::default() };
     let words = |errors: Vec<frit::Error>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let session: Session = frit::load(model, &options, &RunOptions { threads: Threads::all().map_err(|error| error.to_string())? }).map_err(words)?;
+    later(&session, &tensors)?;
     let results = session.run_named(inputs).map_err(|error| error.to_string())?;
     let names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
     for (name, expected) in outputs.iter().chain(&samples) {
@@ -62,6 +64,28 @@ fn complaint(model: &Path, signature: Option<&str>, oracle: &Path) -> Result<(),
         let spread = part("spread:").iter().find(|(known, _)| known == name).map_or(0.0, |(_, spread)| spread.get(0).as_f64());
         if let Some(why) = differs(&got, expected, spread) {
             return Err(format!("output '{name}': {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the runs of a stream after its first one, where the oracle has such.
+fn later(session: &Session, tensors: &[(String, Tensor)]) -> Result<(), String> {
+    let ports = &session.inputs()[..session.inputs().len() - session.states().len()];
+    let mut stream = session.stream();
+    for run in 1.. {
+        let count = if run == 1 { String::new() } else { run.to_string() };
+        let find = |kind: &str, name: &str| tensors.iter().find(|(known, _)| *known == format!("{kind}{count}:{name}")).map(|(_, tensor)| tensor.clone());
+        if run > 1 && !tensors.iter().any(|(name, _)| name.starts_with(&format!("out{count}:"))) {
+            break;
+        }
+        let inputs = ports.iter().map(|port| find("in", &port.name).ok_or_else(|| format!("the oracle has no input '{}' of run {run}", port.name))).collect::<Result<Vec<_>, _>>()?;
+        let results = stream.run(&inputs).map_err(|error| error.to_string())?;
+        for (port, got) in session.outputs().iter().zip(&results).filter(|_| run > 1) {
+            let expected = find("out", &port.name).ok_or_else(|| format!("the oracle has no output '{}' of run {run}", port.name))?;
+            if let Some(why) = differs(got, &expected, 0.0) {
+                return Err(format!("output '{}' of run {run}: {why}", port.name));
+            }
         }
     }
     Ok(())
@@ -92,6 +116,11 @@ fn check_all(folder: &Path, model: impl Fn(&str) -> PathBuf) {
         }
     }
     assert!(complaints.is_empty(), "{} of {} models:\n{}", complaints.len(), oracles.len(), complaints.join("\n"));
+}
+
+#[test]
+fn torchscript() {
+    check("torchscript");
 }
 
 #[test]

@@ -246,9 +246,14 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Applies the function below to the tuple on top.
+    /// Applies the function below to the tuple on top. PyTorch gives enumerations their value as it is.
     fn call(&mut self) -> Result<(), OpError> {
-        let (args, function) = (self.pop()?, self.pop()?);
+        let mut args = self.pop()?;
+        if !matches!(self.nodes[args as usize], Node::Tuple(_)) {
+            self.push(Node::Tuple(vec![args]))?;
+            args = self.pop()?;
+        }
+        let function = self.pop()?;
         match (&self.nodes[function as usize], &self.nodes[args as usize]) {
             (Node::Global(_), Node::Tuple(_)) => self.push(Node::Call { function, args, items: None, state: None }),
             _ => Err(malformed()),

@@ -24,6 +24,11 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("_adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
     ("_adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
     ("_convolution", general_convolution),
+    ("_convolution_mode", |c| {
+        let x = c.tensor("input")?;
+        let spatial = c.rank(x)?.saturating_sub(2);
+        convolve(c, spatial)
+    }),
     ("_log_softmax", |c| log_softmax(c, "dim")),
     ("_native_batch_norm_legit", |c| batch_norm(c, 3)),
     ("_native_batch_norm_legit.no_stats", |c| batch_norm(c, 3)),
@@ -472,7 +477,7 @@ fn convolve(c: &mut Call<'_>, spatial: usize) -> Values {
         Value::Str(rule) if rule == "valid" => (vec![0; spatial], vec![0; spatial]),
         Value::Str(rule) if rule == "same" => {
             let extents = c.extents(weight)?;
-            let totals: Vec<i64> = extents.iter().skip(2).zip(&dilations).map(|(k, d)| d * (k - 1)).collect();
+            let totals: Vec<i64> = extents.iter().skip(2).zip(&dilations).map(|(k, d)| d.saturating_mul(k - 1)).collect();
             (totals.iter().map(|n| n / 2).collect(), totals.iter().map(|n| n - n / 2).collect())
         }
         _ => {

@@ -411,7 +411,18 @@ impl<'a> Interpreter<'a> {
                 }
             }
             Var::Path(path) if **path == *"CONSTANTS" => self.constant(name),
-            Var::Path(path) => Ok(Var::Path(format!("{path}.{name}").into())),
+            Var::Path(path) => {
+                // The name and the value of an enumeration's member.
+                if matches!(&**name, "name" | "value")
+                    && let Some((class, member)) = path.rsplit_once('.')
+                    && let Ok(class) = self.library.class(class)
+                    && class.base.as_deref() == Some("Enum")
+                    && let Some(value) = class.fields.iter().find(|field| *field.name == *member).and_then(|field| field.value.as_ref())
+                {
+                    return if **name == *"name" { Ok(Var::text(member)) } else { self.eval(value, &Scope::new()) };
+                }
+                Ok(Var::Path(format!("{path}.{name}").into()))
+            }
             Var::Tuple(items, Some(names)) => match names.iter().position(|known| known == name) {
                 Some(at) if at < items.len() => Ok(items[at].clone()),
                 _ => Err(OpError::invalid(format!("a tuple has no field '{name}'"))),
@@ -725,6 +736,13 @@ impl<'a> Interpreter<'a> {
         {
             return done;
         }
+        if keyword.is_empty()
+            && let Some(name) = arithmetic(name)
+            && operands.iter().all(|x| matches!(x, Var::Plain(Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Symbol(_))))
+        {
+            let numbers = operands.iter().map(Var::value).collect::<Done<Vec<_>>>()?;
+            return aten::python(&mut self.context, name, &numbers).map(Var::from);
+        }
         self.operator(&format!("aten::{name}"), &operands, &keyword)
     }
 
@@ -903,6 +921,17 @@ impl<'a> Interpreter<'a> {
             (name, _) if name.starts_with("__torch__.torch.classes.") => return Err(OpError::unsupported(format!("'{path}' is of class '{name}', which is not supported")).help("export the model before it is quantised or packed for a machine")),
             (name, _) if name.starts_with("__torch__.") => {
                 let class = library.class(name)?;
+                if class.base.as_deref() == Some("Enum") {
+                    let value = args.first().map(|value| self.unpickle(part, *value, path, depth)).transpose()?.unwrap_or(Var::NONE);
+                    for field in &class.fields {
+                        if let Some(known) = &field.value
+                            && python::equal(&self.eval(known, &Scope::new())?, &value)
+                        {
+                            return Ok(Var::Path(format!("{name}.{}", field.name).into()));
+                        }
+                    }
+                    return Err(OpError::invalid(format!("'{}' has no member of value '{}'", class.name, python::written(&value))));
+                }
                 let built = class.methods.iter().any(|method| *method.name == *"__setstate__");
                 self.objects.push(Object { class, class_name: name.into(), path: path.to_owned(), attributes: BTreeMap::new(), pickled: state.filter(|_| !built) });
                 let object = self.objects.len() - 1;
@@ -949,6 +978,20 @@ impl<'a> Interpreter<'a> {
         let (place, types) = self.failed.take().unwrap_or_else(|| (self.place(), Vec::new()));
         frit_ir::Error::at(error, place, types)
     }
+}
+
+/// The name in Python of an operator on numbers that only a run can tell.
+fn arithmetic(name: &str) -> Option<&str> {
+    Some(match name {
+        "add" | "sub" | "mul" | "pow" | "floordiv" | "neg" | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "max" | "min" | "sqrt" | "floor" | "ceil" => name,
+        "div" => "truediv",
+        "floor_divide" => "floordiv",
+        "remainder" => "mod",
+        "__and__" => "and_",
+        "__or__" => "or_",
+        "__not__" => "not_",
+        _ => return None,
+    })
 }
 
 /// The number of steps of a `range`.

@@ -100,9 +100,4 @@ impl<'a> Library<'a> {
         let (file, inner) = self.file(name)?;
         Ok(file.functions.iter().find(|function| *function.name == *inner).cloned())
     }
-
-    /// The archive.
-    pub(super) fn archive(&self) -> &'a Archive {
-        self.archive
-    }
 }
