@@ -95,6 +95,11 @@ fn check_all(folder: &Path, model: impl Fn(&str) -> PathBuf) {
 }
 
 #[test]
+fn keras() {
+    check("keras");
+}
+
+#[test]
 fn pytorch() {
     check("pytorch");
 }

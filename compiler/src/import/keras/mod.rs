@@ -19,6 +19,7 @@ mod cell;
 mod conv;
 mod core;
 mod image;
+mod lambda;
 mod merge;
 mod movement;
 mod norm;
@@ -56,7 +57,7 @@ type Handler = fn(&mut Layer<'_>) -> Result<Vec<Masked>, OpError>;
 type Row = (&'static str, Mask, Handler);
 
 /// Which layers of which family are known.
-const TABLES: &[&[Row]] = &[activation::LAYERS, attention::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
+const TABLES: &[&[Row]] = &[activation::LAYERS, attention::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, lambda::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
 
 /// What can be imported: layers, activations and operations of `keras.ops`, each sorted.
 pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -68,6 +69,7 @@ pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
         ("Layers", sorted(TABLES.iter().flat_map(|table| table.iter().map(|(name, ..)| *name)).collect())),
         ("Activations", sorted(activation::FUNCTIONS.iter().map(|(name, _)| *name).collect())),
         ("Operations of keras.ops", sorted(ops::OPS.iter().chain(shapes::OPS).map(|(name, _)| *name).collect())),
+        ("Functions of TensorFlow in models of Keras 2", lambda::supported()),
     ]
 }
 
