@@ -98,6 +98,8 @@ pub(crate) struct Importer {
     version: Version,
     /// Values whose masks were taken away.
     unmasked: HashSet<ValueId>,
+    /// How many calls were made.
+    calls: usize,
     /// How many models enclose what is imported.
     depth: usize,
     errors: Vec<Error>,
@@ -150,7 +152,7 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
     let tree = config::parse(&text, size).map_err(whole)?;
     let net = net::Net::of_model(&tree, version).map_err(whole)?;
     let places = if format == Format::Keras { None } else { Some(legacy::places(&mut weights, &tree).map_err(whole)?) };
-    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, unmasked: HashSet::new(), depth: 0, errors: Vec::new() };
+    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, unmasked: HashSet::new(), calls: 0, depth: 0, errors: Vec::new() };
     let mut builder = Builder::new(net.name()).folding(Folding::Early);
     let declared = net.inputs().map_err(whole)?;
     let inputs = ends::inputs(&mut builder, &declared.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect::<Vec<_>>(), model.binding)?;
