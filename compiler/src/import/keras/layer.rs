@@ -167,7 +167,7 @@ pub(super) fn as_input(builder: &mut Builder, config: &Value, input: Masked) -> 
 }
 
 /// A model's calls of layers: those within a model count each time that it is called.
-const MOST_CALLS: usize = 1 << 15;
+const MOST_CALLS: usize = 1 << 16;
 
 /// Adds one call of a layer.
 ///
@@ -187,6 +187,7 @@ pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value
     }
     if net::is_model(spec) {
         let inner = net::Net::new(spec, path, importer.version)?;
+        importer.calls += inner.size();
         let inputs = call.args.iter().flat_map(Arg::values).collect();
         // What failed within has been reported.
         return net::run(builder, importer, &inner, inputs)?.ok_or_else(|| OpError::invalid(format!("model '{}' could not be imported", inner.name())));

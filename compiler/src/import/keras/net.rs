@@ -202,6 +202,11 @@ impl<'m> Net<'m> {
         self.name
     }
 
+    /// How many layers it has.
+    pub(super) fn size(&self) -> usize {
+        self.members.len()
+    }
+
     /// The names of what comes out.
     pub(super) fn output_names(&self) -> Vec<String> {
         self.outputs.iter().map(|(name, _)| name.clone()).collect()
