@@ -47,6 +47,10 @@ def made(name, size):
                 layer.gamma.assign(rng.uniform(0.7, 1.3, shape))
             if layer.beta is not None:
                 layer.beta.assign(rng.normal(0, 0.1, shape))
+        elif name.startswith("VGG") and hasattr(layer, "kernel"):
+            # Nothing normalises what gets smaller from layer to layer.
+            shape = layer.kernel.shape
+            layer.kernel.assign(rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape))
     return model
 
 

@@ -39,7 +39,7 @@ fn the_list_of_tensorflow_ops_is_fresh() {
         `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n\
         A model with signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or the only one. A graph \
         without signatures has its placeholders as inputs (those with a constant as their default keep it) and as outputs what nobody uses. \
-        Variables that a call assigns are states: the next call begins with what the last one left. Functions are inlined; `While`, `If`, \
+        Variables that a run assigns are states: in a stream the next run begins with what the last one left. Functions are inlined; `While`, `If`, \
         `Case` and the control flow of version 1 become loops and branches, lists of tensors in loops what these scan, collect or carry.\n"
         .to_owned();
     for (how, names) in [("Supported: one op here, or none", own), ("Expanded: made of several", expanded)] {

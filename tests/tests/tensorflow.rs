@@ -124,11 +124,11 @@ fn signatures_are_chosen_by_name() {
 fn assigned_variables_are_states() {
     let options = Options { signature: Some("other".to_owned()), binding: Binding { dims: [("b.0".to_owned(), 1)].into(), ..Binding::default() }, ..Options::default() };
     let session = frit::load(&models().join("module"), &options, &RunOptions { threads: Threads::all().expect("threads") }).expect("it loads");
+    let mut stream = session.stream();
     for expected in [14i64, 32, 68] {
-        let inputs = vec![("a".to_owned(), Tensor::from_slice(&[2], &[1.0f32, 2.0])), ("b".to_owned(), Tensor::from_slice(&[1, 2], &[3.0f32, 4.0]))];
-        let results = session.run_named(inputs).expect("it runs");
-        let (_, count) = results.iter().find(|(name, _)| name == "count").expect("there is a count");
-        assert_eq!(count.ints(), [expected]);
+        // Inputs are `a` and `b`, outputs `count` and `sum`.
+        let results = stream.run(&[Tensor::from_slice(&[2], &[1.0f32, 2.0]), Tensor::from_slice(&[1, 2], &[3.0f32, 4.0])]).expect("it runs");
+        assert_eq!(results[0].ints(), [expected]);
     }
 }
 

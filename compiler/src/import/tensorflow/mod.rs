@@ -156,12 +156,12 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
             let prefix = file.with_extension("");
             let bundle = if file.with_extension("index").is_file() { Some(Bundle::open(&prefix).map_err(one)?) } else { None };
             let variables = Variables::new(&meta, bundle);
-            if meta.signature_def.is_empty() { ends_of_graph(model, &meta, variables, Some(mapped.pages)) } else { signature(model, &meta, variables, Some(mapped.pages)) }
+            by_signature_or_ends(model, &meta, variables, Some(mapped.pages))
         }
         Format::TensorFlowJs => {
             let meta = json::read(model.path).map_err(one)?;
             let variables = Variables::default();
-            if meta.signature_def.is_empty() { ends_of_graph(model, &meta, variables, None) } else { signature(model, &meta, variables, None) }
+            by_signature_or_ends(model, &meta, variables, None)
         }
         _ => {
             let Mapped { bytes, pages } = super::map(model.path).map_err(one)?;
@@ -170,6 +170,11 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
             ends_of_graph(model, &meta, Variables::default(), Some(pages))
         }
     }
+}
+
+/// Imports by a signature where there are some or one is asked for, else by the graph's ends.
+fn by_signature_or_ends(model: &Model<'_>, meta: &wire::MetaGraph, variables: Variables, pages: Option<Arc<dyn Pages>>) -> Result<Graph, Vec<Error>> {
+    if meta.signature_def.is_empty() && model.signature.is_none() { ends_of_graph(model, meta, variables, pages) } else { signature(model, meta, variables, pages) }
 }
 
 fn malformed(why: &str) -> Vec<Error> {
