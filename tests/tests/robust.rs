@@ -9,6 +9,7 @@ use bytes::Bytes;
 use frit_compiler::import::onnx;
 use frit_compiler::specialise::Binding;
 use frit_ir::verify::verify;
+use frit_ir::{Error, Graph};
 use frit_tests::draw::Random;
 use frit_tests::golden::home;
 
@@ -48,6 +49,10 @@ fn import(bytes: Vec<u8>, folder: &Path) -> Result<(), String> {
     if start.elapsed() > LIMIT {
         return Err(format!("import took {:?}", start.elapsed()));
     }
+    answered(done)
+}
+
+fn answered(done: Result<Graph, Vec<Error>>) -> Result<(), String> {
     match done {
         Ok(graph) => verify(&graph).map_err(|errors| format!("import made a graph that is not well formed: {}", errors[0])),
         Err(errors) if errors.is_empty() => Err("import failed without a reason".into()),
@@ -56,6 +61,45 @@ fn import(bytes: Vec<u8>, folder: &Path) -> Result<(), String> {
             None => Ok(()),
         },
     }
+}
+
+/// Damaged variants of each TensorFlow Lite model, which are more than those of ONNX.
+const TFLITE_VARIANTS: u64 = 60;
+
+fn load(bytes: &[u8], path: &Path) -> Result<(), String> {
+    std::fs::write(path, bytes).map_err(|error| error.to_string())?;
+    let start = Instant::now();
+    let done = catch_unwind(|| frit_compiler::import::load(path, &Binding::default(), None)).map_err(|_| "import panicked".to_owned())?;
+    if start.elapsed() > LIMIT {
+        return Err(format!("import took {:?}", start.elapsed()));
+    }
+    answered(done)
+}
+
+#[test]
+fn damaged_tflite_models_are_answered() {
+    let folder = home().join("frameworks/tflite");
+    let mut models: Vec<_> = std::fs::read_dir(&folder).expect("models").filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "tflite")).collect();
+    models.sort();
+    assert!(!models.is_empty());
+    let scratch = std::env::temp_dir().join(format!("frit-damaged-{}.tflite", std::process::id()));
+    let mut failures = Vec::new();
+    for (k, model) in models.iter().enumerate() {
+        let bytes = std::fs::read(model).expect("a model");
+        for variant in 0..TFLITE_VARIANTS {
+            let seed = (k as u64) << 32 | variant;
+            // What tells the format stays.
+            let mut damaged = damage(&bytes, &mut Random::new(seed));
+            if let Some(mark) = damaged.get_mut(4..8) {
+                mark.copy_from_slice(b"TFL3");
+            }
+            if let Err(why) = load(&damaged, &scratch) {
+                failures.push(format!("{} with seed {seed}: {why}", model.file_name().unwrap_or_default().display()));
+            }
+        }
+    }
+    drop(std::fs::remove_file(&scratch));
+    assert!(failures.is_empty(), "{} damaged models:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
