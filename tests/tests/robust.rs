@@ -96,6 +96,17 @@ fn damaged_keras_models_are_answered() {
 }
 
 #[test]
+fn damaged_tflite_models_are_answered() {
+    damaged_files_of("tflite", |name| name.ends_with(".tflite"));
+}
+
+#[test]
+fn damaged_programs_of_pytorch_are_answered() {
+    damaged_files_of("pytorch", |name| name.ends_with(".pt2"));
+    damaged_files_of("torchscript", |name| name.ends_with(".pt") || name.ends_with(".ts"));
+}
+
+#[test]
 fn damaged_models_are_answered() {
     let folder = home().join("samples/onnx");
     let mut samples: Vec<_> = std::fs::read_dir(&folder).expect("samples").filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "onnx")).collect();

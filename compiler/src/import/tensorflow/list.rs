@@ -386,6 +386,8 @@ fn set(n: &mut Node<'_, '_>, mut list: List, at: usize, item: ValueId) -> Result
         }
         Form::Loop { at, set: None } => Form::Loop { at, set: Some((Index::At(index), item)) },
         Form::Loop { at, set: Some((Index::At(same), _)) } if same == index => Form::Loop { at, set: Some((Index::At(index), item)) },
+        // The only element of a list that does not grow is the list.
+        form if n.op == "TensorListSetItem" && !n.flag("resize_if_index_out_of_bounds", false) && (List { form: form.clone(), ..list.clone() }).known_length(n.builder) == Some(1) => Form::Stacked(n.unsqueeze(item, &[0])?),
         form => {
             if list.element_type(n.builder).is_none_or(|ty| ty.shape.extents().is_none()) {
                 list.element = n.builder.ty(item).shape.extents().map(|dims| dims.into_iter().map(Some).collect());

@@ -67,7 +67,7 @@ impl<'f> Importer<'f> {
             return Ok(*value);
         }
         let described = &subgraph.tensors[tensor];
-        if !described.variable || self.depth > 0 {
+        if !described.variable || self.depth > 0 || self.initialising {
             return Err(OpError::unsupported(format!("tensor '{}' is to be a variable of the main graph, and is not", described.name)));
         }
         let dtype = super::dtype(described.number)?;
@@ -92,7 +92,8 @@ impl<'f> Importer<'f> {
     /// The variable that an operand is the handle of.
     fn variable(&self, scope: &Scope, operator: &super::Operator<'_>) -> Result<usize, OpError> {
         match operator.inputs.first().copied().flatten().and_then(|tensor| scope.values.get(&tensor)) {
-            Some(Bound::Variable(at)) => Ok(*at),
+            // What a variable holds is a value of the main graph.
+            Some(Bound::Variable(at)) if self.depth == 0 => Ok(*at),
             _ => Err(OpError::unsupported("variables in branches and loops are not supported").help("export the model with its variables frozen")),
         }
     }
@@ -129,6 +130,9 @@ fn read(n: &mut Node<'_, '_>) -> Values {
         }
         variable.name.clone()
     };
+    if n.importer.initialising {
+        return Err(OpError::unsupported(format!("variable '{name}' is read where variables get their first values")));
+    }
     let initial = n.importer.variables[at].initial.clone().ok_or_else(|| OpError::unsupported(format!("variable '{name}' is read before it has a value")).help("export the model with its variables initialised"))?;
     let name = unused(n.builder, &name);
     let state = n.builder.state(name, initial);
@@ -149,16 +153,18 @@ fn call_once(n: &mut Node<'_, '_>) -> Values {
     let index = usize::try_from(n.int(0, 0)?).map_err(|_| OpError::invalid("a negative subgraph"))?;
     let schema = n.importer.schema;
     let subgraph = schema.subgraphs.get(index).ok_or_else(|| OpError::invalid(format!("there is no subgraph {index}")))?;
-    if n.importer.depth > 0 || !subgraph.inputs.is_empty() {
+    if n.importer.depth > 0 || n.importer.initialising || !subgraph.inputs.is_empty() {
         return Err(OpError::unsupported("'CALL_ONCE' in a subgraph, or of one with operands, is not supported"));
+    }
+    if n.importer.variables.iter().any(|variable| variable.now.is_some()) {
+        return Err(OpError::unsupported("'CALL_ONCE' behind the use of variables is not supported"));
     }
     let mut inner = Builder::new(subgraph.name.clone()).folding(Folding::Early);
     let mut scope = Scope { values: Default::default() };
     let before = n.importer.errors.len();
+    n.importer.initialising = true;
     n.importer.operators(&mut inner, &mut scope, subgraph);
-    if let Some(error) = n.importer.errors.drain(before..).next() {
-        return Err(error.into());
-    }
+    n.importer.initialising = false;
     let mut set = Vec::new();
     for (at, variable) in n.importer.variables.iter_mut().enumerate() {
         if let Some(value) = variable.now.take() {
@@ -166,12 +172,24 @@ fn call_once(n: &mut Node<'_, '_>) -> Values {
             inner.output(format!("{at}"), value);
         }
     }
-    for (_, value) in &set {
-        let ty = inner.ty(*value);
-        let elems = ty.shape.elems().and_then(|elems| usize::try_from(elems).ok()).ok_or_else(|| OpError::unsupported("a variable whose shape is open"))?;
-        n.importer.affordable(elems.saturating_mul(ty.dtype.size()))?;
+    if let Some(error) = n.importer.errors.drain(before..).next() {
+        return Err(error.into());
     }
-    let values = frit_ir::eval::run(&inner.finish(), &[])?;
+    let graph = inner.finish();
+    let mut bytes = 0usize;
+    for (_, node) in graph.nodes() {
+        // What is large is filled with a number; whatever takes long is not run here.
+        if !matches!(node.op, Op::Constant(_) | Op::ExpandTo(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Cast(_)) {
+            return Err(OpError::unsupported(format!("variables whose first values are computed by '{}' are not supported", node.op.name())).help("export the model with its variables initialised"));
+        }
+        for value in &node.outputs {
+            let ty = graph.ty(*value);
+            let elems = ty.shape.elems().and_then(|elems| usize::try_from(elems).ok()).ok_or_else(|| OpError::unsupported("a variable whose shape is open"))?;
+            bytes = bytes.saturating_add(elems.saturating_mul(ty.dtype.size()));
+        }
+    }
+    n.importer.affordable(bytes)?;
+    let values = frit_ir::eval::run(&graph, &[])?;
     for ((at, _), value) in set.into_iter().zip(values) {
         n.importer.variables[at].initial = Some(value);
     }

@@ -108,7 +108,7 @@ pub(crate) fn import(model: &Model<'_>) -> Result<Graph, Vec<Error>> {
     let schema = schema::read(&file, bytes.len()).map_err(one)?;
     let signature = signature(&schema, model.signature).map_err(|error| vec![error])?;
     let operators: usize = schema.subgraphs.iter().map(|graph| graph.operators.len()).sum();
-    let mut importer = Importer { schema: &schema, bytes: bytes.clone(), pages, errors: Vec::new(), depth: 0, left: operators.saturating_mul(MAX_COPIES), variables: Vec::new(), states: Vec::new() };
+    let mut importer = Importer { schema: &schema, bytes: bytes.clone(), pages, errors: Vec::new(), depth: 0, left: operators.saturating_mul(MAX_COPIES), variables: Vec::new(), states: Vec::new(), initialising: false };
     let subgraph = &schema.subgraphs[signature.map_or(0, |signature| signature.subgraph)];
     let mut builder = Builder::new(subgraph.name.clone()).folding(Folding::Early);
     importer.main(&mut builder, subgraph, signature, model);
@@ -166,6 +166,8 @@ struct Importer<'f> {
     variables: Vec<Variable>,
     /// States that are variable tensors of the main graph.
     states: Vec<(ValueId, usize)>,
+    /// Are these operators those that say what variables are at first?
+    initialising: bool,
 }
 
 /// Subgraphs nest no deeper than this: each level of a loop is inferred several times.

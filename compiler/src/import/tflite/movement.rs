@@ -127,7 +127,7 @@ pub(super) const OPS: &[Row] = &[
     (49, "SPLIT", Moved, |n| {
         let at = n.known(0)?.first().copied().unwrap_or(0);
         let axis = n.axis(at, 1)?;
-        let (x, parts) = (n.input(1)?, n.operator.outputs.len());
+        let (x, parts) = (n.input(1)?, parts(n)?);
         n.builder.apply_all(Split { axis, parts }, &[x])
     }),
     (102, "SPLIT_V", Moved, split_v),
@@ -261,8 +261,13 @@ fn pack(n: &mut Node<'_, '_>) -> Values {
     Ok(vec![n.apply(Concat { axis }, &inputs)?])
 }
 
+/// How many parts an op makes.
+fn parts(n: &Node<'_, '_>) -> Result<usize, OpError> {
+    if n.operator.outputs.is_empty() { Err(OpError::invalid(format!("'{}' without results", n.op))) } else { Ok(n.operator.outputs.len()) }
+}
+
 fn unpack(n: &mut Node<'_, '_>) -> Values {
-    let (axis, parts) = (n.axis(n.int(1, 0)?, 0)?, n.operator.outputs.len());
+    let (axis, parts) = (n.axis(n.int(1, 0)?, 0)?, parts(n)?);
     let x = n.input(0)?;
     let at = n.builder.ints(&[axis as i64]);
     let split = if parts == 1 { vec![x] } else { n.builder.apply_all(Split { axis, parts }, &[x])? };
@@ -278,7 +283,7 @@ fn split_v(n: &mut Node<'_, '_>) -> Values {
         let extent = n.builder.extents(x)?[axis];
         sizes[open] = sizes.iter().filter(|size| **size != -1).fold(extent, |left, size| left.saturating_sub(*size));
     }
-    let parts = n.operator.outputs.len();
+    let parts = parts(n)?;
     let sizes = n.builder.ints(&sizes);
     n.builder.apply_all(Split { axis, parts }, &[x, sizes])
 }

@@ -454,9 +454,9 @@ impl Rounded {
         let offset = n.apply(Round {}, &[offset])?;
         let zero = n.cast(offset, DType::I8)?;
         // The interpreter multiplies where quantising in general divides.
-        let mut column = n.builder.extents(factor)?;
-        column.resize(n.builder.rank(x)?, 1);
-        let factor = n.reshaped(factor, &column)?;
+        let behind: Vec<i64> = (1..n.builder.rank(x)? as i64).collect();
+        let behind = n.builder.ints(&behind);
+        let factor = n.apply(Unsqueeze {}, &[factor, behind])?;
         let quanta = n.mul(x, factor)?;
         let bytes = n.apply(Quantize { to: DType::I8, axis: 0, block: 0 }, &[quanta, one, zero])?;
         Ok(Self { bytes, scale, zero })

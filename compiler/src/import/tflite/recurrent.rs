@@ -38,8 +38,9 @@ struct Steps {
 }
 
 impl Steps {
-    /// Begins a body whose states and element are these; from now on the node's values are those inside. Gives the inner ones.
-    fn begin(n: &mut Node<'_, '_>, states: &[ValueId], scanned: ValueId) -> Result<(Self, Vec<ValueId>), OpError> {
+    /// A scan with these states over one tensor. The body is built by a function, which is given the states and the element, while the node's
+    /// builder is the body's, and gives the next states and an element; the results are the last states and all elements.
+    fn scan(n: &mut Node<'_, '_>, states: &[ValueId], scanned: ValueId, body: impl FnOnce(&mut Node<'_, '_>, &mut Steps, &[ValueId]) -> Result<(Vec<ValueId>, ValueId), OpError>) -> Values {
         let mut inner = Builder::new("cell").folding(Folding::Early);
         inner.set_origins(n.builder.origins().clone());
         let mut values = Vec::new();
@@ -50,8 +51,14 @@ impl Steps {
         let dims = ty.dims()?.get(1..).ok_or_else(|| OpError::invalid("a sequence has a time axis"))?.to_vec();
         values.push(inner.input("element", TensorType::ranked(ty.dtype, dims)));
         let inputs = states.iter().copied().chain([scanned]).collect();
-        let outside = std::mem::replace(n.builder, inner);
-        Ok((Self { outside, inputs }, values))
+        let mut steps = Self { outside: std::mem::replace(n.builder, inner), inputs };
+        match body(n, &mut steps, &values) {
+            Ok((states, element)) => steps.end(n, &states, element),
+            Err(error) => {
+                *n.builder = steps.outside;
+                Err(error)
+            }
+        }
     }
 
     /// A value from outside.
@@ -63,7 +70,6 @@ impl Steps {
         n.builder.input(format!("capture{}", self.inputs.len()), self.outside.ty(value).clone())
     }
 
-    /// Ends the body, which gives new states and an element; the results are the last states and all elements.
     fn end(self, n: &mut Node<'_, '_>, states: &[ValueId], element: ValueId) -> Values {
         for (k, state) in states.iter().enumerate() {
             n.builder.output(format!("state{k}"), *state);
@@ -182,60 +188,61 @@ fn float_lstm(n: &mut Node<'_, '_>, x: ValueId, h: ValueId, c: ValueId, kind: Ki
         None => None,
     };
     let projection_bias = n.optional(PROJECTION + 1);
-    let (mut steps, inside) = Steps::begin(n, &[h, c], sums)?;
-    let [h, c, element] = inside[..] else { return Err(OpError::bug("two states and an element")) };
-    let recurrent = steps.capture(n, recurrent);
-    let mut inner = |n: &mut Node<'_, '_>, list: Vec<Option<ValueId>>| list.into_iter().map(|value| value.map(|value| steps.capture(n, value))).collect::<Vec<_>>();
-    let (peepholes, norms, biases) = (inner(n, outer), inner(n, norms), inner(n, biases));
-    let ends = inner(n, vec![projection, projection_bias]);
-    let shown = if kind == Kind::Rounded { rounded(n, h, asymmetric)? } else { h };
-    let product = n.apply(MatMul {}, &[shown, recurrent])?;
-    let sums = n.add(element, product)?;
-    // A gate's sum: with a peephole at the cell, and normed.
-    let sum = |n: &mut Node<'_, '_>, which: usize, peephole: Option<ValueId>, cell: ValueId| -> Value {
-        let mut value = gate(n, sums, which - usize::from(coupled), hidden)?;
-        if let Some(peephole) = peephole {
-            let seen = n.mul(peephole, cell)?;
-            value = n.add(value, seen)?;
+    Steps::scan(n, &[h, c], sums, |n, steps, inside| {
+        let [h, c, element] = inside[..] else { return Err(OpError::bug("two states and an element")) };
+        let recurrent = steps.capture(n, recurrent);
+        let mut inner = |n: &mut Node<'_, '_>, list: Vec<Option<ValueId>>| list.into_iter().map(|value| value.map(|value| steps.capture(n, value))).collect::<Vec<_>>();
+        let (peepholes, norms, biases) = (inner(n, outer), inner(n, norms), inner(n, biases));
+        let ends = inner(n, vec![projection, projection_bias]);
+        let shown = if kind == Kind::Rounded { rounded(n, h, asymmetric)? } else { h };
+        let product = n.apply(MatMul {}, &[shown, recurrent])?;
+        let sums = n.add(element, product)?;
+        // A gate's sum: with a peephole at the cell, and normed.
+        let sum = |n: &mut Node<'_, '_>, which: usize, peephole: Option<ValueId>, cell: ValueId| -> Value {
+            let mut value = gate(n, sums, which - usize::from(coupled), hidden)?;
+            if let Some(peephole) = peephole {
+                let seen = n.mul(peephole, cell)?;
+                value = n.add(value, seen)?;
+            }
+            if let (true, Some(norm), Some(bias)) = (normed, norms[which], biases[which]) {
+                value = standardised(n, value)?;
+                value = n.mul(value, norm)?;
+                value = n.add(value, bias)?;
+            }
+            Ok(value)
+        };
+        let forget = sum(n, 1, peepholes[1], c)?;
+        let forget = n.apply(Sigmoid {}, &[forget])?;
+        let input = if coupled {
+            let one = n.number(forget, 1.0);
+            n.sub(one, forget)?
+        } else {
+            let input = sum(n, 0, peepholes[0], c)?;
+            n.apply(Sigmoid {}, &[input])?
+        };
+        let fresh = sum(n, 2, None, c)?;
+        let fresh = n.activated(fresh, 0)?;
+        let (kept, added) = (n.mul(forget, c)?, n.mul(input, fresh)?);
+        let mut cell = n.add(kept, added)?;
+        if cell_clip > 0.0 {
+            cell = n.between(cell, -cell_clip, cell_clip)?;
         }
-        if let (true, Some(norm), Some(bias)) = (normed, norms[which], biases[which]) {
-            value = standardised(n, value)?;
-            value = n.mul(value, norm)?;
-            value = n.add(value, bias)?;
+        let output = sum(n, 3, peepholes[2], cell)?;
+        let output = n.apply(Sigmoid {}, &[output])?;
+        let shown = n.activated(cell, 0)?;
+        let mut hidden = n.mul(output, shown)?;
+        if let Some(projection) = ends[0] {
+            let shown = if kind == Kind::Rounded { rounded(n, hidden, asymmetric)? } else { hidden };
+            hidden = n.apply(MatMul {}, &[shown, projection])?;
+            if let Some(bias) = ends[1] {
+                hidden = n.add(hidden, bias)?;
+            }
+            if projection_clip > 0.0 {
+                hidden = n.between(hidden, -projection_clip, projection_clip)?;
+            }
         }
-        Ok(value)
-    };
-    let forget = sum(n, 1, peepholes[1], c)?;
-    let forget = n.apply(Sigmoid {}, &[forget])?;
-    let input = if coupled {
-        let one = n.number(forget, 1.0);
-        n.sub(one, forget)?
-    } else {
-        let input = sum(n, 0, peepholes[0], c)?;
-        n.apply(Sigmoid {}, &[input])?
-    };
-    let fresh = sum(n, 2, None, c)?;
-    let fresh = n.activated(fresh, 0)?;
-    let (kept, added) = (n.mul(forget, c)?, n.mul(input, fresh)?);
-    let mut cell = n.add(kept, added)?;
-    if cell_clip > 0.0 {
-        cell = n.between(cell, -cell_clip, cell_clip)?;
-    }
-    let output = sum(n, 3, peepholes[2], cell)?;
-    let output = n.apply(Sigmoid {}, &[output])?;
-    let shown = n.activated(cell, 0)?;
-    let mut hidden = n.mul(output, shown)?;
-    if let Some(projection) = ends[0] {
-        let shown = if kind == Kind::Rounded { rounded(n, hidden, asymmetric)? } else { hidden };
-        hidden = n.apply(MatMul {}, &[shown, projection])?;
-        if let Some(bias) = ends[1] {
-            hidden = n.add(hidden, bias)?;
-        }
-        if projection_clip > 0.0 {
-            hidden = n.between(hidden, -projection_clip, projection_clip)?;
-        }
-    }
-    steps.end(n, &[hidden, cell], hidden)
+        Ok((vec![hidden, cell], hidden))
+    })
 }
 
 /// Rows less their mean, divided by their deviation.
@@ -285,8 +292,8 @@ fn integer_lstm(n: &mut Node<'_, '_>, x: ValueId, h: ValueId, c: ValueId) -> Val
     }
     let [time, batch, features] = n.builder.extents(x)?[..] else { return Err(OpError::invalid("the input of a recurrent op has three axes")) };
     let hidden = n.builder.extents(c)?.last().copied().unwrap_or(0);
-    if hidden > 1 << 24 {
-        return Err(OpError::invalid("a cell of more than 2^24 numbers"));
+    if hidden > 1 << 20 {
+        return Err(OpError::unsupported("a cell of more than 2^20 numbers is not supported"));
     }
     let coupled = n.optional(WEIGHTS).is_none();
     let gates: Vec<usize> = (usize::from(coupled)..4).collect();
@@ -311,48 +318,49 @@ fn integer_lstm(n: &mut Node<'_, '_>, x: ValueId, h: ValueId, c: ValueId) -> Val
     let flat = n.reshaped(x, &[time * batch, features])?;
     let sums = gate_sums(n, flat, weights, (x_zero, none), &units.0, hidden, Some(bias))?;
     let sums = n.reshaped(sums, &[time, batch, gates.len() as i64 * hidden])?;
-    let (mut steps, inside) = Steps::begin(n, &[h, c], sums)?;
-    let [h, c, element] = inside[..] else { return Err(OpError::bug("two states and an element")) };
-    let recurrent = steps.capture(n, recurrent);
-    let (_, h_zero) = parameters(n.builder, &h_scale, DType::I8)?;
-    let none = n.number(recurrent, 0.0);
-    let product = gate_sums(n, h, recurrent, (h_zero, none), &units.1, hidden, None)?;
-    let sums = n.add(element, product)?;
-    let sums = n.between(sums, -32768.0, 32767.0)?;
-    let activation = |n: &mut Node<'_, '_>, value: ValueId, unit: f64, tanh: bool| {
-        let value = scaled(n, value, unit)?;
-        let value = if tanh { n.apply(Tanh {}, &[value])? } else { n.apply(Sigmoid {}, &[value])? };
-        let value = scaled(n, value, 1.0 / GATE_UNIT)?;
-        whole(n, value)
-    };
-    let gate_of = |n: &mut Node<'_, '_>, which: usize, tanh: bool| {
-        let value = gate(n, sums, which - usize::from(coupled), hidden)?;
-        activation(n, value, SUM_UNIT, tanh)
-    };
-    let forget = gate_of(n, 1, false)?;
-    let input = if coupled {
-        let full = n.number(forget, 32767.0);
-        n.sub(full, forget)?
-    } else {
-        gate_of(n, 0, false)?
-    };
-    let (fresh, output) = (gate_of(n, 2, true)?, gate_of(n, 3, false)?);
-    let cell = n.cast(c, DType::F32)?;
-    let kept = n.mul(forget, cell)?;
-    let kept = scaled(n, kept, GATE_UNIT)?;
-    let kept = whole(n, kept)?;
-    let added = n.mul(input, fresh)?;
-    let added = scaled(n, added, GATE_UNIT * GATE_UNIT / cell_unit)?;
-    let added = whole(n, added)?;
-    let cell = n.add(kept, added)?;
-    let cell = n.between(cell, -limit, limit)?;
-    let shown = activation(n, cell, cell_unit, true)?;
-    let product = n.mul(output, shown)?;
-    let product = scaled(n, product, GATE_UNIT * GATE_UNIT)?;
-    let (scale, zero) = parameters(n.builder, &h_scale, DType::I8)?;
-    let hidden = n.apply(frit_ir::ops::quantize::Quantize { to: DType::I8, axis: 0, block: 0 }, &[product, scale, zero])?;
-    let cell = n.cast(cell, DType::I16)?;
-    steps.end(n, &[hidden, cell], hidden)
+    Steps::scan(n, &[h, c], sums, |n, steps, inside| {
+        let [h, c, element] = inside[..] else { return Err(OpError::bug("two states and an element")) };
+        let recurrent = steps.capture(n, recurrent);
+        let (_, h_zero) = parameters(n.builder, &h_scale, DType::I8)?;
+        let none = n.number(recurrent, 0.0);
+        let product = gate_sums(n, h, recurrent, (h_zero, none), &units.1, hidden, None)?;
+        let sums = n.add(element, product)?;
+        let sums = n.between(sums, -32768.0, 32767.0)?;
+        let activation = |n: &mut Node<'_, '_>, value: ValueId, unit: f64, tanh: bool| {
+            let value = scaled(n, value, unit)?;
+            let value = if tanh { n.apply(Tanh {}, &[value])? } else { n.apply(Sigmoid {}, &[value])? };
+            let value = scaled(n, value, 1.0 / GATE_UNIT)?;
+            whole(n, value)
+        };
+        let gate_of = |n: &mut Node<'_, '_>, which: usize, tanh: bool| {
+            let value = gate(n, sums, which - usize::from(coupled), hidden)?;
+            activation(n, value, SUM_UNIT, tanh)
+        };
+        let forget = gate_of(n, 1, false)?;
+        let input = if coupled {
+            let full = n.number(forget, 32767.0);
+            n.sub(full, forget)?
+        } else {
+            gate_of(n, 0, false)?
+        };
+        let (fresh, output) = (gate_of(n, 2, true)?, gate_of(n, 3, false)?);
+        let cell = n.cast(c, DType::F32)?;
+        let kept = n.mul(forget, cell)?;
+        let kept = scaled(n, kept, GATE_UNIT)?;
+        let kept = whole(n, kept)?;
+        let added = n.mul(input, fresh)?;
+        let added = scaled(n, added, GATE_UNIT * GATE_UNIT / cell_unit)?;
+        let added = whole(n, added)?;
+        let cell = n.add(kept, added)?;
+        let cell = n.between(cell, -limit, limit)?;
+        let shown = activation(n, cell, cell_unit, true)?;
+        let product = n.mul(output, shown)?;
+        let product = scaled(n, product, GATE_UNIT * GATE_UNIT)?;
+        let (scale, zero) = parameters(n.builder, &h_scale, DType::I8)?;
+        let hidden = n.apply(frit_ir::ops::quantize::Quantize { to: DType::I8, axis: 0, block: 0 }, &[product, scale, zero])?;
+        let cell = n.cast(cell, DType::I16)?;
+        Ok((vec![hidden, cell], hidden))
+    })
 }
 
 /// `h' = f(x w + h r + b)`.
@@ -374,14 +382,15 @@ fn rnn(n: &mut Node<'_, '_>) -> Values {
     let sums = n.add(sums, n.input(3)?)?;
     let hidden = n.builder.extents(sums)?[1];
     let sums = n.reshaped(sums, &[time, batch, hidden])?;
-    let (mut steps, inside) = Steps::begin(n, &[h], sums)?;
-    let [h, element] = inside[..] else { return Err(OpError::bug("a state and an element")) };
-    let recurrent = steps.capture(n, recurrent);
-    let shown = if hybrid { rounded(n, h, asymmetric)? } else { h };
-    let product = n.apply(MatMul {}, &[shown, recurrent])?;
-    let sum = n.add(element, product)?;
-    let h = n.activated(sum, 1)?;
-    let mut results = steps.end(n, &[h], h)?;
+    let mut results = Steps::scan(n, &[h], sums, |n, steps, inside| {
+        let [h, element] = inside[..] else { return Err(OpError::bug("a state and an element")) };
+        let recurrent = steps.capture(n, recurrent);
+        let shown = if hybrid { rounded(n, h, asymmetric)? } else { h };
+        let product = n.apply(MatMul {}, &[shown, recurrent])?;
+        let sum = n.add(element, product)?;
+        let h = n.activated(sum, 1)?;
+        Ok((vec![h], h))
+    })?;
     let (Some(all), Some(h)) = (results.pop(), results.pop()) else { return Err(OpError::bug("a scan of one state gives two results")) };
     n.set_state(4, h)?;
     Ok(vec![time_first(n, all, time_major)?])
