@@ -184,8 +184,9 @@ pub(super) fn equal(a: &Var, b: &Var) -> bool {
             (Var::List(a), Var::List(b)) => Rc::ptr_eq(a, b) || all(&a.borrow(), &b.borrow()),
             (Var::Tuple(a, _), Var::Tuple(b, _)) => all(a, b),
             (Var::Dict(a), Var::Dict(b)) => {
+                let one = Rc::ptr_eq(a, b);
                 let (a, b) = (a.borrow(), b.borrow());
-                depth > 0 && a.len() == b.len() && a.iter().all(|(key, item)| b.iter().any(|(other, value)| within(key, other, depth - 1) && within(item, value, depth - 1)))
+                one || depth > 0 && a.len() == b.len() && a.iter().all(|(key, item)| b.iter().any(|(other, value)| within(key, other, depth - 1) && within(item, value, depth - 1)))
             }
             (Var::Object(a), Var::Object(b)) => a == b,
             (Var::Path(a), Var::Path(b)) => a == b,
