@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs keras.applications through Frit, saved as .keras and as HDF5, and compares with Keras.
 
-    keras.py FRIT FOLDER [--only TEXT] [--export] [--table FILE]
+    keras.py [FRIT [FOLDER]] [--only TEXT] [--export] [--table FILE]
 
 FRIT is the command; models and what Keras makes of drawn inputs are kept in FOLDER, so that a second run compares only. --export
 only makes them. Weights and statistics are drawn. Outputs match where |a - b| <= 1e-4 + 1e-3 |b|.
@@ -10,7 +10,6 @@ Needs (pinned): tensorflow-cpu==2.21.0 keras==3.15.1 numpy==2.4.6 h5py==3.14.0
 """
 
 import argparse
-import json
 import os
 import pathlib
 import re
@@ -68,32 +67,34 @@ def export(name, size, folder):
     outputs = [np.asarray(y) for y in model(x, training=False)]
     model.save(folder / f"{name}.keras")
     model.save(folder / f"{name}.h5")
-    np.savez(folder / f"{name}.in.npz", **{model.inputs[0].name: x})
+    np.savez(folder / f"{name}.in.npz", **{model.inputs[0]._keras_history[0].name: x})
     np.savez(folder / f"{name}.out.npz", **dict(zip(model.output_names, outputs)))
 
 
 def run(frit, path, folder, name):
+    call = lambda *words: subprocess.run([frit, *words], capture_output=True, text=True)
     start = time.time()
-    done = subprocess.run([frit, "inspect", "--stage", "import", "--json", path, "--dim", "batch=1"], capture_output=True, text=True)
+    done = call("inspect", "--stage", "import", path, "--dim", "batch=1")
     imported = time.time() - start
     if done.returncode:
         return "import failed", "", imported, reason(done.stderr)
-    done = subprocess.run([frit, "inspect", path, "--dim", "batch=1"], capture_output=True, text=True)
-    kernels = re.search(r"kernels\s+(\d+)", done.stdout)
-    if done.returncode or not kernels:
-        return "compile failed", "", imported, reason(done.stderr)
-    result = folder / "result.npz"
-    done = subprocess.run([frit, "run", path, "--inputs", folder / f"{name}.in.npz", "-o", result], capture_output=True, text=True)
+    artifact, result = folder / "artifact", folder / "result.npz"
+    done = call("compile", path, "--dim", "batch=1", "-o", artifact)
     if done.returncode:
-        return "run failed", kernels[1], imported, reason(done.stderr)
+        return "compile failed", "", imported, reason(done.stderr)
+    kernels = re.search(r"kernels\s+(\d+)", call("inspect", artifact).stdout)
+    kernels = kernels[1] if kernels else ""
+    done = call("run", artifact, "--inputs", folder / f"{name}.in.npz", "-o", result)
+    if done.returncode:
+        return "run failed", kernels, imported, reason(done.stderr)
     got, wanted = np.load(result), np.load(folder / f"{name}.out.npz")
     for key in wanted.files:
         if key not in got.files or got[key].shape != wanted[key].shape:
-            return "differs", kernels[1], imported, f"output {key} is missing or has another shape"
+            return "differs", kernels, imported, f"output {key} is missing or has another shape"
         a, b = got[key].astype("float64"), wanted[key].astype("float64")
         if not (np.abs(a - b) <= 1e-4 + 1e-3 * np.abs(b)).all():
-            return "differs", kernels[1], imported, f"{key} by {np.abs(a - b).max():.2g}"
-    return "matches", kernels[1], imported, ""
+            return "differs", kernels, imported, f"{key} by {np.abs(a - b).max():.2g}"
+    return "matches", kernels, imported, ""
 
 
 def reason(text):
@@ -102,8 +103,9 @@ def reason(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("frit")
-    parser.add_argument("folder", type=pathlib.Path)
+    tests = pathlib.Path(__file__).resolve().parent.parent
+    parser.add_argument("frit", nargs="?", default=tests.parent / "target/release/frit")
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, default=pathlib.Path(os.environ.get("FRIT_TEST_DATA", tests / "data")) / "sweeps/keras")
     parser.add_argument("--only", default="")
     parser.add_argument("--export", action="store_true")
     parser.add_argument("--table", type=pathlib.Path, default=pathlib.Path(__file__).with_suffix(".md"))

@@ -49,10 +49,13 @@ def language(name, cls, make_inputs=None, **config):
     def make():
         import transformers
         options = transformers.AutoConfig.for_model(name, **config)
-        options._attn_implementation = "sdpa" if config.get("attn") is None else config["attn"]
-        model = getattr(transformers, cls)(options)
-        model.config.use_cache = False
-        model.config.return_dict = True
+        options.use_cache = False
+        try:
+            options._attn_implementation = "sdpa"
+            model = getattr(transformers, cls)(options)
+        except ValueError:
+            options._attn_implementation = "eager"
+            model = getattr(transformers, cls)(options)
         inputs = make_inputs() if make_inputs else {"input_ids": torch.randint(3, 90, (2, 12)), "attention_mask": torch.ones(2, 12, dtype=torch.int64)}
         return model, inputs
     ARCHITECTURES[f"transformers/{name}"] = make

@@ -76,6 +76,21 @@ fn the_list_of_tflite_ops_is_fresh() {
 }
 
 #[test]
+fn the_list_of_keras_layers_is_fresh() {
+    let mut text = "# What Frit imports of Keras\n\n`.keras` archives of Keras 3 and of Keras 2.12 and newer, and HDF5 files of Keras 2 and 3. Sequential and Functional models, within each other too. \
+        Layers that draw numbers do in a run what Keras does outside of training; layers with state begin each run with zeros. What is not listed is not supported, among it Lambda and custom layers: \
+        their code is not in the file. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"
+        .to_owned();
+    for (family, names) in frit_compiler::import::keras::supported() {
+        writeln!(text, "\n## {family}: {}\n", names.len()).expect("text takes text");
+        for line in names.chunks(8) {
+            writeln!(text, "{}", line.join(", ")).expect("text takes text");
+        }
+    }
+    compare("keras.md", &text);
+}
+
+#[test]
 fn the_list_of_rules_is_fresh() {
     let mut text = "# Rules\n\nEvery rewrite that Frit knows, as `compiler/src/rewrite/rules/` has it. The language of left and right sides is that of \
         `compiler/src/rewrite/pattern.rs`. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"

@@ -138,6 +138,9 @@ const CASES: &[(&str, Make)] = &[
         });
         saved(folder, model)
     }),
+    ("keras_lambda", |folder| copied(folder, "lambda.keras")),
+    ("keras_custom_layer", |folder| copied(folder, "custom.keras")),
+    ("keras_weights_only", |folder| copied(folder, "only.weights.h5")),
 ];
 
 fn node(op: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> wire::Node {
@@ -191,6 +194,13 @@ fn saved(folder: &Path, model: wire::Model) -> PathBuf {
 fn written(folder: &Path, bytes: &[u8]) -> PathBuf {
     let path = folder.join("model.onnx");
     std::fs::write(&path, bytes).expect("the folder can be written");
+    path
+}
+
+/// A model that lies among the samples of Keras.
+fn copied(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::copy(home().join("samples/keras").join(name), &path).expect("the sample is there and the folder can be written");
     path
 }
 

@@ -124,6 +124,11 @@ fn torchscript() {
 }
 
 #[test]
+fn keras() {
+    check("keras");
+}
+
+#[test]
 fn pytorch() {
     check("pytorch");
 }

@@ -58,6 +58,43 @@ fn import(bytes: Vec<u8>, folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Damaged variants of each model of a framework.
+const FRAMEWORK_VARIANTS: u64 = 150;
+
+/// Damages models of a framework's own format. They are read from files.
+fn damaged_files_of(format: &str, named: fn(&str) -> bool) {
+    let folder = home().join("frameworks").join(format);
+    let mut models: Vec<_> = std::fs::read_dir(&folder).expect("models").filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(named)).collect();
+    models.sort();
+    assert!(!models.is_empty());
+    let place = std::env::temp_dir().join(format!("frit-damaged-{format}-{}", std::process::id()));
+    let mut failures = Vec::new();
+    for (k, model) in models.iter().enumerate() {
+        let bytes = std::fs::read(model).expect("a model");
+        for variant in 0..FRAMEWORK_VARIANTS {
+            let seed = (k as u64) << 32 | variant;
+            std::fs::write(&place, damage(&bytes, &mut Random::new(seed))).expect("a file can be written");
+            let start = Instant::now();
+            let done = catch_unwind(|| frit_compiler::import::load(&place, &Binding::default(), None));
+            let why = match done {
+                _ if start.elapsed() > LIMIT => Some(format!("import took {:?}", start.elapsed())),
+                Err(_) => Some("import panicked".to_owned()),
+                Ok(Ok(graph)) => verify(&graph).err().map(|errors| format!("import made a graph that is not well formed: {}", errors[0])),
+                Ok(Err(errors)) if errors.is_empty() => Some("import failed without a reason".to_owned()),
+                Ok(Err(errors)) => errors.iter().find(|error| error.is_bug()).map(|bug| format!("import blames itself: {bug}")),
+            };
+            failures.extend(why.map(|why| format!("{} with seed {seed}: {why}", model.display())));
+        }
+    }
+    let _ = std::fs::remove_file(&place);
+    assert!(failures.is_empty(), "{} damaged models:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn damaged_keras_models_are_answered() {
+    damaged_files_of("keras", |name| name.starts_with("sample_") && !name.ends_with(".npz"));
+}
+
 #[test]
 fn damaged_models_are_answered() {
     let folder = home().join("samples/onnx");

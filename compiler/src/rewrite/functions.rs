@@ -113,6 +113,14 @@ fn sizes_of(value: &Tensor) -> Option<(f64, f64)> {
 /// The largest size of an element, and the smallest of those that are not 0, of a constant of any size or of what it is
 /// multiplied from. None where an element is not finite.
 fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
+    sizes_within(site, id, &mut { MOST_CLASSES })
+}
+
+/// So many classes are asked for the sizes of one: a constant may be made of itself, moved there and back.
+const MOST_CLASSES: usize = 64;
+
+fn sizes_within(site: &Site<'_>, id: Id, left: &mut usize) -> Option<(f64, f64)> {
+    *left = left.checked_sub(1)?;
     let facts = site.facts(id);
     let terms = || site.graph[id].nodes.iter().map(|term| (site.graph.analysis.heads.get(term.head), &term.children));
     if let Some(value) = tensor(site, &Bound::Class(id)) {
@@ -128,7 +136,7 @@ fn sizes(site: &Site<'_>, id: Id) -> Option<(f64, f64)> {
         return size.is_finite().then_some((size, if size > 0.0 { size } else { f64::INFINITY }));
     }
     let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_) | Op::WinogradWeight(_))))?;
-    let parts = children.iter().map(|child| sizes(site, site.graph.find(*child))).collect::<Option<Vec<_>>>()?;
+    let parts = children.iter().map(|child| sizes_within(site, site.graph.find(*child), left)).collect::<Option<Vec<_>>>()?;
     if matches!(head, Head::Op(Op::WinogradWeight(_))) {
         // Factors of a point add up to less than 4, and may cancel.
         return parts.first().map(|(largest, _)| (largest * 4.0, 0.0));

@@ -22,6 +22,10 @@ pub(super) const LAYERS: &[Row] = &[
     ("GaussianDropout", Mask::Stays, same),
     ("GaussianNoise", Mask::Stays, same),
     ("Identity", Mask::Stays, same),
+    ("LayerScale", Mask::Ends, |n| {
+        let (x, factor) = (n.x()?, n.weight(0)?);
+        Ok(bare([n.mul(x, factor)?]))
+    }),
     ("Masking", Mask::Own, masking),
     ("SpatialDropout1D", Mask::Stays, same),
     ("SpatialDropout2D", Mask::Stays, same),
@@ -32,6 +36,7 @@ pub(super) const LAYERS: &[Row] = &[
         let x = n.first()?;
         n.inner(layer, "layer", Call::of(x))
     }),
+    ("StochasticDepth", Mask::Ends, same),
 ];
 
 /// What a layer does that only matters in training.

@@ -166,11 +166,18 @@ pub(super) fn as_input(builder: &mut Builder, config: &Value, input: Masked) -> 
     Ok(Masked { value, mask: input.mask })
 }
 
+/// A model's calls of layers: those within a model count each time that it is called.
+const MOST_CALLS: usize = 1 << 16;
+
 /// Adds one call of a layer.
 ///
 /// # Errors
 /// What is wrong with it; unsupported where the layer is not known.
 pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value, path: &str, call: Call<'_>) -> Result<Vec<Masked>, OpError> {
+    importer.calls += 1;
+    if importer.calls > MOST_CALLS {
+        return Err(OpError::unsupported(format!("a model with more than {MOST_CALLS} calls of layers is not supported")));
+    }
     let class = net::class(spec)?;
     let module = spec.get("module").and_then(Value::as_str);
     let config = Config::new(spec.get("config").unwrap_or(&Value::Null));
@@ -180,6 +187,7 @@ pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value
     }
     if net::is_model(spec) {
         let inner = net::Net::new(spec, path, importer.version)?;
+        importer.calls += inner.size();
         let inputs = call.args.iter().flat_map(Arg::values).collect();
         // What failed within has been reported.
         return net::run(builder, importer, &inner, inputs)?.ok_or_else(|| OpError::invalid(format!("model '{}' could not be imported", inner.name())));

@@ -83,7 +83,7 @@ fn slots_of(layer: &Value, path: &str, trained: bool, depth: usize, into: &mut V
         "Dense" | "Conv1D" | "Conv2D" | "Conv3D" | "Convolution1D" | "Convolution2D" | "Convolution3D" | "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose" | "Convolution2DTranspose" | "DepthwiseConv1D" | "DepthwiseConv2D" => own("", &plain(1 + usize::from(bias))),
         "SeparableConv1D" | "SeparableConv2D" | "SeparableConvolution2D" => own("", &plain(2 + usize::from(bias))),
         "EinsumDense" => own("", &plain(1 + usize::from(config.get("bias_axes").is_some()))),
-        "Embedding" | "PReLU" => own("", &plain(1)),
+        "Embedding" | "LayerScale" | "PReLU" => own("", &plain(1)),
         "BatchNormalization" => {
             let factors = usize::from(config.flag("scale", true)?) + usize::from(config.flag("center", true)?);
             own("", &[plain(factors), vec![false; 2]].concat());

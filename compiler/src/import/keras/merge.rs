@@ -14,6 +14,14 @@ pub(super) const LAYERS: &[Row] = &[
     ("Add", Mask::Own, |n| merge(n, |n, x, y| n.add(x, y))),
     ("Average", Mask::Own, |n| merge_all(n, Average {})),
     ("Concatenate", Mask::Own, concatenate),
+    ("CustomScaleLayer", Mask::Ends, |n| {
+        // A part of Keras's own InceptionResNetV2.
+        let inputs = n.inputs();
+        let [x, y] = inputs.as_slice() else { return Err(OpError::invalid(format!("it takes two operands, not {}", inputs.len()))) };
+        let scale = n.config.float("scale", 1.0)?;
+        let scaled = n.scale(y.value, scale)?;
+        Ok(bare([n.add(x.value, scaled)?]))
+    }),
     ("Dot", Mask::Own, dot),
     ("Maximum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Max {}, &[x, y]))),
     ("Minimum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Min {}, &[x, y]))),

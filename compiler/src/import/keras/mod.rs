@@ -19,6 +19,7 @@ mod cell;
 mod conv;
 mod core;
 mod image;
+mod lambda;
 mod merge;
 mod movement;
 mod norm;
@@ -56,7 +57,7 @@ type Handler = fn(&mut Layer<'_>) -> Result<Vec<Masked>, OpError>;
 type Row = (&'static str, Mask, Handler);
 
 /// Which layers of which family are known.
-const TABLES: &[&[Row]] = &[activation::LAYERS, attention::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
+const TABLES: &[&[Row]] = &[activation::LAYERS, attention::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, lambda::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
 
 /// What can be imported: layers, activations and operations of `keras.ops`, each sorted.
 pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -68,6 +69,7 @@ pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
         ("Layers", sorted(TABLES.iter().flat_map(|table| table.iter().map(|(name, ..)| *name)).collect())),
         ("Activations", sorted(activation::FUNCTIONS.iter().map(|(name, _)| *name).collect())),
         ("Operations of keras.ops", sorted(ops::OPS.iter().chain(shapes::OPS).map(|(name, _)| *name).collect())),
+        ("Functions of TensorFlow in models of Keras 2", lambda::supported()),
     ]
 }
 
@@ -96,6 +98,8 @@ pub(crate) struct Importer {
     version: Version,
     /// Values whose masks were taken away.
     unmasked: HashSet<ValueId>,
+    /// How many calls were made.
+    calls: usize,
     /// How many models enclose what is imported.
     depth: usize,
     errors: Vec<Error>,
@@ -148,7 +152,7 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
     let tree = config::parse(&text, size).map_err(whole)?;
     let net = net::Net::of_model(&tree, version).map_err(whole)?;
     let places = if format == Format::Keras { None } else { Some(legacy::places(&mut weights, &tree).map_err(whole)?) };
-    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, unmasked: HashSet::new(), depth: 0, errors: Vec::new() };
+    let mut importer = Importer { weights, places, loaded: HashMap::new(), version, unmasked: HashSet::new(), calls: 0, depth: 0, errors: Vec::new() };
     let mut builder = Builder::new(net.name()).folding(Folding::Early);
     let declared = net.inputs().map_err(whole)?;
     let inputs = ends::inputs(&mut builder, &declared.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect::<Vec<_>>(), model.binding)?;

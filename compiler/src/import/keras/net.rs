@@ -202,6 +202,11 @@ impl<'m> Net<'m> {
         self.name
     }
 
+    /// How many layers it has.
+    pub(super) fn size(&self) -> usize {
+        self.members.len()
+    }
+
     /// The names of what comes out.
     pub(super) fn output_names(&self) -> Vec<String> {
         self.outputs.iter().map(|(name, _)| name.clone()).collect()
@@ -283,7 +288,9 @@ fn ends<'m>(value: &'m Value, key: Option<&'m str>, find: &Find<'_>, into: &mut 
 /// A call of a layer.
 fn parse<'m>(node: &'m Value, find: &Find<'_>) -> Result<Node<'m>, OpError> {
     if let Some(list) = node.as_array() {
-        return parse_list(list, find);
+        // Some layers of Keras 2 have one reference instead of a list.
+        let alone = list.first().is_some_and(Value::is_string);
+        return parse_list(if alone { std::slice::from_ref(node) } else { list }, find);
     }
     let args = node.get("args").and_then(config::items).ok_or_else(|| invalid("a call has no 'args'"))?;
     let args = args.iter().map(|arg| argument(arg, find)).collect::<Result<Vec<_>, _>>()?;

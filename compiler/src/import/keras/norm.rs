@@ -1,7 +1,7 @@
 //! Normalisations.
 
 use frit_ir::ops::aggregate::{Aggregate, Statistic};
-use frit_ir::ops::{batch_norm::BatchNorm, group_norm::GroupNorm, layer_norm::LayerNorm, min::Min, mul::Mul, reciprocal::Reciprocal, rms_norm::RmsNorm, sqrt::Sqrt};
+use frit_ir::ops::{batch_norm::BatchNorm, broadcast::Broadcast, group_norm::GroupNorm, layer_norm::LayerNorm, min::Min, mul::Mul, reciprocal::Reciprocal, rms_norm::RmsNorm, sqrt::Sqrt};
 use frit_ir::{DType, OpError, Tensor, ValueId};
 use serde_json::Value;
 
@@ -38,10 +38,9 @@ fn one_axis(n: &Layer<'_>, x: ValueId) -> Result<usize, OpError> {
 }
 
 /// A vector of one number.
-fn filled(n: &mut Layer<'_>, count: i64, number: f32) -> Result<ValueId, OpError> {
-    let count = usize::try_from(count).ok().filter(|count| *count < 1 << 24).ok_or_else(|| OpError::invalid(format!("a vector of {count} numbers")))?;
-    let vector = n.builder.constant(Tensor::from_slice(&[count as i64], &vec![number; count]));
-    n.cast(vector, n.policy.compute)
+fn filled(n: &mut Layer<'_>, count: i64, number: f64) -> Result<ValueId, OpError> {
+    let number = n.builder.scalar(n.policy.compute, number);
+    n.apply(Broadcast { extents: vec![count] }, &[number])
 }
 
 /// The order in which axis `axis` is the second, and its inverse.

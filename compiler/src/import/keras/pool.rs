@@ -86,6 +86,9 @@ fn global_average_1d(n: &mut Layer<'_>) -> Values {
     Ok(bare([n.div(sum, count)?]))
 }
 
+/// Windows along an axis of an adaptive pool, each of which is a slice.
+const MOST_PARTS: i64 = 1 << 10;
+
 /// As many windows along each axis as are wanted: window `i` of `m` goes from `i n / m`, rounded down, to `(i + 1) n / m`, rounded up.
 fn adaptive(n: &mut Layer<'_>, spatial: usize, statistic: Statistic) -> Values {
     let mut y = image(n, spatial)?;
@@ -93,8 +96,8 @@ fn adaptive(n: &mut Layer<'_>, spatial: usize, statistic: Statistic) -> Values {
     for (k, parts) in wanted.into_iter().enumerate() {
         let axis = k + 2;
         let extent = n.extent(y, axis)?;
-        if parts > extent.saturating_mul(4).max(1 << 16) {
-            return Err(OpError::invalid(format!("'output_size' is {parts} for {extent} elements")));
+        if parts > MOST_PARTS {
+            return Err(OpError::unsupported(format!("'output_size' is {parts}, which is not supported")).help(format!("at most {MOST_PARTS} along an axis are")));
         }
         let mut columns = Vec::new();
         for part in 0..parts {

@@ -428,8 +428,8 @@ fn get_item(n: &mut Layer<'_>) -> Values {
             Arg::Data(data) => match (integer(data), kind(data).as_deref()) {
                 (Some(index), _) => Key::Index(index),
                 (None, Some("__ellipsis__")) => Key::Rest,
-                (None, Some("__slice__")) => {
-                    let config = Config::new(data.get("config").unwrap_or(&Value::Null));
+                (None, Some("__slice__") | None) if data.is_object() => {
+                    let config = Config::new(data.get("config").unwrap_or(data));
                     Key::Slice(config.maybe_int("start")?, config.maybe_int("stop")?, config.maybe_int("step")?.unwrap_or(1))
                 }
                 _ => return Err(OpError::unsupported("this index is not supported").help("index with numbers, slices or one tensor")),

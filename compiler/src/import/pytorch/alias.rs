@@ -11,7 +11,7 @@ use frit_ir::ops::{bitcast::Bitcast, concat::Concat, expand_to::ExpandTo, gather
 use frit_ir::{Builder, DType, OpError, Tensor, ValueId};
 
 /// Tables that say what is written are no longer than this.
-const MAX_TABLE: i64 = 1 << 24;
+const MAX_TABLE: i64 = 1 << 22;
 
 /// A tensor of a program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -51,6 +51,17 @@ pub(crate) struct Symbol {
     pub(crate) dim: Dim,
 }
 
+/// Dimensions whose text is longer than this are taken to be unknown: products of them would be without end.
+const MAX_TEXT: usize = 1000;
+
+impl Symbol {
+    /// A number and what is known of it.
+    pub(crate) fn new(value: ValueId, dim: Dim) -> Self {
+        let dim = if dim.to_string().len() > MAX_TEXT { Dim::Unknown } else { dim };
+        Self { value, dim }
+    }
+}
+
 impl Value {
     /// What it is, for messages.
     pub(crate) fn words(&self) -> &'static str {

@@ -11,7 +11,10 @@ use super::{Handler, promote};
 use crate::import::pytorch::value::Value;
 
 /// Tables that are made here have no more elements than this.
-pub(super) const MOST: i64 = 1 << 24;
+pub(super) const MOST: i64 = 1 << 22;
+
+/// A tensor is cut into no more parts than this.
+pub(super) const PARTS: i64 = 1 << 14;
 
 pub(super) const OPS: &[(&str, Handler)] = &[
     ("arange", arange),

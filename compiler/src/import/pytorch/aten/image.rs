@@ -62,7 +62,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let block = c.int("downscale_factor")?;
         let extents = c.extents(x)?;
         let [lead @ .., channels, height, width] = extents.as_slice() else { return Err(OpError::invalid("'pixel_unshuffle' wants an image")) };
-        if block < 1 || height % block != 0 || width % block != 0 {
+        if block < 1 || *height < block || *width < block || height % block != 0 || width % block != 0 {
             return Err(OpError::invalid(format!("an image of {height} by {width} has no blocks of {block}")));
         }
         let batch: i64 = lead.iter().product();

@@ -53,7 +53,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.tensor("self")?;
         let axis = c.axis("dim", value)?;
         let (count, extent) = (c.int("chunks")?, extent(c, value, axis)?);
-        if count < 1 {
+        if !(1..=create::PARTS).contains(&count) {
             return Err(OpError::invalid(format!("'chunk' into {count} parts")));
         }
         let size = (extent + count - 1) / count;
@@ -370,7 +370,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.tensor("self")?;
         let axis = c.axis("dim", value)?;
         let (count, extent) = (c.int("sections")?, extent(c, value, axis)?);
-        if count < 1 || count > create::MOST {
+        if !(1..=create::PARTS).contains(&count) {
             return Err(OpError::invalid(format!("a tensor is split into {count} parts")));
         }
         let end = |k: i64| k * (extent / count) + k.min(extent % count);
@@ -406,7 +406,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.tensor("self")?;
         let axis = c.axis("dim", value)?;
         let count = extent(c, value, axis)?;
-        if count > create::MOST {
+        if count > create::PARTS {
             return Err(OpError::unsupported(format!("a tensor is cut into {count} parts")));
         }
         let rest = shape_without(c, value, &[axis])?;
@@ -535,7 +535,7 @@ pub(super) fn size(c: &mut Call<'_>, x: ValueId, axis: i64, dim: Dim) -> Result<
     let vector = c.apply(ShapeOf { start: axis, end: Some(axis + 1) }, &[x])?;
     let single = c.builder().ints(&[]);
     let value = c.apply(ReshapeTo { zero_copies: false }, &[vector, single])?;
-    Ok(Value::Symbol(Symbol { value, dim }))
+    Ok(Value::Symbol(Symbol::new(value, dim)))
 }
 
 /// The shape of a tensor without some axes, as a vector.
@@ -757,7 +757,7 @@ fn select_views(c: &mut Call<'_>, x: ValueId, axis: usize) -> Result<Vec<View>, 
             {
                 return Err(OpError::invalid(format!("index {index} is outside an axis of {extent} elements")));
             }
-            slice_view(c, axis, index, if index == -1 { i64::MAX } else { index + 1 }, 1)
+            slice_view(c, axis, index, if index == -1 { i64::MAX } else { index.saturating_add(1) }, 1)
         }
     };
     Ok(vec![cut, View::Reshape(rest)])
@@ -793,9 +793,10 @@ fn parts(c: &mut Call<'_>, x: TensorId, axis: usize, bounds: &[(i64, i64)]) -> V
 }
 
 fn equal_parts(c: &mut Call<'_>, x: TensorId, axis: usize, size: i64, extent: i64) -> Values {
-    if size < 1 && extent > 0 || extent / size.max(1) > create::MOST {
+    if size < 1 && extent > 0 || extent / size.max(1) > create::PARTS {
         return Err(OpError::invalid(format!("{extent} elements are cut into parts of {size}")));
     }
+    let size = size.min(extent.max(1));
     let count = if extent == 0 { 1 } else { (extent + size - 1) / size };
     let bounds: Vec<(i64, i64)> = (0..count).map(|k| (k * size, ((k + 1) * size).min(extent))).collect();
     parts(c, x, axis, &bounds)
@@ -805,7 +806,7 @@ fn split_into(c: &mut Call<'_>, name: &str, default_axis: i64) -> Values {
     let value = c.tensor("self")?;
     let axis = if c.has("dim") { c.axis("dim", value)? } else { axis(default_axis, c.rank(value)?)? };
     let (count, extent) = (c.int(name)?, extent(c, value, axis)?);
-    if count < 1 {
+    if !(1..=create::PARTS).contains(&count) {
         return Err(OpError::invalid(format!("a tensor is split into {count} parts")));
     }
     let x = c.id("self")?;
@@ -1032,7 +1033,7 @@ fn diagonal(c: &mut Call<'_>) -> Result<Value, OpError> {
     let start = if length == 0 { 0 } else if offset >= 0 { offset } else { -offset * columns };
     let end = if length == 0 { 0 } else { start + (length - 1) * (columns + 1) + 1 };
     let mut flat: Vec<i64> = rest.iter().map(|axis| extents[*axis]).collect();
-    flat.push(rows * columns);
+    flat.push(rows.saturating_mul(columns));
     let perm: Vec<usize> = rest.iter().copied().chain([a, b]).collect();
     let flat = c.builder().ints(&flat);
     let cut = slice_view(c, rest.len(), start, end, columns + 1);
@@ -1083,7 +1084,7 @@ fn as_strided(c: &mut Call<'_>) -> Values {
     if !dense {
         return Err(OpError::unsupported("'as_strided' of a tensor that is not dense is not supported"));
     }
-    let elems: i64 = extents.iter().product();
+    let elems = frit_ir::tensor::checked_elems(&extents)? as i64;
     let count = frit_ir::tensor::checked_elems(&sizes)? as i64;
     let flat = c.builder().ints(&[elems]);
     let mut views = vec![View::Transpose(order), View::Reshape(flat)];

@@ -477,7 +477,7 @@ fn convolve(c: &mut Call<'_>, spatial: usize) -> Values {
         Value::Str(rule) if rule == "valid" => (vec![0; spatial], vec![0; spatial]),
         Value::Str(rule) if rule == "same" => {
             let extents = c.extents(weight)?;
-            let totals: Vec<i64> = extents.iter().skip(2).zip(&dilations).map(|(k, d)| d * (k - 1)).collect();
+            let totals: Vec<i64> = extents.iter().skip(2).zip(&dilations).map(|(k, d)| d.saturating_mul(k - 1)).collect();
             (totals.iter().map(|n| n / 2).collect(), totals.iter().map(|n| n - n / 2).collect())
         }
         _ => {

@@ -74,7 +74,7 @@ fn layers(c: &mut Call<'_>, cell: Cell) -> Values {
     let each = if has_bias { 4 } else { 2 };
     let wanted = usize::try_from(count).ok().and_then(|count| count.checked_mul(directions * each));
     if wanted != Some(parameters.len()) || count < 1 {
-        return Err(if cell == Cell::Lstm && parameters.len() as i64 == count * (directions * (each + 1)) as i64 {
+        return Err(if cell == Cell::Lstm && parameters.len() as i64 == count.saturating_mul((directions * (each + 1)) as i64) {
             OpError::unsupported("an LSTM with a projection (proj_size) is not supported")
         } else {
             OpError::invalid(format!("'{}' of {count} layers has {} parameters", c.name, parameters.len()))

@@ -72,7 +72,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("kthvalue", |c| {
         let x = c.tensor("self")?;
         let (axis, k, keep) = (c.axis("dim", x)?, c.int("k")?, c.flag("keepdim")?);
-        let pair = chosen(c, x, axis, k - 1, keep)?;
+        let pair = chosen(c, x, axis, k.saturating_sub(1), keep)?;
         c.several(&pair)
     }),
     ("linalg_norm", linalg_norm),

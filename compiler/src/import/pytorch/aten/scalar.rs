@@ -38,7 +38,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             return Ok(vec![Value::Int(n)]);
         }
         let value = c.apply(frit_ir::ops::size_of::SizeOf {}, &[x])?;
-        Ok(vec![Value::Symbol(Symbol { value, dim })])
+        Ok(vec![Value::Symbol(Symbol::new(value, dim))])
     }),
     ("size", |c| {
         let x = c.tensor("self")?;
@@ -55,7 +55,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             return Ok(vec![Value::Int(n)]);
         }
         let value = c.apply(frit_ir::ops::size_of::SizeOf {}, &[x])?;
-        Ok(vec![Value::Symbol(Symbol { value, dim })])
+        Ok(vec![Value::Symbol(Symbol::new(value, dim))])
     }),
     ("sym_size.int", extent),
 ];
@@ -184,7 +184,7 @@ pub(crate) fn python(context: &mut Context, name: &str, arguments: &[Value]) -> 
         _ => return Err(OpError::unsupported(format!("'{name}' of numbers that are only known when the model runs is not supported")).help("export the model with fixed shapes")),
     };
     match number(builder, value)? {
-        Value::Symbol(symbol) => Ok(Value::Symbol(Symbol { value: symbol.value, dim })),
+        Value::Symbol(symbol) => Ok(Value::Symbol(Symbol::new(symbol.value, dim))),
         known => Ok(known),
     }
 }

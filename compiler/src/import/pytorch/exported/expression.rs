@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 /// Expressions nest no deeper than this.
 const MAX_DEPTH: usize = 64;
 
+/// Nor do they take more text than this.
+const MAX_TEXT: usize = 1000;
+
 /// A size; nothing where it can't be read.
 pub(super) fn dim(size: &Json) -> Option<Dim> {
     if let Some(n) = size["as_int"].as_i64() {
@@ -17,6 +20,11 @@ pub(super) fn dim(size: &Json) -> Option<Dim> {
     let mut reader = Reader { rest: size["as_expr"]["expr_str"].as_str()? };
     let dim = reader.expression(0)?;
     (reader.rest.is_empty() && dim != Dim::Unknown).then_some(dim)
+}
+
+/// A dimension, unless it is so long that products of it would be without end.
+fn short(dim: Dim) -> Option<Dim> {
+    (dim.to_string().len() < MAX_TEXT).then_some(dim)
 }
 
 struct Reader<'t> {
@@ -66,10 +74,10 @@ impl<'t> Reader<'t> {
                 }
                 self.take(")")?;
                 match (function, operands.as_slice()) {
-                    ("Add", all) => Some(all.iter().fold(Dim::Known(0), |sum, dim| sum.plus(dim))),
-                    ("Mul", all) => Some(all.iter().fold(Dim::Known(1), |product, dim| product.times(dim))),
+                    ("Add", all) => all.iter().try_fold(Dim::Known(0), |sum, dim| short(sum.plus(dim))),
+                    ("Mul", all) => all.iter().try_fold(Dim::Known(1), |product, dim| short(product.times(dim))),
                     ("FloorDiv", [a, b]) => Some(a.floor_div(b)),
-                    ("Pow", [base, Dim::Known(n @ 1..=8)]) => Some((0..*n).fold(Dim::Known(1), |product, _| product.times(base))),
+                    ("Pow", [base, Dim::Known(n @ 1..=8)]) => (0..*n).try_fold(Dim::Known(1), |product, _| short(product.times(base))),
                     _ => None,
                 }
             }
@@ -97,5 +105,7 @@ mod tests {
             assert_eq!(read(broken), None, "{broken}");
         }
         assert_eq!(read(&"Add(".repeat(10_000)), None);
+        let power = (0..20).fold("Symbol('s')".to_owned(), |base, _| format!("Pow({base}, Integer(8))"));
+        assert_eq!(read(&power), None);
     }
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use frit_ir::build::Folding;
 use frit_ir::ops::cast::Cast;
+use frit_ir::tensor::checked_elems;
 use frit_ir::{Builder, DType, Dim, Error, Graph, OpError, TensorType, ValueId};
 use serde_json::Value as Json;
 
@@ -161,11 +162,12 @@ impl Importer {
         in_range(&context.builder, &declared, &inputs, &program["range_constraints"]).map_err(|error| vec![error])?;
         for ((name, ty), value) in declared.iter().zip(&inputs) {
             let number = list(graph, "inputs").iter().any(|input| input["as_sym_int"]["as_name"] == **name);
-            let bound = if number { Value::Symbol(value::Symbol { value: *value, dim: Dim::symbol((*name).to_owned()) }) } else { context.fresh(*value) };
+            let bound = if number { Value::Symbol(value::Symbol::new(*value, Dim::symbol((*name).to_owned()))) } else { context.fresh(*value) };
             debug_assert_eq!(context.builder.dtype(*value), ty.dtype);
             scope.insert((*name).to_owned(), Bound::Value(bound));
         }
         let changed = mutated(graph, signature);
+        let outputs = named(signature, &module["module_call_graph"]);
         let mut states = Vec::new();
         for spec in specs {
             let Some((kind, spec)) = choice(spec) else { continue };
@@ -186,7 +188,9 @@ impl Importer {
                 let mut rows = Builder::new("").folding(Folding::All);
                 let value = view.value(&mut rows)?;
                 let initial = rows.as_constant(value).cloned().ok_or_else(|| OpError::unsupported(format!("buffer '{name}' is written to and does not lie row by row")).help("make it contiguous before the export"))?;
-                let state = context.builder.state(name, initial);
+                // States and outputs are told apart by their names.
+                let clashes = outputs.iter().any(|(output, _)| output == name) || declared.iter().any(|(input, _)| *input == name);
+                let state = context.builder.state(if clashes { arg } else { name }, initial);
                 states.push((name.to_owned(), arg.to_owned(), state));
                 Ok(state)
             });
@@ -217,7 +221,7 @@ impl Importer {
                 }
             }
         }
-        self.outputs(&mut context, &scope, signature, &module["module_call_graph"]);
+        self.outputs(&mut context, &scope, &outputs);
         ends::finish(context.builder, std::mem::take(&mut self.errors))
     }
 
@@ -363,19 +367,12 @@ impl Importer {
         }
     }
 
-    /// Names the outputs.
-    fn outputs(&mut self, context: &mut Context, scope: &Scope, signature: &Json, calls: &Json) {
-        let specs = list(signature, "output_specs");
-        let user: Vec<&Json> = specs.iter().filter_map(|spec| choice(spec).filter(|(kind, _)| matches!(*kind, "user_output" | "loss_output")).map(|(_, spec)| &spec["arg"])).collect();
-        let paths = tree::paths(calls, user.len());
-        let mut taken = BTreeSet::new();
-        for (at, arg) in user.into_iter().enumerate() {
-            let node = names(arg).and_then(|names| names.first().map(|name| (*name).to_owned()));
-            let wanted = paths.get(at).cloned().flatten().or_else(|| node.clone()).unwrap_or_else(|| format!("output_{at}"));
-            let name = (0..).map(|k| if k == 0 { wanted.clone() } else { format!("{wanted}_{k}") }).find(|name| !taken.contains(name)).unwrap_or(wanted);
+    /// Adds the outputs.
+    fn outputs(&mut self, context: &mut Context, scope: &Scope, outputs: &[(String, &Json)]) {
+        let mut any = false;
+        for (name, arg) in outputs {
             let value = match self.argument(scope, arg) {
-                Ok(Some(Value::Tensor(tensor))) => context.read(tensor),
-                Ok(Some(Value::Complex(tensor))) => context.read(tensor),
+                Ok(Some(Value::Tensor(tensor) | Value::Complex(tensor))) => context.read(tensor),
                 Ok(Some(Value::Symbol(symbol))) => Ok(symbol.value),
                 // What is no tensor is the same in every run.
                 Ok(_) => continue,
@@ -384,15 +381,35 @@ impl Importer {
             match value {
                 Ok(value) => {
                     context.builder.output(name.clone(), value);
-                    taken.insert(name);
+                    any = true;
                 }
                 Err(error) => self.errors.push(Error::at(error, format!("output '{name}'"), Vec::new())),
             }
         }
-        if taken.is_empty() && self.errors.is_empty() {
+        if !any && self.errors.is_empty() {
             self.errors.push(Error::invalid("the program gives no tensors"));
         }
     }
+}
+
+/// The outputs that the user gets, each with a name of its own: the keys that lead to it, or its node's name.
+fn named<'j>(signature: &'j Json, calls: &Json) -> Vec<(String, &'j Json)> {
+    let user: Vec<&Json> = list(signature, "output_specs").iter().filter_map(|spec| choice(spec).filter(|(kind, _)| matches!(*kind, "user_output" | "loss_output")).map(|(_, spec)| &spec["arg"])).collect();
+    let paths = tree::paths(calls, user.len());
+    let mut taken = BTreeSet::new();
+    let mut outputs = Vec::new();
+    for (at, arg) in user.into_iter().enumerate() {
+        let node = names(arg).and_then(|names| names.first().map(|name| (*name).to_owned()));
+        let wanted = paths.get(at).cloned().flatten().or(node).unwrap_or_else(|| format!("output_{at}"));
+        let mut name = wanted.clone();
+        let mut k = 1;
+        while !taken.insert(name.clone()) {
+            name = format!("{wanted}_{k}");
+            k += 1;
+        }
+        outputs.push((name, arg));
+    }
+    outputs
 }
 
 /// An argument that names nothing.
@@ -440,7 +457,11 @@ fn user_input<'j>(graph: &Json, arg: &'j Json) -> Result<Option<(&'j str, Option
                 _ => return Err(OpError::unsupported(format!("input '{name}' holds complex numbers, which is not supported"))),
             };
             let dims = (0..).zip(list(meta, "sizes")).map(|(axis, size)| expression::dim(size).unwrap_or_else(|| Dim::symbol(format!("{name}.{axis}")))).collect();
-            Ok(Some((name, Some(TensorType::ranked(dtype, dims)))))
+            let ty = TensorType::ranked(dtype, dims);
+            if let Some(extents) = ty.shape.extents() {
+                checked_elems(&extents)?;
+            }
+            Ok(Some((name, Some(ty))))
         }
         "as_sym_int" => match content["as_name"].as_str() {
             Some(name) => Ok(Some((name, Some(TensorType::known(DType::I64, &[]))))),
@@ -515,6 +536,10 @@ fn bind(context: &mut Context, scope: &mut Scope, outputs: &[Json], values: Vec<
             let value = value.ok_or_else(|| OpError::invalid(format!("the node has {} outputs, and its operator gives {}", outputs.len(), flat.len())))?;
             if let Value::Tensor(tensor) = &value {
                 let value = context.read(*tensor)?;
+                // No tensor that is larger than memory can be is computed with.
+                if let Some(extents) = context.builder.ty(value).shape.extents() {
+                    checked_elems(&extents)?;
+                }
                 if context.builder.graph().value(value).name.is_none() {
                     context.builder.name(value, name);
                 }
