@@ -337,7 +337,7 @@ impl Run<'_> {
         let interpreter = &mut self.interpreter;
         let mut new = false;
         for ((module, attribute), (object, parts)) in std::mem::take(&mut interpreter.originals) {
-            let now = interpreter.objects[object].attributes[&attribute].clone();
+            let Some(now) = interpreter.objects[object].attributes.get(&attribute).cloned() else { continue };
             let now_parts = state::leaves(interpreter, &now).map_err(|error| vec![error.into()])?;
             let known = changed.iter_mut().find(|known| known.module == module && known.attribute == attribute);
             match known {

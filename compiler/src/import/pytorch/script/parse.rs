@@ -718,3 +718,64 @@ impl Parser<'_> {
         self.expr(kind, line)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File, OpError> {
+        parse(&"code/a.py".into(), text, &mut 10_000)
+    }
+
+    #[test]
+    fn what_torchscript_prints_is_read() {
+        let file = read(
+            "class M(Module):\n  __parameters__ = [\"w\", ]\n  w : Tensor\n  p : Final[Tuple[int, int]] = (1, -2)\n  __annotations__[\"0\"] = __torch__.a.B\n  def forward(self: __torch__.M,\n    x: Tensor,\n    n: int=3) -> Tuple[Tensor, int]:\n    \
+             a, b, = (x, n)\n    y : Optional[Tensor] = (self).f(x, alpha=-9223372036854775808, )\n    if torch.gt(n, 0):\n      pass\n    else:\n      ops.prim.RaiseException(\"a \\\"b\\\" \\303\\251\")\n    for i in range(n):\n      x = {\"k\": [1., 2e-05]}[\"k\"][0]\n    return (x, n)\n\ndef f(x: Tensor) -> Tensor:\n  return x\n",
+        )
+        .unwrap();
+        let class = &file.classes[0];
+        assert_eq!((&*class.name, class.base.as_deref()), ("M", Some("Module")));
+        assert_eq!(class.fields.iter().map(|field| &*field.name).collect::<Vec<_>>(), ["__parameters__", "w", "p"]);
+        assert_eq!(class.methods[0].parameters.len(), 3);
+        let body = &class.methods[0].body;
+        assert!(matches!(&body[0].kind, StatementKind::Assign(Expr { kind: Kind::Tuple(names), .. }, _) if names.len() == 2));
+        let StatementKind::Assign(_, Expr { kind: Kind::Call(call), .. }) = &body[1].kind else { panic!("a call is assigned") };
+        assert!(matches!(call.keyword[0].1.kind, Kind::Int(i64::MIN)));
+        let StatementKind::If { otherwise, .. } = &body[2].kind else { panic!("an if") };
+        let StatementKind::Expr(Expr { kind: Kind::Call(call), .. }) = &otherwise[0].kind else { panic!("an error is raised") };
+        assert!(matches!(&call.positional[0].kind, Kind::Text(text) if text == "a \"b\" é"));
+        assert_eq!(&*file.functions[0].name, "f");
+        assert_eq!(body[4].line, 17);
+    }
+
+    #[test]
+    fn operators_bind_as_in_python() {
+        let file = read("def f(x):\n  return not a + b * -c ** 2 < d and e is not None\n").unwrap();
+        let StatementKind::Return(Some(expr)) = &file.functions[0].body[0].kind else { panic!("a return") };
+        fn shown(expr: &Expr) -> String {
+            match &expr.kind {
+                Kind::Operator(name, operands) => format!("{name}({})", operands.iter().map(shown).collect::<Vec<_>>().join(" ")),
+                Kind::Name(name) => name.to_string(),
+                Kind::Int(n) => n.to_string(),
+                Kind::None => "None".to_owned(),
+                other => format!("{other:?}"),
+            }
+        }
+        assert_eq!(shown(expr), "__and__(__not__(lt(add(a mul(b neg(pow(c 2)))) d)) __isnot__(e None))");
+    }
+
+    #[test]
+    fn malformed_code_is_an_error_with_its_line() {
+        for (text, line) in [("def f(x:\n", 1), ("def f():\n  return (1\n", 2), ("def f():\n  x = \"a\n", 2), ("def f():\n    x = 1\n  y = 2\n", 3), ("def f():\n  x = 99999999999999999999\n", 2), ("class A(\n", 1), ("def f():\nreturn 1\n", 2), ("def f():\n  a $ b\n", 2)] {
+            let error = read(text).unwrap_err();
+            assert!(error.message.starts_with("code/a.py line "), "{}", error.message);
+            let found: u32 = error.message["code/a.py line ".len()..].split(':').next().unwrap().parse().unwrap();
+            assert!(found.abs_diff(line) <= 1, "{text:?}: {}", error.message);
+        }
+        let deep = format!("def f():\n  return {}1{}\n", "(".repeat(5000), ")".repeat(5000));
+        assert!(read(&deep).is_err());
+        assert!(read(&format!("def f():\n  return {}1\n", "-".repeat(5000))).is_err());
+        assert!(parse(&"code/a.py".into(), "def f():\n  return [1, 2, 3, 4, 5]\n", &mut 4).is_err());
+    }
+}

@@ -184,8 +184,9 @@ pub(super) fn equal(a: &Var, b: &Var) -> bool {
             (Var::List(a), Var::List(b)) => Rc::ptr_eq(a, b) || all(&a.borrow(), &b.borrow()),
             (Var::Tuple(a, _), Var::Tuple(b, _)) => all(a, b),
             (Var::Dict(a), Var::Dict(b)) => {
+                let one = Rc::ptr_eq(a, b);
                 let (a, b) = (a.borrow(), b.borrow());
-                depth > 0 && a.len() == b.len() && a.iter().all(|(key, item)| b.iter().any(|(other, value)| within(key, other, depth - 1) && within(item, value, depth - 1)))
+                one || depth > 0 && a.len() == b.len() && a.iter().all(|(key, item)| b.iter().any(|(other, value)| within(key, other, depth - 1) && within(item, value, depth - 1)))
             }
             (Var::Object(a), Var::Object(b)) => a == b,
             (Var::Path(a), Var::Path(b)) => a == b,
@@ -688,4 +689,47 @@ fn texts(name: &str, text: &str, rest: &[Var]) -> Option<Done> {
         Var::Plain(Value::Str(text)) if text.len() > MAX_LENGTH => Err(too_long()),
         _ => Ok(var),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn int(name: &str, a: i64, b: i64) -> String {
+        match operator(name, &[Var::int(a), Var::int(b)]) {
+            Some(Ok(var)) => written(&var),
+            Some(Err(error)) => error.message,
+            None => "none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn numbers_are_pythons() {
+        // Each as Python prints it.
+        for (name, a, b, expected) in [("floordiv", -7, 2, "-4"), ("floordiv", 7, -2, "-4"), ("floordiv", -7, -2, "3"), ("remainder", -7, 3, "2"), ("remainder", 7, -3, "-2"), ("div", 7, 2, "3.5"), ("pow", 2, 3, "8.0"), ("add", 2, 3, "5"), ("lt", 2, 3, "True")] {
+            assert_eq!(int(name, a, b), expected, "{name} {a} {b}");
+        }
+        assert_eq!(int("floordiv", 1, 0), "a number is divided by zero");
+        assert_eq!(int("add", i64::MAX, 1), "an integer takes more than 64 bits");
+        assert_eq!(int("floordiv", i64::MIN, -1), "an integer takes more than 64 bits");
+    }
+
+    #[test]
+    fn lists_are_shared_and_bounded() {
+        let list = Var::list(vec![Var::int(1)]);
+        let other = list.clone();
+        operator("append", &[list.clone(), Var::int(2)]).unwrap().unwrap();
+        assert_eq!(written(&other), "[1, 2]");
+        assert_eq!(written(&operator("slice", &[other.clone(), Var::int(-1), Var::NONE, Var::int(1)]).unwrap().unwrap()), "[2]");
+        assert!(operator("mul", &[other.clone(), Var::int(i64::MAX)]).unwrap().is_err());
+        assert!(operator("__getitem__", &[other.clone(), Var::int(2)]).unwrap().is_err());
+        // A list that holds itself.
+        operator("append", &[other.clone(), list.clone()]).unwrap().unwrap();
+        assert!(equal(&other, &list));
+        assert!(other.value().is_err());
+        let dict = Var::dict(Vec::new());
+        operator("_set_item", &[dict.clone(), dict.clone(), Var::int(1)]).unwrap().unwrap();
+        operator("_set_item", &[dict.clone(), dict.clone(), Var::int(2)]).unwrap().unwrap();
+        assert_eq!(operator("len", &[dict]).map(|len| written(&len.unwrap())), Some("1".to_owned()));
+    }
 }
