@@ -39,22 +39,17 @@ for format in "${formats[@]}"; do
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 -r "$wanted"
         cp "$wanted" "$venv/requirements.txt"
     fi
-    folders=("$format")
     sweeps_of=()
     command=$here/../../target/release/frit
     case $format in
         tensorflow) sweeps_of=("tensorflow_savedmodel.py") ;;
         tflite) sweeps_of=("tflite.py $command") ;;
         keras) sweeps_of=("keras.py $command") ;;
-        pytorch)
-            folders+=(torchscript)
-            sweeps_of=("pytorch.py $command $data/sweeps/pytorch" "torchscript.py $command")
-            ;;
+        pytorch) sweeps_of=("pytorch.py $command $data/sweeps/pytorch") ;;
+        torchscript) sweeps_of=("torchscript.py $command") ;;
     esac
-    for folder in "${folders[@]}"; do
-        echo "remake   $folder"
-        (cd "$here/$folder" && "$venv/bin/python" make.py)
-    done
+    echo "remake   $format"
+    (cd "$here/$format" && "$venv/bin/python" make.py)
     if [[ $sweeps == 1 ]]; then
         for sweep in "${sweeps_of[@]}"; do
             echo "remake   sweep: ${sweep%% *}"
