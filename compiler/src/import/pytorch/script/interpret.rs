@@ -78,6 +78,14 @@ pub(super) type Scope = HashMap<Rc<str>, Var>;
 /// What running gives.
 pub(super) type Done<T = Var> = Result<T, OpError>;
 
+/// The steps of a `for`.
+enum Steps {
+    /// What it runs over.
+    Known(Vec<Var>),
+    /// As often as only a run can tell.
+    Open(ValueId),
+}
+
 /// What a statement leads to.
 pub(super) enum Flow {
     Next,
@@ -232,11 +240,13 @@ impl<'a> Interpreter<'a> {
                 }
             }
             StatementKind::For { target, over, body } => {
-                if let Some(trips) = self.open_range(over, scope)? {
-                    self.loop_open(Repeat { trips: Some(trips), condition: None, target: Some(target), body }, scope)?;
-                    return Ok(Flow::Next);
-                }
-                let items = self.items(over, scope)?;
+                let items = match self.steps(over, scope)? {
+                    Steps::Known(items) => items,
+                    Steps::Open(trips) => {
+                        self.loop_open(Repeat { trips: Some(trips), condition: None, target: Some(target), body }, scope)?;
+                        return Ok(Flow::Next);
+                    }
+                };
                 for item in items {
                     self.step()?;
                     scope.insert(target.clone(), item);
@@ -267,30 +277,19 @@ impl<'a> Interpreter<'a> {
         Ok(Flow::Next)
     }
 
-    /// The number of steps of a `for` where only a run can tell it.
-    fn open_range(&mut self, over: &Expr, scope: &Scope) -> Done<Option<ValueId>> {
-        let Kind::Call(call) = &over.kind else { return Ok(None) };
-        let (Kind::Name(name), [end]) = (&call.function.kind, call.positional.as_slice()) else { return Ok(None) };
-        if **name != *"range" || !matches!(end.kind, Kind::Name(_)) {
-            return Ok(None);
-        }
-        let end = self.eval(end, scope)?;
-        if self.known(&end)?.is_some() {
-            return Ok(None);
-        }
-        match end {
-            Var::Plain(Value::Symbol(symbol)) => Ok(Some(symbol.value)),
-            _ => Ok(None),
-        }
-    }
-
     /// What a `for` runs over.
-    fn items(&mut self, over: &Expr, scope: &Scope) -> Done<Vec<Var>> {
+    fn steps(&mut self, over: &Expr, scope: &Scope) -> Done<Steps> {
         let too_many = |count: i64| OpError::unsupported(format!("a loop runs {count} times; at most {MAX_STEPS} steps are unrolled"));
         if let Kind::Call(call) = &over.kind
             && matches!(&call.function.kind, Kind::Name(name) if **name == *"range" && !scope.contains_key(name))
         {
-            let bounds = call.positional.iter().map(|bound| self.eval(bound, scope).and_then(|bound| self.int(&bound))).collect::<Done<Vec<_>>>()?;
+            let bounds = self.all(&call.positional, scope)?;
+            if let [Var::Plain(Value::Symbol(end))] = bounds.as_slice()
+                && self.known(&bounds[0])?.is_none()
+            {
+                return Ok(Steps::Open(end.value));
+            }
+            let bounds = bounds.iter().map(|bound| self.int(bound)).collect::<Done<Vec<_>>>()?;
             let (start, end, step) = match bounds.as_slice() {
                 [end] => (0, *end, 1),
                 [start, end] => (*start, *end, 1),
@@ -301,13 +300,14 @@ impl<'a> Interpreter<'a> {
             if count as u64 > MAX_STEPS as u64 {
                 return Err(too_many(count));
             }
-            return Ok((0..count).map(|at| Var::int(start.wrapping_add(at.wrapping_mul(step)))).collect());
+            return Ok(Steps::Known((0..count).map(|at| Var::int(start.wrapping_add(at.wrapping_mul(step)))).collect()));
         }
         let value = self.eval(over, scope)?;
-        match &value {
-            Var::Dict(_) => python::operator("keys", &[value]).unwrap_or_else(|| Ok(Var::NONE))?.elements().ok_or_else(|| OpError::bug("keys are a list")),
-            _ => value.elements().ok_or_else(|| OpError::unsupported(format!("a loop runs over {}", value.words()))),
-        }
+        let items = match &value {
+            Var::Dict(_) => python::operator("keys", &[value]).unwrap_or_else(|| Ok(Var::NONE))?.elements().ok_or_else(|| OpError::bug("keys are a list"))?,
+            _ => value.elements().ok_or_else(|| OpError::unsupported(format!("a loop runs over {}", value.words())))?,
+        };
+        Ok(Steps::Known(items))
     }
 
     fn assign(&mut self, target: &Expr, value: Var, scope: &mut Scope) -> Done<()> {
