@@ -5,6 +5,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 data=${FRIT_TEST_DATA:-$here/../data}
+mkdir -p "$data"
+data=$(cd "$data" && pwd)
 python=${PYTHON:-python3}
 sweeps=1
 if [[ ${1:-} == --no-sweeps ]]; then
@@ -37,12 +39,24 @@ for format in "${formats[@]}"; do
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 -r "$wanted"
         cp "$wanted" "$venv/requirements.txt"
     fi
+    sweeps_of=()
+    command=$here/../../target/release/frit
+    case $format in
+        tensorflow) sweeps_of=("tensorflow_savedmodel.py") ;;
+        tflite) sweeps_of=("tflite.py $command") ;;
+        keras) sweeps_of=("keras.py $command") ;;
+        pytorch) sweeps_of=("pytorch.py $command $data/sweeps/pytorch") ;;
+        torchscript) sweeps_of=("torchscript.py $command") ;;
+    esac
     echo "remake   $format"
     (cd "$here/$format" && "$venv/bin/python" make.py)
     if [[ $sweeps == 1 ]]; then
-        for sweep in "$here/../sweeps/$format"*.py; do
-            echo "remake   $(basename "$sweep")"
-            "$venv/bin/python" "$sweep"
+        for sweep in "${sweeps_of[@]}"; do
+            echo "remake   sweep: ${sweep%% *}"
+            # shellcheck disable=SC2086 # a script and its arguments
+            (cd "$here/../sweeps" && "$venv/bin/python" $sweep)
         done
     fi
+    # The models that tests/fetch.py brings, as far as this framework runs them.
+    [[ ! -d $data/models ]] || "$venv/bin/python" "$here/public/make.py" "$data/models"
 done

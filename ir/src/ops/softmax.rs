@@ -5,12 +5,12 @@ use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::reduce::How;
 use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance};
-use crate::ops::{exp::Exp, mul::Mul, reciprocal::Reciprocal, reduce::Reduce, sub::Sub};
+use crate::ops::{div::Div, exp::Exp, mul::Mul, reciprocal::Reciprocal, reduce::Reduce, sub::Sub};
 use crate::shape::TensorType;
 
 op! {
-    /// `y = exp(x - max(x)) (1 / sum(exp(x - max(x))))` along `axis`. The sum is at least 1, so its reciprocal is no less exact
-    /// than a quotient would be, and there is one for each row and not for each element.
+    /// `y = exp(x - max(x)) (1 / sum(exp(x - max(x))))` along `axis`. The sum is at least 1, so its reciprocal is neither
+    /// infinite nor 0, and there is one division for each row and not for each element (but in half precision, where that would show).
     pub struct Softmax = "softmax" {
         /// The axis.
         pub axis: usize,
@@ -34,6 +34,10 @@ impl OpDef for Softmax {
         let shifted = b.apply(Sub {}, &[x[0], largest])?;
         let powers = b.apply(Exp {}, &[shifted])?;
         let sum = b.apply(Reduce { how: How::Sum, axes }, &[powers])?;
+        // A reciprocal that has few digits would show.
+        if b.dtype(x[0]).size() < 4 {
+            return Ok(vec![b.apply(Div {}, &[powers, sum])?]);
+        }
         let part = b.apply(Reciprocal {}, &[sum])?;
         Ok(vec![b.apply(Mul {}, &[powers, part])?])
     }

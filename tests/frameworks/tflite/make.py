@@ -68,7 +68,7 @@ def oracle(name, given=None, shapes=None, delegate=True):
         interpreter.set_tensor(detail["index"], feed[names[detail["index"]]])
     interpreter.invoke()
     made = {key: interpreter.get_tensor(index) for key, index in results.items()}
-    np.savez(HERE / f"{name}.tflite.npz", **{f"in:{k}": v for k, v in feed.items()}, **{f"out:{k}": v for k, v in made.items()})
+    np.savez(HERE / f"{name}.tflite.npz", **{f"in:{k}": v for k, v in feed.items()}, **{f"out:{k}": v for k, v in made.items()}, **(quanta(made) if "int8" in name else {}))
 
 
 def op(name, function, *specs, given=None, **options):
@@ -81,6 +81,12 @@ def op(name, function, *specs, given=None, **options):
     rng = rng_of(name)
     drawn = {key: draw(rng, [2 if extent is None else extent for extent in spec[0]], *spec[1:]) for key, spec in zip(names, specs)}
     convert(name, converter, {**drawn, **(given or {})}, **options)
+
+
+def quanta(outputs):
+    """How far apart the numbers are that floats of a quantised net can be."""
+    steps = {key: np.diff(np.unique(value)) for key, value in outputs.items() if value.dtype == np.float32}
+    return {f"quantum:{key}": np.float64(step.min()) for key, step in steps.items() if step.size > 20}
 
 
 def listed(y):

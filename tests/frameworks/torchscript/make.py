@@ -210,21 +210,6 @@ class Branches(nn.Module):
         return z * n + kind, w, x
 
 
-@case(lambda g: torch.rand(3, 4, generator=g) + 0.1, ints(2, 6, 1))
-class Loops(nn.Module):
-    """How often something is done depends on the values of tensors."""
-
-    def forward(self, x: Tensor, times: Tensor):
-        steps = 0
-        while bool(x.mean() < 20.0) and steps < 30:
-            x = x * 1.5 + steps
-            steps += 1
-        total = torch.zeros(4)
-        for at in range(int(times[0])):
-            total = total + x[0] * at
-        return x, steps, total
-
-
 @case((2, 3), calls=3)
 class Counts(nn.Module):
     """A buffer and numbers change with each call."""

@@ -190,16 +190,8 @@ pub(crate) struct Storages<'a> {
 pub(crate) enum Pickled {
     /// One of plain numbers.
     Plain(View),
-    /// A quantised one: `(q - zero_point) * scale`, one of each or, with an axis, one for each index along it.
-    Quantised { integers: View, scale: Box<Quantum>, axis: Option<i64> },
-}
-
-/// Scale and zero point.
-pub(crate) enum Quantum {
-    /// Of the whole tensor.
-    Tensor(f64, i64),
-    /// One each along an axis.
-    Channel(View, View),
+    /// A quantised one, which no graph here can use.
+    Quantised,
 }
 
 fn odd(what: &str) -> OpError {
@@ -242,25 +234,7 @@ impl<'a> Storages<'a> {
                     _ => self.tensor(pickle, inner),
                 };
             }
-            "torch._utils._rebuild_qtensor" => {
-                let integers = view(None)?;
-                let params = args.get(4).and_then(|id| pickle.items(*id)).ok_or_else(|| odd("quantised tensor"))?;
-                let number = |at: usize| params.get(at).and_then(|id| match pickle.node(*id) {
-                    Node::Float(x) => Some(*x),
-                    Node::Int(n) => Some(*n as f64),
-                    _ => None,
-                });
-                let int = |at: usize| params.get(at).and_then(|id| pickle.int(*id)).ok_or_else(|| odd("quantised tensor"));
-                let part = |at: usize| match params.get(at).and_then(|part| pickle.call(*part)) {
-                    Some(("torch._utils._rebuild_tensor_v2", args, _)) => self.view(pickle, args, None).ok_or_else(|| odd("quantised tensor"))?,
-                    _ => Err(odd("quantised tensor")),
-                };
-                match params.first().and_then(|id| pickle.global(*id)) {
-                    Some("torch.per_tensor_affine") => Pickled::Quantised { integers, scale: Box::new(Quantum::Tensor(number(1).ok_or_else(|| odd("quantised tensor"))?, int(2)?)), axis: None },
-                    Some("torch.per_channel_affine") => Pickled::Quantised { integers, scale: Box::new(Quantum::Channel(part(1)?, part(2)?)), axis: Some(int(3)?) },
-                    _ => return Err(OpError::unsupported("a tensor is quantised in a way that is not supported")),
-                }
-            }
+            "torch._utils._rebuild_qtensor" => Pickled::Quantised,
             "torch._utils._rebuild_sparse_tensor" => return Err(OpError::unsupported("sparse tensors are not supported").help("save it dense: tensor.to_dense()")),
             _ => return Ok(None),
         }))
@@ -300,7 +274,7 @@ pub(crate) fn state_dict(archive: &Archive) -> Result<BTreeMap<String, View>, Op
         let name = pickle.text(*key).ok_or_else(|| odd("state dict"))?;
         match storages.tensor(&pickle, *value)? {
             Some(Pickled::Plain(view)) => drop(tensors.insert(name.to_owned(), view)),
-            Some(Pickled::Quantised { .. }) => return Err(OpError::unsupported(format!("'{name}' is quantised, which is not supported here"))),
+            Some(Pickled::Quantised) => return Err(OpError::unsupported(format!("'{name}' is quantised, which is not supported here"))),
             // Constants that are no tensors.
             None => {}
         }

@@ -12,8 +12,6 @@ use super::storage;
 pub(crate) enum Value {
     /// A tensor, see [`Aliases`](super::alias::Aliases).
     Tensor(TensorId),
-    /// A tensor of complex numbers: one of floats whose last axis holds the real and the imaginary part.
-    Complex(TensorId),
     /// Nothing.
     None,
     /// A truth value.
@@ -34,8 +32,8 @@ pub(crate) enum Value {
     Dict(Vec<(Value, Value)>),
     /// A dtype.
     Dtype(DType),
-    /// A dtype of complex numbers whose parts are of this one.
-    ComplexDtype(DType),
+    /// A dtype of complex numbers.
+    ComplexDtype,
     /// Where tensors live. It means nothing here.
     Device(String),
     /// How tensors lie in memory, a layout or a memory format. It means nothing here: shapes don't depend on it.
@@ -67,7 +65,6 @@ impl Value {
     pub(crate) fn words(&self) -> &'static str {
         match self {
             Value::Tensor(_) => "a tensor",
-            Value::Complex(_) => "a tensor of complex numbers",
             Value::None => "None",
             Value::Bool(_) => "a bool",
             Value::Int(_) => "an integer",
@@ -77,7 +74,7 @@ impl Value {
             Value::List(_) => "a list",
             Value::Tuple(_) => "a tuple",
             Value::Dict(_) => "a dictionary",
-            Value::Dtype(_) | Value::ComplexDtype(_) => "a dtype",
+            Value::Dtype(_) | Value::ComplexDtype => "a dtype",
             Value::Device(_) => "a device",
             Value::Layout => "a layout",
         }
@@ -103,9 +100,7 @@ impl Value {
 /// Unsupported where it is neither a dtype of Frit's nor one of complex numbers.
 pub(crate) fn dtype(number: i64) -> Result<Value, OpError> {
     match number {
-        8 => Ok(Value::ComplexDtype(DType::F16)),
-        9 => Ok(Value::ComplexDtype(DType::F32)),
-        10 => Ok(Value::ComplexDtype(DType::F64)),
+        8..=10 => Ok(Value::ComplexDtype),
         _ => storage::dtype(number).map(Value::Dtype),
     }
 }

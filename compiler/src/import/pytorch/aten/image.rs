@@ -172,18 +172,23 @@ fn resize(c: &mut Call<'_>, op: ResizeTo, spatial: usize) -> Values {
     let op = ResizeTo { axes: Some((2..rank as i64).collect()), ..op };
     let align = op.coordinates == Coordinates::AlignCorners;
     let sized = c.has("output_size");
+    let none = c.builder().constant(Tensor::from_slice::<f32>(&[0], &[]));
     let inputs = match factors {
         // With corners aligned the factors don't matter, only the extents.
-        Some(factors) if !(align && sized) && fits(c, x, &factors)? => {
+        Some(factors) if align && !sized => {
+            let sizes: Vec<i64> = c.extents(x)?[2..].iter().zip(&factors).map(|(extent, factor)| (*extent as f64 * factor) as i64).collect();
+            let sizes = c.builder().ints(&sizes);
+            [x, region, none, sizes]
+        }
+        Some(factors) if !align && fits(c, x, &factors)? => {
             let scales = c.builder().constant(Tensor::from_f64s(DType::F64, &[factors.len() as i64], &factors)?);
             let scales = c.cast(scales, DType::F32)?;
             let none = c.builder().ints(&[]);
             [x, region, scales, none]
         }
         _ => {
-            let scales = c.builder().constant(Tensor::from_slice::<f32>(&[0], &[]));
             let (sizes, _) = c.shape("output_size")?;
-            [x, region, scales, sizes]
+            [x, region, none, sizes]
         }
     };
     let value = c.apply(op, &inputs)?;

@@ -372,7 +372,7 @@ impl Importer {
         let mut any = false;
         for (name, arg) in outputs {
             let value = match self.argument(scope, arg) {
-                Ok(Some(Value::Tensor(tensor) | Value::Complex(tensor))) => context.read(tensor),
+                Ok(Some(Value::Tensor(tensor))) => context.read(tensor),
                 Ok(Some(Value::Symbol(symbol))) => Ok(symbol.value),
                 // What is no tensor is the same in every run.
                 Ok(_) => continue,

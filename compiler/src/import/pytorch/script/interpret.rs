@@ -599,7 +599,7 @@ impl<'a> Interpreter<'a> {
             Kind::Tuple(types) | Kind::List(types) => types.iter().any(|ty| self.is_of(value, ty)),
             Kind::None => value.is_none(),
             Kind::Name(name) => match (&**name, value) {
-                ("Tensor", Var::Plain(Value::Tensor(_) | Value::Complex(_)))
+                ("Tensor", Var::Plain(Value::Tensor(_)))
                 | ("int", Var::Plain(Value::Int(_)))
                 | ("float", Var::Plain(Value::Float(_)))
                 | ("bool", Var::Plain(Value::Bool(_)))
@@ -668,7 +668,7 @@ impl<'a> Interpreter<'a> {
     /// The value of a tensor.
     fn tensor(&mut self, x: &Var) -> Done<ValueId> {
         match x {
-            Var::Plain(Value::Tensor(tensor) | Value::Complex(tensor)) => self.context.read(*tensor),
+            Var::Plain(Value::Tensor(tensor)) => self.context.read(*tensor),
             Var::Plain(Value::Symbol(symbol)) => Ok(symbol.value),
             _ => Err(OpError::invalid(format!("{} stands where a tensor should", x.words()))),
         }
@@ -905,7 +905,7 @@ impl<'a> Interpreter<'a> {
                     };
                     Var::Plain(value)
                 }
-                Some(Pickled::Quantised { .. }) => return Err(OpError::unsupported(format!("'{path}' is a quantised tensor, which is not supported")).help("export the model before it is quantised")),
+                Some(Pickled::Quantised) => return Err(OpError::unsupported(format!("'{path}' is a quantised tensor, which is not supported")).help("export the model before it is quantised")),
                 None => return self.unpickle_call(part, id, path, depth),
             },
         };

@@ -118,7 +118,7 @@ impl Var {
     pub(super) fn is_open(&self) -> bool {
         fn open(var: &Var, depth: usize) -> bool {
             match var {
-                Var::Plain(value) => matches!(value, Value::Tensor(_) | Value::Complex(_) | Value::Symbol(_)),
+                Var::Plain(value) => matches!(value, Value::Tensor(_) | Value::Symbol(_)),
                 Var::List(list) => depth > 0 && list.borrow().iter().any(|item| open(item, depth - 1)),
                 Var::Tuple(items, _) => depth > 0 && items.iter().any(|item| open(item, depth - 1)),
                 Var::Dict(entries) => depth > 0 && entries.borrow().iter().any(|(_, item)| open(item, depth - 1)),
