@@ -46,7 +46,7 @@ pub struct Report {
 pub fn tune(graph: &Graph, options: &Options, inputs: &[Tensor], run: &RunOptions) -> Result<(Options, Report), Vec<Error>> {
     let one = |error| vec![error];
     let place = machine::folder().map(|folder| folder.join(format!("tuning-{}.txt", machine::host_key())));
-    let mut tuning = place.as_ref().map_or(Ok(Tuning::default()), |path| kept(path)).map_err(one)?;
+    let mut tuning = place.as_ref().map_or(Ok(Tuning::default()), kept).map_err(one)?;
     let with = |tuning: &Tuning| Options { tuning: Some(tuning.clone()), ..options.clone() };
     let program = program_key(&specialise(graph, &options.binding)?);
     if !tuning.programs.contains_key(&program) {

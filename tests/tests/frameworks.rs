@@ -5,7 +5,6 @@
 //! `NAME@SIGNATURE.npz` is for another signature than the model's own choice. Of large outputs every 61st element is kept, as `some:NAME`.
 //! Numbers that a model is compiled for are `dim:NAME`. Of models that keep something between runs, `in2:NAME` and `out2:NAME` are those of the
 //! second run, and so on.
-//! Floats that a quantised net gives are whole numbers of `quantum:NAME`, and may be off by one.
 //! Where the framework's own kernels are further apart than results may be, by how much is `spread:NAME`.
 //!
 //! `frameworks/public/` has those of the models that `fetch.py` brings; `/` is `__` in their names.
@@ -67,7 +66,7 @@ fn complaint(model: &Path, signature: Option<&str>, oracle: &Path) -> Result<(),
         let (_, got) = results.iter().find(|(known, _)| known == name).ok_or_else(|| format!("there is no output '{name}', but {names:?}"))?;
         let sampled = samples.iter().any(|(known, _)| known == name);
         let got = if sampled { Tensor::from_scalars(got.dtype(), expected.extents(), got.scalars().step_by(STEP)).map_err(|error| error.message)? } else { got.clone() };
-        let spread = part("spread:").iter().chain(&part("quantum:")).find(|(known, _)| known == name).map_or(0.0, |(_, spread)| spread.get(0).as_f64());
+        let spread = part("spread:").iter().find(|(known, _)| known == name).map_or(0.0, |(_, spread)| spread.get(0).as_f64());
         if let Some(why) = differs(&got, expected, spread) {
             return Err(format!("output '{name}': {why}"));
         }
