@@ -133,12 +133,7 @@ pub(crate) fn tuned(graph: &Graph, options: Options, inputs: Option<Vec<Tensor>>
     let inputs = match inputs {
         Some(inputs) => inputs,
         None => {
-            let bound = frit_compiler::specialise::specialise(graph, &options.binding)?;
-            let ports: Vec<_> = bound.inputs().iter().map(|(name, v)| (name.as_str(), bound.ty(*v))).collect();
-            let (ports, _) = ports.split_at(ports.len() - bound.states().len());
-            let mut draw = Draw::new(0);
-            let drawn = ports.iter().map(|(name, ty)| draw.tensor(name, ty.dtype, &ty.shape.extents().unwrap_or_default()));
-            drawn.chain(bound.states().iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(one)?
+            drawn_for(&frit_compiler::specialise::specialise(graph, &options.binding)?)?
         }
     };
     let start = Instant::now();
@@ -168,20 +163,31 @@ pub(crate) fn inputs(ready: &Ready, seed: u64) -> Result<Vec<Tensor>, Vec<Error>
     if let Some(inputs) = &ready.inputs {
         return Ok(inputs.clone());
     }
-    let states = ready.session.states().len();
-    let ports = ready.session.inputs();
-    let (ports, _) = ports.split_at(ports.len() - states);
-    let mut draw = Draw::new(seed);
-    let drawn = ports.iter().map(|port| {
-        let extents = port.extents.as_ref().ok_or_else(|| Error::invalid(format!("the shape of input '{}' is open", port.name)).help(format!("give it with --input {}=FILE.npy", port.name)))?;
-        draw.tensor(&port.name, port.dtype, extents)
-    });
-    let mut drawn = drawn.collect::<Result<Vec<_>, _>>().map_err(one)?;
-    if !drawn.is_empty() {
-        tell::line(&format!("inputs are drawn at random (seed {seed}): {}", ports.iter().zip(&drawn).map(|(port, tensor)| format!("{} {}", port.name, tensor.ty())).collect::<Vec<_>>().join(", ")));
+    let states: Vec<Tensor> = ready.session.states().cloned().collect();
+    let ports = ready.session.inputs().iter().map(|port| (port.name.as_str(), port.dtype, port.extents.clone()));
+    let drawn = drawn(ports, &states, seed)?;
+    let named: Vec<_> = ready.session.inputs().iter().zip(&drawn).map(|(port, tensor)| format!("{} {}", port.name, tensor.ty())).take(drawn.len() - states.len()).collect();
+    if !named.is_empty() {
+        tell::line(&format!("inputs are drawn at random (seed {seed}): {}", named.join(", ")));
     }
-    drawn.extend(ready.session.states().cloned());
     Ok(drawn)
+}
+
+/// Inputs for a graph whose dimensions are bound, drawn with seed 0.
+pub(crate) fn drawn_for(graph: &Graph) -> Result<Vec<Tensor>, Vec<Error>> {
+    let ports = graph.inputs().iter().map(|(name, v)| (name.as_str(), graph.ty(*v).dtype, graph.ty(*v).shape.extents()));
+    drawn(ports, graph.states(), 0)
+}
+
+/// Drawn inputs, and the states, which are the last of the ports.
+fn drawn<'a>(ports: impl ExactSizeIterator<Item = (&'a str, DType, Option<Vec<i64>>)>, states: &[Tensor], seed: u64) -> Result<Vec<Tensor>, Vec<Error>> {
+    let free = ports.len() - states.len();
+    let mut draw = Draw::new(seed);
+    let drawn = ports.take(free).map(|(name, dtype, extents)| {
+        let extents = extents.ok_or_else(|| Error::invalid(format!("the shape of input '{name}' is open")).help(format!("give it with --input {name}=FILE.npy")))?;
+        draw.tensor(name, dtype, &extents)
+    });
+    drawn.chain(states.iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(one)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

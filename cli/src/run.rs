@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::{Compile, Device, Inputs, Precision, Run};
 use crate::model::{self, Files, Source};
-use crate::{draw::Draw, memory, npy, tell};
+use crate::{memory, npy, tell};
 
 /// Runs a model.
 pub(crate) fn run(args: &Run) -> Result<(), Vec<Error>> {
@@ -70,11 +70,8 @@ fn specialised(model: &crate::args::Model, files: &Files, graph: &frit::Graph) -
     let inputs = match given {
         Some(inputs) => inputs,
         None => {
-            let mut draw = Draw::new(0);
             tell::line("inputs are drawn at random (seed 0)");
-            let (free, _) = bound.inputs().split_at(bound.inputs().len() - bound.states().len());
-            let drawn = free.iter().map(|(name, v)| draw.tensor(name, bound.ty(*v).dtype, &bound.ty(*v).shape.extents().unwrap_or_default()));
-            drawn.chain(bound.states().iter().cloned().map(Ok)).collect::<Result<_, _>>().map_err(|error| vec![error])?
+            model::drawn_for(&bound)?
         }
     };
     Ok((bound, inputs))

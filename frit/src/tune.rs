@@ -55,16 +55,15 @@ pub fn tune(graph: &Graph, options: &Options, inputs: &[Tensor], run: &RunOption
     }
     let (rewritten, _) = rewritten(graph, &with(&tuning))?;
     let build = |tuning: &Tuning| finished(&rewritten, graph.states(), &with(tuning));
-    let (executable, trace) = build(&tuning)?;
+    let (estimated, trace) = build(&tuning)?;
     let unknown: BTreeMap<&str, usize> = trace.trials.iter().filter(|trial| !tuning.kernels.contains_key(&trial.key)).map(|trial| (trial.key.as_str(), trial.alternatives.len())).collect();
     let mut report = Report { kernels: trace.trials.len(), measured: unknown.len(), ..Report::default() };
     if !unknown.is_empty() {
         let most = unknown.values().copied().max().unwrap_or(0);
         // For each kernel its best time and alternative; what is estimated to be best wins unless it clearly loses.
         let mut best: BTreeMap<String, (f64, String)> = BTreeMap::new();
-        let mut plain = executable.clone();
         for trial in 0..=most {
-            let (executable, trace) = if trial == 0 { (std::mem::replace(&mut plain, executable.clone()), trace.clone()) } else { build(&Tuning { trial, ..tuning.clone() })? };
+            let (executable, trace) = if trial == 0 { (estimated.clone(), trace.clone()) } else { build(&Tuning { trial, ..tuning.clone() })? };
             let kernels: BTreeMap<u32, (&str, Option<&String>)> = trace.trials.iter().filter(|known| unknown.contains_key(known.key.as_str()) && trial <= known.alternatives.len()).map(|known| (known.kernel, (known.key.as_str(), trial.checked_sub(1).map(|at| &known.alternatives[at])))).collect();
             for (kernel, ns) in times(executable, inputs, run).map_err(one)? {
                 let Some((key, alternative)) = kernels.get(&kernel) else { continue };
@@ -80,12 +79,11 @@ pub fn tune(graph: &Graph, options: &Options, inputs: &[Tensor], run: &RunOption
         tuned.extend(found);
         // What is best for each kernel by itself need not be for all: others may find their data in other caches.
         let (after, _) = build(&tuned)?;
-        if faster(&[executable, after], inputs, run).map_err(one)? == 1 {
+        if faster(&[estimated, after], inputs, run).map_err(one)? == 1 {
             tuning = tuned;
         } else {
             tuning.kernels.extend(unknown.keys().map(|key| ((*key).to_owned(), String::new())));
         }
-        drop(unknown);
     }
     report.changed = trace.trials.iter().filter(|trial| tuning.kernels.get(&trial.key).is_some_and(|best| !best.is_empty())).count();
     if let Some(path) = &place {

@@ -1,6 +1,7 @@
 //! What the test suites share.
 
 pub mod compare;
+pub mod damage;
 pub mod data;
 pub mod device;
 pub mod draw;

@@ -2,17 +2,16 @@
 //! `frameworks.rs`'s to test.
 
 use std::collections::BTreeMap;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use frit::{Options, RunOptions, Threads};
 use frit_compiler::import;
 use frit_compiler::specialise::Binding;
-use frit_ir::verify::verify;
 use frit_ir::{Error, Tensor};
 use frit_proto::tensorflow as wire;
 use frit_proto::tensorflow::attribute::Value;
+use frit_tests::damage::{complaint, damage};
 use frit_tests::draw::Random;
 use frit_tests::golden::home;
 use prost::Message;
@@ -144,30 +143,8 @@ fn weights_outside_the_folder_are_refused() {
     std::fs::remove_dir_all(&folder).ok();
 }
 
-/// Damages bytes in one to four places.
-fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut damaged = bytes.to_vec();
-    for _ in 0..=random.below(4) {
-        if damaged.is_empty() {
-            break;
-        }
-        let at = random.below(damaged.len() as u64) as usize;
-        match random.below(5) {
-            0 => damaged[at] ^= 1 << random.below(8),
-            1 => damaged[at] = random.bits() as u8,
-            2 if random.below(4) == 0 => damaged.truncate(at),
-            3 => drop(damaged.remove(at)),
-            _ => damaged.insert(at, [0, 1, 0x7f, 0x80, 0xff][random.below(5) as usize]),
-        }
-    }
-    damaged
-}
-
 /// Damaged variants of each file.
 const VARIANTS: u64 = 60;
-
-/// No import of these small files may take longer.
-const LIMIT: Duration = Duration::from_secs(5);
 
 #[test]
 fn damaged_models_are_answered() {
@@ -197,15 +174,7 @@ fn damaged_models_are_answered() {
             for variant in 0..VARIANTS {
                 let seed = (k as u64) << 32 | (j as u64) << 16 | variant;
                 std::fs::write(file, damage(&bytes, &mut Random::new(seed))).expect("it can be written");
-                let start = Instant::now();
-                let done = catch_unwind(|| import::load(&copy, &Binding::default(), None));
-                let why = match done {
-                    Err(_) => Some("import panicked".to_owned()),
-                    Ok(_) if start.elapsed() > LIMIT => Some(format!("import took {:?}", start.elapsed())),
-                    Ok(Ok(graph)) => verify(&graph).err().map(|errors| format!("import made a graph that is not well formed: {}", errors[0])),
-                    Ok(Err(errors)) if errors.is_empty() => Some("import failed without a reason".to_owned()),
-                    Ok(Err(errors)) => errors.iter().find(|error| error.is_bug()).map(|bug| format!("import blames itself: {bug}")),
-                };
+                let why = complaint(|| import::load(&copy, &Binding::default(), None));
                 failures.extend(why.map(|why| format!("{} with seed {seed}: {why}", file.display())));
             }
             std::fs::write(file, &bytes).expect("it can be written");

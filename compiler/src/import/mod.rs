@@ -4,6 +4,7 @@
 //! Importers only build graphs: no shape rule and no numeric code here. Must not know: rewriting,
 //! scheduling, devices.
 
+mod archive;
 mod ends;
 mod format;
 mod layout;

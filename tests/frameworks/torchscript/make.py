@@ -358,6 +358,21 @@ class Classes(nn.Module):
         return x
 
 
+@case(lambda g: torch.rand(3, 4, generator=g) + 0.1, ints(2, 6, 1))
+class Loops(nn.Module):
+    """Loops whose counts tensors say."""
+
+    def forward(self, x: Tensor, times: Tensor):
+        steps = 0
+        while bool(x.mean() < 20.0) and steps < 30:
+            x = x * 1.5 + 0.1
+            steps += 1
+        total = torch.zeros_like(x)
+        for at in range(int(times[0])):
+            total = total + x * at
+        return x, steps, total
+
+
 def save(name, what, inputs, way, calls, method, dims, arguments, names):
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)

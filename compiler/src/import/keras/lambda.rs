@@ -13,12 +13,15 @@ type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[("SlicingOpLambda", Mask::Ends, function), ("TFOpLambda", Mask::Ends, function)];
 
-const NONE: &[(&str, &str)] = &[];
-const PAIR: &[(&str, &str)] = &[("x", "x1"), ("y", "x2")];
-const REDUCED: &[(&str, &str)] = &[("keep_dims", "keepdims")];
+/// What a function calls its keywords, and what the operation does.
+type Keywords = &'static [(&'static str, &'static str)];
+
+const NONE: Keywords = &[];
+const PAIR: Keywords = &[("x", "x1"), ("y", "x2")];
+const REDUCED: Keywords = &[("keep_dims", "keepdims")];
 
 /// Functions, the operations that do the same, and what these call their keywords.
-const FUNCTIONS: &[(&str, &str, &[(&str, &str)])] = &[
+const FUNCTIONS: &[(&str, &str, Keywords)] = &[
     ("__operators__.add", "Add", PAIR),
     ("__operators__.getitem", "GetItem", &[("slice_spec", "key")]),
     ("__operators__.mul", "Multiply", PAIR),

@@ -6,7 +6,6 @@
 //!
 //! To add a layer: add a row to the table of its family.
 
-mod archive;
 mod config;
 mod layer;
 mod legacy;
@@ -35,6 +34,7 @@ use frit_ir::build::Folding;
 use frit_ir::{Builder, Error, Graph, OpError, ValueId};
 use serde_json::Value;
 
+use super::archive::{Archive, Member};
 use super::{Format, Mapped, Model, ends, map};
 use layer::{Layer, Masked};
 use weights::Weights;
@@ -136,11 +136,15 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
     let Mapped { bytes, pages } = map(model.path).map_err(one)?;
     let size = bytes.len();
     let (mut weights, text, version) = if format == Format::Keras {
-        let text = member(&bytes, "config.json")?;
-        let data = member(&bytes, "model.weights.h5")?;
-        let version = archive::member(&bytes, "metadata.json").map_err(one)?.and_then(|text| config::parse(&text, size).ok());
-        let version = version.as_ref().and_then(|value| value.get("keras_version")?.as_str()).map_or(Version::Three, Version::of);
-        (Weights::open(data, Some(pages)).map_err(whole)?, text, version)
+        let archive = Archive::open(&Member { bytes, pages: Some(pages) }).map_err(whole)?;
+        let member = |name: &str| {
+            let lost = || one(Error::invalid(format!("the archive holds no '{name}'")).help("save the whole model as one file: model.save(\"model.keras\")"));
+            if archive.has(name) { archive.read(name).map_err(whole) } else { Err(lost()) }
+        };
+        let (text, data) = (member("config.json")?.bytes, member("model.weights.h5")?);
+        let metadata = archive.read("metadata.json").and_then(|text| config::parse(&text.bytes, size)).ok();
+        let version = metadata.as_ref().and_then(|value| value.get("keras_version")?.as_str()).map_or(Version::Three, Version::of);
+        (Weights::open(data.bytes, data.pages).map_err(whole)?, text, version)
     } else {
         let mut weights = Weights::open(bytes, Some(pages)).map_err(whole)?;
         let Some(text) = weights.text("", "model_config") else {
@@ -167,14 +171,6 @@ pub(crate) fn import(model: &Model<'_>, format: Format) -> Result<Graph, Vec<Err
         Err(error) => importer.errors.push(Error::at(error, "", Vec::new())),
     }
     ends::finish(builder, importer.errors)
-}
-
-fn member(bytes: &Bytes, name: &str) -> Result<Bytes, Vec<Error>> {
-    match archive::member(bytes, name) {
-        Ok(Some(member)) => Ok(member),
-        Ok(None) => Err(vec![Error::invalid(format!("the archive holds no '{name}'")).help("save the whole model as one file: model.save(\"model.keras\")")]),
-        Err(error) => Err(vec![error]),
-    }
 }
 
 /// How a class is known in paths of weights: `Conv2D` as `conv2d`, `BatchNormalization` as `batch_normalization`.

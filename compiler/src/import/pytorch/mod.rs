@@ -3,7 +3,6 @@
 //! In: the path of a model. Out: a [`Graph`].
 
 mod alias;
-mod archive;
 mod aten;
 mod exported;
 mod pickle;

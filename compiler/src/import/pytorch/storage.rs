@@ -12,7 +12,7 @@ use frit_ir::ops::{broadcast::Broadcast, transpose::Transpose};
 use frit_ir::tensor::{AlignedBytes, checked_elems, row_strides};
 use frit_ir::{Builder, DType, OpError, Tensor, ValueId};
 
-use super::archive::{Archive, Member};
+use crate::import::archive::{Archive, Member};
 use super::pickle::{Id, Node, Pickle};
 
 /// The dtype that PyTorch numbers so (`c10::ScalarType`).
@@ -198,13 +198,28 @@ fn odd(what: &str) -> OpError {
     OpError::invalid(format!("a pickle holds a malformed {what}"))
 }
 
+/// Are numbers in an archive big-endian? The member `byteorder` says so; without it they are little-endian.
+///
+/// # Errors
+/// As [`Archive::text`]; invalid where it says something else.
+pub(crate) fn big_endian(archive: &Archive) -> Result<bool, OpError> {
+    if !archive.has("byteorder") {
+        return Ok(false);
+    }
+    match archive.text("byteorder")?.trim() {
+        "little" => Ok(false),
+        "big" => Ok(true),
+        other => Err(OpError::invalid(format!("byte order '{other}' is unknown"))),
+    }
+}
+
 impl<'a> Storages<'a> {
     /// The storages in a folder of the archive (`data/`).
     ///
     /// # Errors
-    /// As [`Archive::big_endian`].
+    /// As [`big_endian`].
     pub(crate) fn new(archive: &'a Archive, folder: &str) -> Result<Self, OpError> {
-        Ok(Self { archive, folder: folder.to_owned(), big_endian: archive.big_endian()?, read: RefCell::default() })
+        Ok(Self { archive, folder: folder.to_owned(), big_endian: big_endian(archive)?, read: RefCell::default() })
     }
 
     fn storage(&self, key: &str) -> Result<Member, OpError> {

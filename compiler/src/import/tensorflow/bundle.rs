@@ -83,8 +83,11 @@ fn block(file: &[u8], offset: usize, length: usize) -> Result<Vec<u8>, OpError> 
     }
 }
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// Keys and values of a block. Each key is given by what it shares with the one before, and the rest.
-fn entries(block: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpError> {
+fn entries(block: &[u8]) -> Result<Vec<Entry>, OpError> {
     let cut = || OpError::invalid("an entry of the index lies outside its block");
     let restarts = block.len().checked_sub(4).and_then(|at| fixed(block, at)).ok_or_else(cut)? as usize;
     let end = restarts.checked_mul(4).and_then(|n| block.len().checked_sub(4 + n)).ok_or_else(cut)?;
@@ -114,7 +117,7 @@ fn entries(block: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpError> {
 }
 
 /// All keys and values of a table.
-fn table(file: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, OpError> {
+fn table(file: &[u8]) -> Result<Vec<Entry>, OpError> {
     let damaged = || OpError::invalid("it is no index of a checkpoint").help("the file may have been cut off when it was copied");
     let footer = file.len().checked_sub(FOOTER).map(|at| &file[at..]).ok_or_else(damaged)?;
     if footer[FOOTER - 8..] != MAGIC.to_le_bytes() {

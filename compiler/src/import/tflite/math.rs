@@ -232,7 +232,7 @@ fn bucketize(n: &mut Node<'_, '_>) -> Values {
 /// Rounded to the nearest of evenly spaced numbers, of which zero is one.
 fn fake_quant(n: &mut Node<'_, '_>) -> Values {
     let (low, high, bits, narrow) = (n.float(0, 0.0)?, n.float(1, 0.0)?, n.int(2, 0)?, n.flag(3)?);
-    if !(2..=16).contains(&bits) || !(low <= 0.0 && high >= 0.0 && low < high) {
+    if !((2..=16).contains(&bits) && low <= 0.0 && high >= 0.0 && low < high) {
         return Err(OpError::invalid(format!("'FAKE_QUANT' to {bits} bits between {low} and {high}")));
     }
     let (first, last) = (if narrow { 1.0 } else { 0.0 }, f64::from((1i32 << bits) - 1));

@@ -39,7 +39,7 @@ impl Call<'_> {
     /// The first argument, whatever its name is.
     pub(super) fn first(&mut self) -> Result<ValueId, OpError> {
         let value = self.values.first().cloned().unwrap_or(Value::None);
-        self.to_tensor(&value, "the first argument")
+        self.tensor_of(&value, "the first argument")
     }
 
     /// Complains about an argument.
@@ -47,7 +47,7 @@ impl Call<'_> {
         OpError::unsupported(format!("argument '{name}' of '{}' is {}, which is not supported", self.name, self.get(name).words()))
     }
 
-    fn to_tensor(&mut self, value: &Value, name: &str) -> Result<ValueId, OpError> {
+    fn tensor_of(&mut self, value: &Value, name: &str) -> Result<ValueId, OpError> {
         match value {
             Value::Tensor(tensor) => self.context.read(*tensor),
             Value::Symbol(symbol) => Ok(symbol.value),
@@ -75,7 +75,7 @@ impl Call<'_> {
     /// A tensor.
     pub(super) fn tensor(&mut self, name: &str) -> Result<ValueId, OpError> {
         let value = self.get(name).clone();
-        self.to_tensor(&value, &format!("'{name}'"))
+        self.tensor_of(&value, &format!("'{name}'"))
     }
 
     /// A tensor that may be left out.
@@ -94,13 +94,13 @@ impl Call<'_> {
     /// A list of tensors.
     pub(super) fn tensors(&mut self, name: &str) -> Result<Vec<ValueId>, OpError> {
         let list = self.get(name).elements().ok_or_else(|| self.wrong(name))?.to_vec();
-        list.iter().map(|value| self.to_tensor(value, &format!("an element of '{name}'"))).collect()
+        list.iter().map(|value| self.tensor_of(value, &format!("an element of '{name}'"))).collect()
     }
 
     /// A list of tensors some of which may be left out.
     pub(super) fn maybe_tensors(&mut self, name: &str) -> Result<Vec<Option<ValueId>>, OpError> {
         let list = self.get(name).elements().ok_or_else(|| self.wrong(name))?.to_vec();
-        list.iter().map(|value| if value.is_none() { Ok(None) } else { self.to_tensor(value, &format!("an element of '{name}'")).map(Some) }).collect()
+        list.iter().map(|value| if value.is_none() { Ok(None) } else { self.tensor_of(value, &format!("an element of '{name}'")).map(Some) }).collect()
     }
 
     /// Is an argument there, and not None?

@@ -30,16 +30,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let dim = c.context.builder.ty(x).dims()?.first().cloned().ok_or_else(|| OpError::invalid("the length of a tensor without axes"))?;
         Ok(vec![super::movement::size(c, x, 0, dim)?])
     }),
-    ("numel", |c| {
-        let x = c.tensor("self")?;
-        let dims = c.context.builder.ty(x).dims()?.to_vec();
-        let dim = dims.iter().fold(Dim::Known(1), |product, dim| product.times(dim));
-        if let Some(n) = dim.known() {
-            return Ok(vec![Value::Int(n)]);
-        }
-        let value = c.apply(frit_ir::ops::size_of::SizeOf {}, &[x])?;
-        Ok(vec![Value::Symbol(Symbol::new(value, dim))])
-    }),
+    ("numel", numel),
     ("size", |c| {
         let x = c.tensor("self")?;
         Ok(vec![Value::List(super::movement::sizes(c, x)?)])
@@ -47,18 +38,21 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("size.int", extent),
     ("sym_constrain_range", |_| Ok(Vec::new())),
     ("sym_constrain_range_for_size", |_| Ok(Vec::new())),
-    ("sym_numel", |c| {
-        let x = c.tensor("self")?;
-        let dims = c.context.builder.ty(x).dims()?.to_vec();
-        let dim = dims.iter().fold(Dim::Known(1), |product, dim| product.times(dim));
-        if let Some(n) = dim.known() {
-            return Ok(vec![Value::Int(n)]);
-        }
-        let value = c.apply(frit_ir::ops::size_of::SizeOf {}, &[x])?;
-        Ok(vec![Value::Symbol(Symbol::new(value, dim))])
-    }),
+    ("sym_numel", numel),
     ("sym_size.int", extent),
 ];
+
+/// How many elements a tensor has.
+fn numel(c: &mut Call<'_>) -> Values {
+    let x = c.tensor("self")?;
+    let dims = c.context.builder.ty(x).dims()?.to_vec();
+    let dim = dims.iter().fold(Dim::Known(1), |product, dim| product.times(dim));
+    if let Some(n) = dim.known() {
+        return Ok(vec![Value::Int(n)]);
+    }
+    let value = c.apply(frit_ir::ops::size_of::SizeOf {}, &[x])?;
+    Ok(vec![Value::Symbol(Symbol::new(value, dim))])
+}
 
 fn extent(c: &mut Call<'_>) -> Values {
     let x = c.tensor("self")?;

@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use super::aten::{self, Arguments, Context};
 use super::value::{self, Value};
 use crate::import::{Mapped, Model, ends, map};
-use super::archive::{Archive, Member};
+use crate::import::archive::{Archive, Member};
 
 /// Imports an archive.
 ///

@@ -9,9 +9,9 @@ use frit_ir::OpError;
 use serde_json::Value as Json;
 
 use super::{dtype, list, odd};
-use crate::import::pytorch::archive::Archive;
+use crate::import::archive::Archive;
 use crate::import::pytorch::pickle::Pickle;
-use crate::import::pytorch::storage::{Pickled, Storages, View, state_dict};
+use crate::import::pytorch::storage::{Pickled, Storages, View, big_endian, state_dict};
 use crate::import::pytorch::value::Value;
 
 /// The tensors of a program.
@@ -66,7 +66,7 @@ impl Weights {
 fn listed(archive: &Archive, folder: &str, text: &str) -> Result<BTreeMap<String, Result<View, OpError>>, OpError> {
     let config: Json = serde_json::from_str(text).map_err(|error| OpError::invalid(format!("the list of tensors can't be read: {error}")))?;
     let entries = config["config"].as_object().ok_or_else(|| odd("list of tensors"))?;
-    let big_endian = archive.big_endian()?;
+    let big_endian = big_endian(archive)?;
     // What is no tensor has no description.
     let tensors = entries.iter().filter(|(_, entry)| entry["tensor_meta"].is_object());
     Ok(tensors.map(|(name, entry)| (name.clone(), view(archive, folder, entry, big_endian))).collect())

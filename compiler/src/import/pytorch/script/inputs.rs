@@ -9,7 +9,7 @@ use frit_ir::shape::TensorType;
 use frit_ir::{DType, Error, OpError};
 
 use super::syntax::{Expr, Function, Kind};
-use crate::import::pytorch::archive::Archive;
+use crate::import::archive::Archive;
 use crate::import::pytorch::pickle::{Id, Node, Pickle};
 use crate::import::pytorch::storage::{Pickled, Storages};
 use crate::specialise::Binding;

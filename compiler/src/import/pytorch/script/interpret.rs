@@ -78,6 +78,9 @@ pub(super) type Scope = HashMap<Rc<str>, Var>;
 /// What running gives.
 pub(super) type Done<T = Var> = Result<T, OpError>;
 
+/// Arguments that are given by name.
+type Keywords = Vec<(Rc<str>, Var)>;
+
 /// The steps of a `for`.
 enum Steps {
     /// What it runs over.
@@ -149,7 +152,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Calls a method of an object.
-    pub(super) fn call_method(&mut self, object: usize, name: &str, arguments: Vec<Var>, keyword: Vec<(Rc<str>, Var)>) -> Done {
+    pub(super) fn call_method(&mut self, object: usize, name: &str, arguments: Vec<Var>, keyword: Keywords) -> Done {
         let class = self.objects[object].class.clone();
         let Some(method) = class.methods.iter().find(|method| *method.name == *name) else {
             return Err(OpError::invalid(format!("class '{}' has no method '{name}'", class.name)));
@@ -159,7 +162,7 @@ impl<'a> Interpreter<'a> {
         self.call_function(method, Some(object), positional, keyword)
     }
 
-    fn call_function(&mut self, function: &Function, object: Option<usize>, positional: Vec<Var>, keyword: Vec<(Rc<str>, Var)>) -> Done {
+    fn call_function(&mut self, function: &Function, object: Option<usize>, positional: Vec<Var>, keyword: Keywords) -> Done {
         self.step()?;
         if self.frames.len() >= MAX_CALLS {
             return Err(OpError::invalid(format!("calls nest deeper than {MAX_CALLS}: '{}' may call itself", function.name)));
@@ -304,7 +307,7 @@ impl<'a> Interpreter<'a> {
         }
         let value = self.eval(over, scope)?;
         let items = match &value {
-            Var::Dict(_) => python::operator("keys", &[value]).unwrap_or_else(|| Ok(Var::NONE))?.elements().ok_or_else(|| OpError::bug("keys are a list"))?,
+            Var::Dict(_) => python::operator("keys", &[value]).unwrap_or(Ok(Var::NONE))?.elements().ok_or_else(|| OpError::bug("keys are a list"))?,
             _ => value.elements().ok_or_else(|| OpError::unsupported(format!("a loop runs over {}", value.words())))?,
         };
         Ok(Steps::Known(items))
@@ -469,14 +472,14 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    fn arguments(&mut self, call: &Call, scope: &Scope) -> Done<(Vec<Var>, Vec<(Rc<str>, Var)>)> {
+    fn arguments(&mut self, call: &Call, scope: &Scope) -> Done<(Vec<Var>, Keywords)> {
         let positional = self.all(&call.positional, scope)?;
         let keyword = call.keyword.iter().map(|(name, value)| Ok((name.clone(), self.eval(value, scope)?))).collect::<Done<_>>()?;
         Ok((positional, keyword))
     }
 
     /// Calls what a dotted name stands for.
-    fn call_path(&mut self, path: &str, positional: Vec<Var>, keyword: Vec<(Rc<str>, Var)>) -> Done {
+    fn call_path(&mut self, path: &str, positional: Vec<Var>, keyword: Keywords) -> Done {
         if let Some(name) = path.strip_prefix("torch.") {
             return self.aten(name, positional, keyword);
         }
@@ -496,7 +499,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Calls a function of the archive, or makes an instance of a class.
-    fn call_qualified(&mut self, path: &str, positional: Vec<Var>, keyword: Vec<(Rc<str>, Var)>) -> Done {
+    fn call_qualified(&mut self, path: &str, positional: Vec<Var>, keyword: Keywords) -> Done {
         if let Some(name) = path.strip_suffix(".__new__") {
             let class = self.library.class(name)?;
             self.objects.push(Object { class, class_name: name.into(), path: String::new(), attributes: BTreeMap::new(), pickled: None });
@@ -687,7 +690,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Operators named `torch.*`: on tensors, numbers and containers.
-    fn aten(&mut self, name: &str, operands: Vec<Var>, keyword: Vec<(Rc<str>, Var)>) -> Done {
+    fn aten(&mut self, name: &str, operands: Vec<Var>, keyword: Keywords) -> Done {
         match (name, operands.as_slice()) {
             ("warn" | "manual_seed" | "set_grad_enabled", _) => return Ok(Var::NONE),
             ("is_grad_enabled" | "is_autocast_enabled" | "is_autocast_cpu_enabled" | "is_scripting" | "is_inference", _) => return Ok(Var::bool(false)),
@@ -813,7 +816,7 @@ impl<'a> Interpreter<'a> {
         if !aten::fits(target, &arguments) {
             let mut numbers = arguments.clone();
             for value in numbers.positional.iter_mut().chain(numbers.keyword.iter_mut().map(|(_, value)| value)) {
-                self.to_number(value)?;
+                self.make_number(value)?;
             }
             if aten::fits(target, &numbers) {
                 arguments = numbers;
@@ -835,7 +838,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// A tensor without axes as a number.
-    fn to_number(&mut self, value: &mut Value) -> Done<()> {
+    fn make_number(&mut self, value: &mut Value) -> Done<()> {
         if let Value::Tensor(tensor) = value {
             let single = self.context.read(*tensor)?;
             if self.context.builder.rank(single).is_ok_and(|rank| rank == 0) {

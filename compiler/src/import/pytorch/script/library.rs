@@ -11,7 +11,7 @@ use frit_ir::OpError;
 
 use super::parse;
 use super::syntax::{Class, File, Function};
-use crate::import::pytorch::archive::Archive;
+use crate::import::archive::Archive;
 use crate::import::pytorch::pickle::{Id, Pickle};
 use crate::import::pytorch::storage::{Pickled, Storages};
 

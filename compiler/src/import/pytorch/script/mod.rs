@@ -21,7 +21,7 @@ use frit_ir::graph::Node;
 use frit_ir::ops::if_::If;
 use frit_ir::{Builder, DType, Error, Graph, OpError, Tensor, TensorType, ValueId};
 
-use super::archive::{Archive, Member};
+use crate::import::archive::{Archive, Member};
 use super::aten::Context;
 use super::value::{Symbol, Value};
 use crate::import::{Model, ends, map};

@@ -506,16 +506,18 @@ impl Parser<'_> {
 
     /// One expression, or several as a tuple.
     fn expressions(&mut self) -> Parsed<Expr> {
+        self.tuple(|parser| parser.is("=") || matches!(parser.token, Token::Newline | Token::End))
+    }
+
+    /// An expression, or several with commas between them, which are a tuple. A comma may stand behind the last one.
+    fn tuple(&mut self, ends: impl Fn(&Self) -> bool) -> Parsed<Expr> {
         let line = self.token_line;
         let first = self.expression()?;
         if !self.is(",") {
             return Ok(first);
         }
         let mut all = vec![first];
-        while self.accept(",")? {
-            if self.is("=") || matches!(self.token, Token::Newline | Token::End) {
-                break;
-            }
+        while self.accept(",")? && !ends(self) {
             all.push(self.expression()?);
         }
         self.expr(Kind::Tuple(all), line)
@@ -629,19 +631,7 @@ impl Parser<'_> {
 
     /// What stands in brackets after an operand: an index, or types.
     fn subscript(&mut self) -> Parsed<Expr> {
-        let line = self.token_line;
-        let first = self.expression()?;
-        if !self.is(",") {
-            return Ok(first);
-        }
-        let mut all = vec![first];
-        while self.accept(",")? {
-            if self.is("]") {
-                break;
-            }
-            all.push(self.expression()?);
-        }
-        self.expr(Kind::Tuple(all), line)
+        self.tuple(|parser| parser.is("]"))
     }
 
     /// Expressions up to a closing bracket; says whether a comma stood among them.

@@ -1,11 +1,13 @@
-//! PyTorch's zip archives.
+//! Zip archives: what Keras 3 and PyTorch keep models in.
 //!
 //! In: the bytes of a file, or of a member of another archive. Out: members by name, as slices of those bytes where they are
 //! stored and inflated where they are not. Local headers are not believed: `torch.save` leaves their sizes out. Must not
 //! know: what the members mean.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,8 +17,8 @@ use zip::result::ZipError;
 use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
-/// An inflated member takes at most this many bytes more than the archive: what is worth memory (weights) is stored.
-const INFLATED: u64 = 16 << 20;
+/// All that is inflated takes at most three times the archive and this: what is worth memory (weights) is stored, or hardly packs.
+const INFLATED: u64 = 32 << 20;
 
 /// A zip archive over shared bytes.
 #[derive(Clone)]
@@ -25,6 +27,8 @@ pub(crate) struct Archive {
     pages: Option<Arc<dyn Pages>>,
     zip: ZipArchive<Cursor<Bytes>>,
     members: BTreeMap<String, usize>,
+    /// Bytes that may yet be inflated.
+    budget: Rc<Cell<u64>>,
 }
 
 /// A member's bytes, and whose pages they are where they lie in a mapped file.
@@ -56,7 +60,8 @@ impl Archive {
         }
         let root = names.first().and_then(|name| name.split_once('/')).map(|(root, _)| format!("{root}/")).filter(|root| names.iter().all(|name| name.starts_with(root))).unwrap_or_default();
         let members = names.iter().enumerate().map(|(at, name)| (name[root.len()..].to_owned(), at)).collect();
-        Ok(Self { bytes: member.bytes.clone(), pages: member.pages.clone(), zip, members })
+        let budget = Rc::new(Cell::new((member.bytes.len() as u64).saturating_mul(3).saturating_add(INFLATED)));
+        Ok(Self { bytes: member.bytes.clone(), pages: member.pages.clone(), zip, members, budget })
     }
 
     /// The members' names, sorted.
@@ -85,12 +90,11 @@ impl Archive {
             let within = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?)).filter(|range| range.end <= self.bytes.len());
             return within.map(|range| Member { bytes: self.bytes.slice(range), pages: self.pages.clone() }).ok_or_else(lost);
         }
-        let limit = (self.bytes.len() as u64).saturating_add(INFLATED);
-        if entry.size() > limit {
-            return Err(OpError::unsupported(format!("'{name}' takes {} bytes when it is inflated, and the archive {}", entry.size(), self.bytes.len())));
-        }
+        let left = self.budget.get().checked_sub(entry.size()).ok_or_else(|| OpError::unsupported(format!("'{name}' takes {} bytes when it is inflated, and the archive {}", entry.size(), self.bytes.len())))?;
+        self.budget.set(left);
+        let size = entry.size();
         let mut bytes = Vec::new();
-        entry.by_ref().take(limit).read_to_end(&mut bytes).map_err(|error| OpError::invalid(format!("'{name}' can't be inflated: {error}")))?;
+        entry.by_ref().take(size).read_to_end(&mut bytes).map_err(|error| OpError::invalid(format!("'{name}' can't be inflated: {error}")))?;
         Ok(Member { bytes: bytes.into(), pages: None })
     }
 
@@ -100,20 +104,5 @@ impl Archive {
     /// As [`Archive::read`]; invalid where it is not UTF-8.
     pub(crate) fn text(&self, name: &str) -> Result<String, OpError> {
         String::from_utf8(self.read(name)?.bytes.into()).map_err(|_| OpError::invalid(format!("'{name}' is not text")))
-    }
-
-    /// Are numbers in it big-endian? The member `byteorder` says so; without it they are little-endian.
-    ///
-    /// # Errors
-    /// As [`Archive::text`]; invalid where it says something else.
-    pub(crate) fn big_endian(&self) -> Result<bool, OpError> {
-        if !self.has("byteorder") {
-            return Ok(false);
-        }
-        match self.text("byteorder")?.trim() {
-            "little" => Ok(false),
-            "big" => Ok(true),
-            other => Err(OpError::invalid(format!("byte order '{other}' is unknown"))),
-        }
     }
 }
