@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use frit::Stage;
+use frit::{DType, Stage};
 use frit_compiler::lower::target;
 use frit_ir::vector::Target;
 
@@ -46,6 +46,9 @@ pub(crate) struct Model {
     /// Binds an open dimension.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
     pub dims: Vec<(String, i64)>,
+    /// Says an input's shape, and its dtype where the model does not: `1,3,224,224` or `i64[1,128]`. An input may be given by position.
+    #[arg(long = "shape", value_name = "INPUT=SHAPE", value_parser = shape)]
+    pub shapes: Vec<(String, Option<DType>, Vec<i64>)>,
     /// Which rewrites are allowed.
     #[arg(long, value_enum, default_value = "default", help_heading = "Rewriting")]
     pub numerics: Numerics,
@@ -304,6 +307,17 @@ fn dim(text: &str) -> Result<(String, i64), String> {
     let (name, extent) = text.rsplit_once('=').ok_or("write NAME=N")?;
     let extent = extent.parse().ok().filter(|n| *n >= 0).ok_or_else(|| format!("'{extent}' is not an extent"))?;
     Ok((name.to_owned(), extent))
+}
+
+fn shape(text: &str) -> Result<(String, Option<DType>, Vec<i64>), String> {
+    let (name, ty) = text.rsplit_once('=').ok_or("write INPUT=1,3,224,224 or INPUT=i64[1,128]")?;
+    let (dtype, extents) = match ty.strip_suffix(']').and_then(|ty| ty.split_once('[')) {
+        Some((dtype, extents)) => (Some(dtype.parse().map_err(|()| format!("'{dtype}' is no dtype"))?), extents),
+        None => (None, ty),
+    };
+    let extent = |text: &str| text.trim().parse().ok().filter(|n| *n >= 0).ok_or_else(|| format!("'{text}' is not an extent"));
+    let extents = extents.split(',').filter(|_| !extents.trim().is_empty()).map(extent).collect::<Result<_, _>>()?;
+    Ok((name.to_owned(), dtype, extents))
 }
 
 fn pair(text: &str) -> Result<(String, PathBuf), String> {

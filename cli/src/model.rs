@@ -49,8 +49,8 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
         if model.precision != Precision::F32 {
             return Err(one(Error::invalid("an artifact computes in the precision that it was compiled for").help("compile the model again with --precision")));
         }
-        if !model.dims.is_empty() {
-            return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim")));
+        if !model.dims.is_empty() || !model.shapes.is_empty() {
+            return Err(one(Error::invalid("an artifact's dimensions can't be bound").help("they were bound when it was compiled; compile the model again with other --dim or --shape")));
         }
         if model.signature.is_some() {
             return Err(one(Error::invalid("an artifact has one signature").help("it was picked when it was compiled; compile the model again with --signature")));
@@ -58,6 +58,10 @@ pub(crate) fn open(model: &Model, files: &Files) -> Result<Source, Vec<Error>> {
         return Ok(Source::Artifact);
     }
     let graph = tell::busy("importing", || frit::import(&model.model, &binding(model, files), model.signature.as_deref()))?;
+    let names: Vec<&str> = graph.inputs().iter().map(|(name, _)| name.as_str()).collect();
+    if let Some((name, ..)) = model.shapes.iter().find(|(name, ..)| !names.contains(&name.as_str()) && !name.parse().is_ok_and(|at: usize| at < names.len())) {
+        return Err(one(Error::invalid(format!("--shape says the shape of '{name}', and there is no such input")).help(format!("the inputs are '{}'", names.join("', '")))));
+    }
     Ok(Source::Graph(Box::new(graph)))
 }
 
@@ -74,9 +78,17 @@ fn rewriting(model: &Model) -> rewrite::Options {
 
 /// What the arguments and the given arrays say of open dimensions.
 fn binding(model: &Model, files: &Files) -> Binding {
-    let shapes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::shape(&file.data)?))).collect();
-    let dtypes = files.0.iter().filter_map(|file| Some((position(&file.name).to_owned(), npy::element(&file.data)?))).collect();
-    Binding { dims: model.dims.iter().cloned().collect(), shapes, dtypes }
+    let mut binding = Binding { dims: model.dims.iter().cloned().collect(), ..Binding::default() };
+    for (name, dtype, extents) in &model.shapes {
+        binding.shapes.insert(name.clone(), extents.clone());
+        binding.dtypes.extend(dtype.map(|dtype| (name.clone(), dtype)));
+    }
+    for file in &files.0 {
+        let name = position(&file.name);
+        binding.shapes.extend(npy::shape(&file.data).map(|extents| (name.to_owned(), extents)));
+        binding.dtypes.extend(npy::element(&file.data).map(|dtype| (name.to_owned(), dtype)));
+    }
+    binding
 }
 
 /// The options that the arguments and the given arrays imply.

@@ -130,6 +130,8 @@ fn wrong_usage_ends_with_2() {
     folder.frit("").ends(2, &["Usage"]);
     folder.frit("juggle model.onnx").ends(2, &["juggle"]);
     folder.frit("run model.onnx --dim n").ends(2, &["NAME=N"]);
+    folder.frit("run model.onnx --shape x=1,y").ends(2, &["'y' is not an extent"]);
+    folder.frit("run model.onnx --shape x=f99[1]").ends(2, &["'f99' is no dtype"]);
     folder.frit("run model.onnx --device abacus").ends(2, &["possible values: cpu, cuda, eval"]);
     folder.frit("inspect model.onnx --stage ponder").ends(2, &["import, specialise, rewrite, schedule, lower, run"]);
     folder.frit("compile model.onnx -o model.frit --target pdp-11").ends(2, &["the targets are native, x86-64-v2, x86-64-v3, x86-64-v4, aarch64"]);
@@ -145,6 +147,10 @@ fn faults_of_models_and_inputs_end_with_1() {
     folder.npy("ints.npy", "<i8", "1, 2", &[0; 16]);
     folder.frit("run nowhere.onnx").ends(1, &["can't read 'nowhere.onnx'", "help:"]);
     folder.frit(&format!("run {model}")).ends(1, &["dimension 'n' is open", "--dim n=1"]);
+    folder.frit(&format!("run {model} --shape x=1,3")).ends(1, &["input 'x' has shape [1, 3]", "the same symbol"]);
+    folder.frit(&format!("run {model} --shape z=1,2 --dim n=1")).ends(1, &["--shape says the shape of 'z'", "the inputs are 'x'"]);
+    folder.frit(&format!("run {model} --shape x=1,2")).ends(0, &[]);
+    folder.frit(&format!("run {model} --shape 0=f32[1,2]")).ends(0, &[]);
     folder.frit(&format!("run {model} --dim m=1")).ends(1, &["no open dimension 'm'"]);
     folder.frit(&format!("run {model} --input y=x.npy")).ends(1, &["the model has no input 'y'", "the inputs are 'x' (f32)"]);
     folder.frit(&format!("run {model} --input x=nowhere.npy")).ends(1, &["can't read 'nowhere.npy'"]);

@@ -38,7 +38,7 @@ pub fn specialise(graph: &Graph, binding: &Binding) -> Result<Graph, Vec<Error>>
         let ty = binding.bind(name, declared, &dims);
         match &ty.shape {
             Shape::Ranked(dims) => open.extend(dims.iter().flat_map(Dim::symbols).filter(|s| !open.contains(s)).collect::<Vec<_>>()),
-            Shape::Unranked => return Err(vec![Error::invalid(format!("the shape of input '{name}' is open")).help("give the input with --input, so that its shape is known")]),
+            Shape::Unranked => return Err(vec![Error::invalid(format!("the shape of input '{name}' is open")).help(format!("say it, as in --shape {name}=1,3,224,224, or give the input with --input"))]),
         }
         types.push(ty);
     }

@@ -1,14 +1,16 @@
 """Makes the exports beside it: small blocks of networks, as the exporters of PyTorch and TensorFlow and the quantiser of ONNX Runtime
 write them.
 
-    python tests/exports/make.py torch [BLOCK..]      # needs torch, onnx, onnxscript
-    python tests/exports/make.py tensorflow [BLOCK..] # needs tensorflow-cpu, tf2onnx
+    python tests/exports/make.py torch [BLOCK..]      # needs torch; onnx, onnxscript for ONNX
+    python tests/exports/make.py tensorflow [BLOCK..] # needs tensorflow-cpu; tf2onnx for ONNX
     python tests/exports/make.py onnxruntime          # needs onnx, onnxruntime
 
 For each block BLOCK (all without arguments) and way WAY of exporting it: BLOCK.WAY.onnx, and BLOCK.FRAMEWORK.npz with drawn inputs (0, 1, ..) and
-the framework's own outputs for them (out0, ..). Weights and inputs are the same for all ways.
+the framework's own outputs for them (out0, ..). Weights and inputs are the same for all ways. The frameworks' own formats are beside them:
+BLOCK.torch-export.pt2, BLOCK.torch-core.pt2 (decomposed), BLOCK.torch-traced.pt, BLOCK.tensorflow-graph.pb, BLOCK.tensorflow-lite.tflite.
 """
 
+import importlib.util
 import math
 import pathlib
 import sys
@@ -39,6 +41,13 @@ def weights(block):
         gates = 4 if block == "lstm" else 3
         found["input"], found["recurrent"] = draw(WIDTH, gates * WIDTH, scale=0.4), draw(WIDTH, gates * WIDTH, scale=0.4)
         found["input_bias"], found["recurrent_bias"] = draw(gates * WIDTH, scale=0.2), draw(gates * WIDTH, scale=0.2)
+    elif block == "inverted":
+        found["first"], found["depth"], found["project"] = draw(WIDTH, 3, 3, 3, scale=0.4), draw(WIDTH, 1, 3, 3, scale=0.6), draw(WIDTH, WIDTH, 1, 1, scale=0.4)
+        found["squeeze"], found["squeeze_bias"] = draw(2, WIDTH, 1, 1, scale=0.4), draw(2, scale=0.2)
+        found["expand"], found["expand_bias"] = draw(WIDTH, 2, 1, 1, scale=0.4), draw(WIDTH, scale=0.2)
+        for name in ("norm1", "norm2", "norm3"):
+            found[name], found[name + "_bias"] = draw(WIDTH, scale=0.3, shift=1.0), draw(WIDTH, scale=0.3)
+            found[name + "_mean"], found[name + "_variance"] = draw(WIDTH, scale=0.3), np.abs(draw(WIDTH, scale=0.3)) + 0.5
     elif block == "grouped":
         found["first"], found["first_bias"] = draw(16, 2, 3, 3, scale=0.4), draw(16, scale=0.2)
         found["second"] = draw(16, 1, 3, 3, scale=0.4)
@@ -91,6 +100,8 @@ def inputs(block):
         return [draw(BATCH, TIME, WIDTH).astype(np.float16)]
     if block == "grouped":
         return [draw(1, WIDTH, 6, 6)]
+    if block == "inverted":
+        return [draw(1, 3, 9, 9)]
     if block == "branches":
         return [draw(1, WIDTH, 5, 5)]
     if block.startswith("residual"):
@@ -322,6 +333,20 @@ def torch_blocks():
             x = x.flatten(2).transpose(1, 2)
             return self.gamma * self.linear(x, "head")
 
+    class Inverted(Block):
+        """Inverted residuals, as mobile networks have them: margins as TensorFlow's, a gate for each channel, a sum, joined parts."""
+
+        def norm(self, x, name):
+            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
+
+        def forward(self, x):
+            x = F.relu6(self.norm(F.conv2d(F.pad(x, (0, 1, 0, 1)), self.first, stride=2), "norm1"))
+            y = F.relu6(self.norm(F.conv2d(x, self.depth, padding=1, groups=WIDTH), "norm2"))
+            gate = F.relu(F.conv2d(y.mean((2, 3), keepdim=True), self.squeeze, self.squeeze_bias))
+            y = y * torch.sigmoid(F.conv2d(gate, self.expand, self.expand_bias))
+            y = self.norm(F.conv2d(y, self.project), "norm3")
+            return torch.cat((x + y, F.max_pool2d(x, 3, 1, 1)), 1)
+
     class Quantised(Block):
         """Values as training with simulated quantisation leaves them."""
 
@@ -397,7 +422,7 @@ def torch_blocks():
                 off * torch.rsqrt((off * off).mean((1, 2), keepdim=True) + 1e-5),
             ))
 
-    return {name.lower(): made(name.lower()).eval() for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Written, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces, Decoder, Quantised, Algebra)}.items()}
+    return {name.lower(): made(name.lower()).eval() for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Written, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces, Decoder, Inverted, Quantised, Algebra)}.items()}
 
 
 def torch_main():
@@ -408,6 +433,10 @@ def torch_main():
         with torch.no_grad():
             result = module(*given).numpy()
         save(block, "torch", result)
+        program = torch.export.export(module, tuple(given))
+        torch.export.save(program, HERE / f"{block}.torch-export.pt2")
+        torch.export.save(program.run_decompositions(), HERE / f"{block}.torch-core.pt2")
+        torch.jit.trace(module, tuple(given)).save(HERE / f"{block}.torch-traced.pt")
         for opset in (13, 14, 17, 20):
             attempt(block, f"torch-script-{opset}", lambda path: torch.onnx.export(module, tuple(given), path, opset_version=opset, dynamo=False))
         for opset in (18, 20, 23):
@@ -427,8 +456,10 @@ def save(block, framework, *results):
 
 
 def attempt(block, way, make):
-    import onnx
-
+    try:
+        import onnx
+    except ImportError as error:
+        return print(f"{block}.{way}: {error}")
     path = HERE / f"{block}.{way}.onnx"
     try:
         make(str(path))
@@ -659,6 +690,21 @@ def tensorflow_blocks():
             sums = tf.reduce_mean(stacked, 0) + tf.reduce_sum(stacked, 0) + tf.reduce_max(stacked, 0)
             return sums + places + tf.reduce_mean(repeated, 1) + tf.reduce_max(repeated, 1)
 
+    class Inverted(Block):
+        def norm(self, x, name):
+            return tf.nn.batch_normalization(x, self.weights[name + "_mean"], self.weights[name + "_variance"], self.weights[name + "_bias"], self.weights[name], 1e-5)
+
+        def gate(self, x, name):
+            return tf.nn.bias_add(tf.nn.conv2d(x, self.weights[name].transpose(2, 3, 1, 0), 1, "VALID"), self.weights[name + "_bias"])
+
+        def __call__(self, x):
+            x = tf.pad(activation_inputs(x), ((0, 0), (0, 1), (0, 1), (0, 0)))
+            x = tf.nn.relu6(self.norm(tf.nn.conv2d(x, self.weights["first"].transpose(2, 3, 1, 0), 2, "VALID"), "norm1"))
+            y = tf.nn.relu6(self.norm(tf.nn.depthwise_conv2d(x, self.weights["depth"].transpose(2, 3, 0, 1), (1, 1, 1, 1), "SAME"), "norm2"))
+            y = y * tf.sigmoid(self.gate(tf.nn.relu(self.gate(tf.reduce_mean(y, (1, 2), keepdims=True), "squeeze")), "expand"))
+            y = self.norm(tf.nn.conv2d(y, self.weights["project"].transpose(2, 3, 1, 0), 1, "VALID"), "norm3")
+            return tf.transpose(tf.concat((x + y, tf.nn.max_pool2d(x, 3, 1, "SAME")), 3), (0, 3, 1, 2))
+
     class Activations(Block):
         def __call__(self, x):
             x = activation_inputs(x)
@@ -677,18 +723,28 @@ def tensorflow_blocks():
             x = self.conv(tf.nn.silu(x), "second")
             return tf.transpose(self.norm(x, -1, "norm2"), (0, 3, 1, 2))
 
-    return {name.lower(): made(name.lower()) for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Reduces)}.items()}
+    return {name.lower(): made(name.lower()) for name, made in {block.__name__: block for block in (Bert, Gpt, Sdpa, Llama, Activations, Norms, Swiglu, Masked, Rotary, Half, Lstm, Gru, Grouped, Branches, Inverted, Reduces)}.items()}
 
 
 def tensorflow_main():
     import tensorflow as tf
-    import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     for block, call in wanted(tensorflow_blocks()):
         given = [tf.constant(x) for x in inputs(block)]
         signature = [tf.TensorSpec(x.shape, x.dtype, name=f"x{at}") for at, x in enumerate(given)]
         save(block, "tensorflow", call(*given).numpy())
         function = tf.function(call.__call__, input_signature=signature, autograph=False)
+        concrete = function.get_concrete_function()
+        (HERE / f"{block}.tensorflow-graph.pb").write_bytes(convert_variables_to_constants_v2(concrete).graph.as_graph_def().SerializeToString(deterministic=True))
+        try:
+            (HERE / f"{block}.tensorflow-lite.tflite").write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
+        except Exception as error:  # the converter's own, which is no class of TensorFlow's
+            print(f"{block}.tensorflow-lite: {str(error).strip().splitlines()[0][:150]}")
+        if not importlib.util.find_spec("tf2onnx"):
+            print(f"{block}: there is no tf2onnx")
+            continue
+        import tf2onnx
         for opset in (13, 18):
             attempt(block, f"tensorflow-{opset}", lambda path: tf2onnx.convert.from_function(function, input_signature=signature, opset=opset, output_path=path))
 

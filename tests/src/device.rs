@@ -73,11 +73,13 @@ impl Imported {
     /// # Errors
     /// The first complaint, on one line.
     pub fn new(model: &Path, inputs: &Inputs<'_>) -> Result<Self, String> {
-        let given = match inputs {
-            Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect(),
-            Inputs::Ordered(_) => Default::default(),
+        let given: Vec<(String, &Tensor)> = match inputs {
+            Inputs::Named(tensors) => tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect(),
+            Inputs::Ordered(tensors) => tensors.iter().enumerate().map(|(at, tensor)| (at.to_string(), tensor)).collect(),
         };
-        let graph = frit_compiler::import::load(model, &Binding { shapes: given, ..Binding::default() }, None).map_err(first)?;
+        let shapes = given.iter().map(|(name, tensor)| (name.clone(), tensor.extents().to_vec())).collect();
+        let dtypes = given.iter().map(|(name, tensor)| (name.clone(), tensor.dtype())).collect();
+        let graph = frit_compiler::import::load(model, &Binding { shapes, dtypes, ..Binding::default() }, None).map_err(first)?;
         let tensors = ordered(&graph, inputs)?;
         let shapes = graph.inputs().iter().zip(&tensors).map(|((name, _), tensor)| (name.clone(), tensor.extents().to_vec())).collect();
         Ok(Self { graph, tensors, binding: Binding { shapes, ..Binding::default() } })

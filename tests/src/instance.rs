@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use frit_compiler::rewrite::{Class, Rule};
-use frit_compiler::rewrite::check::{Compiled, Expression, Pattern};
+use frit_compiler::rewrite::check::{Compiled, ELEMENTWISE, Expression, Pattern};
 use frit_ir::ops::{Attr, Domain, Input, Sample};
 use frit_ir::scalar::cast;
 use frit_ir::{Builder, DType, Graph, Op, Scalar, Tensor, TensorType, ValueId};
@@ -50,6 +50,11 @@ impl Samples {
             }
         }
         Self(all)
+    }
+
+    /// The ops that compute each element from one of each of so many operands.
+    fn elementwise(&self, operands: usize) -> Vec<&'static str> {
+        Op::NAMES.iter().copied().filter(|name| self.of(name).iter().any(|sample| sample.op.def().elementwise() && sample.inputs.len() == operands)).collect()
     }
 
     fn of(&self, op: &str) -> &[Sample] {
@@ -216,6 +221,7 @@ impl Drawing<'_> {
     }
 
     fn apply(&mut self, op: &'static str, whole: Option<usize>, attrs: &[(String, Expression)], patterns: &[Pattern]) -> Option<Vec<ValueId>> {
+        let op = if op == ELEMENTWISE { self.one_of(&self.samples.elementwise(patterns.len()))? } else { op };
         let samples = self.samples.of(op);
         let rest = matches!(patterns.last(), Some(Pattern::Rest(_) | Pattern::All(..)));
         let fixed = patterns.len() - usize::from(rest);

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+sys.path.pop(0)  # this file's folder, where keras.py would be taken for keras
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 

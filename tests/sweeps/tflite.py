@@ -16,7 +16,10 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import sys
 import time
+
+sys.path.pop(0)  # this file's folder, where keras.py would be taken for keras
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -137,7 +140,7 @@ def check(frit, path, name):
         if ran.returncode:
             return " ".join(ran.stderr.split())[:200], "", ""
         why = differs(np.load(made)[sink], wanted)
-        subprocess.run([frit, "bench", path, "--threads", "1", "--runs", "1", "--json", report], capture_output=True, check=True)
+        subprocess.run([frit, "bench", path, "--inputs", given, "--threads", "1", "--runs", "1", "--json", report], capture_output=True, check=True)
         kernels = len(json.loads(pathlib.Path(report).read_text())["kernels"])
     start = time.monotonic()
     subprocess.run([frit, "inspect", path, "--stage", "import"], capture_output=True, check=True)

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use frit_ir::graph::{Graph, ValueId};
 use frit_ir::{Error, Op, Scalar, TensorType};
 
-pub use super::pattern::{Expression, Names, Pattern};
+pub use super::pattern::{ELEMENTWISE, Expression, Names, Pattern};
 pub use super::rule::Compiled;
 
 use super::language::Head;

@@ -592,6 +592,24 @@ pub const FUNCTIONS: &[Function] = &[
         let count = extents(site, &x[0])?.iter().product();
         list((0..rank).map(|k| if k == at { count } else { 1 }))
     } },
+    Function { name: "channels_last", about: "an order of axes, three at least, that puts the second one last", call: |_, x| {
+        let perm = ints(&x[0])?;
+        let rank = perm.len() as i64;
+        truth(rank > 2 && perm.into_iter().eq([0].into_iter().chain(2..rank).chain([1])))
+    } },
+    Function { name: "of_rank", about: "extents of a value, ones before them, as many as the second value has axes", call: |site, x| {
+        let (own, rank) = (extents(site, &x[0])?, extents(site, &x[1])?.len());
+        list(std::iter::repeat_n(1, rank.checked_sub(own.len())?).chain(own))
+    } },
+    Function { name: "rest_in_order", about: "an order of axes leaves those in order that are not among some others (the second argument, axes after it)", call: |_, x| {
+        let (perm, axes) = (ints(&x[0])?, ints(&x[1])?);
+        truth(perm.iter().enumerate().filter(|(k, _)| !axes.contains(&(*k as i64))).map(|(_, p)| p).is_sorted())
+    } },
+    Function { name: "sorted", about: "a list in order", call: |_, x| {
+        let mut items = ints(&x[0])?;
+        items.sort_unstable();
+        list(items)
+    } },
     Function { name: "joined", about: "the value is several values one after another", call: |site, x| truth(site.graph[class(&x[0])?].nodes.iter().any(|term| term.name == "concat")) },
     Function { name: "lossless", about: "a cast of the first value to the second dtype and on to the third is one to the third", call: |site, x| {
         let (Bound::Attr(Attr::DType(between)), Bound::Attr(Attr::DType(to))) = (&x[1], &x[2]) else { return None };

@@ -17,6 +17,7 @@
 //! all that remain, two at least, each of that form: they are the members then, and `?x*` what differs between them; on the right
 //! side one such operand is built for each member. A condition
 //! on `?x` must hold for each member; `?x*` in it is the list of all. Operands of commutative ops match in either order.
+//! `elementwise@f(..)` is any op that computes each element from one of each operand; on the right side it is that op.
 
 use std::collections::BTreeMap;
 
@@ -245,6 +246,14 @@ impl Site<'_> {
 /// Ops whose operands may be exchanged, to the same bits.
 const COMMUTATIVE: &[&str] = &["add", "mul", "max", "min", "and", "or", "xor", "equal"];
 
+/// Stands in patterns for any op that computes each element from one of each operand.
+pub const ELEMENTWISE: &str = "elementwise";
+
+/// Is a term of the op that a pattern names?
+fn applies(graph: &Graph, op: &str, term: &Term) -> bool {
+    if op == ELEMENTWISE { matches!(graph.analysis.heads.get(term.head), Head::Op(op) if op.def().elementwise()) } else { term.name == op }
+}
+
 /// No more matches than this are looked for in one class.
 const MAX_MATCHES: usize = 64;
 
@@ -271,13 +280,13 @@ impl Pattern {
             }
             Pattern::Apply { op, whole, attrs, operands } => {
                 let mut found = Vec::new();
-                for term in graph[id].nodes.iter().filter(|term| term.name == *op) {
+                for term in graph[id].nodes.iter().filter(|term| applies(graph, op, term)) {
                     let mut these = all.clone();
                     these.iter_mut().for_each(|bindings| bindings.terms.push(term.clone()));
                     if !attrs.is_empty() || whole.is_some() {
                         these.retain_mut(|bindings| match_attributes(graph, term.head, *whole, attrs, bindings));
                     }
-                    let swapped = COMMUTATIVE.contains(op) && term.children.len() == 2 && term.children[0] != term.children[1];
+                    let swapped = COMMUTATIVE.contains(&term.name) && term.children.len() == 2 && term.children[0] != term.children[1];
                     if swapped {
                         let mut others = these.clone();
                         match_operands(graph, operands, &[term.children[1], term.children[0]], &mut others, cut);
@@ -315,6 +324,17 @@ impl Pattern {
         }
     }
 
+    /// The classes that hold a term of the op at the top, in order.
+    pub(super) fn candidates(&self, graph: &Graph) -> Vec<Id> {
+        let mut classes: Vec<Id> = match self.op() {
+            Some(ELEMENTWISE) => graph.classes().map(|class| class.id).collect(),
+            Some(op) => graph.classes_for_op(&op).into_iter().flatten().collect(),
+            None => Vec::new(),
+        };
+        classes.sort_unstable();
+        classes
+    }
+
     /// Builds the term that the pattern describes; none where its operands don't fit. `made` is told each new term.
     pub(super) fn build(&self, graph: &mut Graph, bindings: &Bindings, root: Id, member: usize, made: &mut Vec<Term>) -> Option<Id> {
         match self {
@@ -346,7 +366,10 @@ impl Pattern {
                         other => children.push(other.build(graph, bindings, root, member, made)?),
                     }
                 }
-                let head = {
+                let head = if *op == ELEMENTWISE {
+                    let Bound::Op(head) = bindings.get((*whole)?)? else { return None };
+                    graph.analysis.heads.get(*head).clone()
+                } else {
                     let site = Site { graph, bindings, root, member };
                     let mut known: BTreeMap<String, Attr> = BTreeMap::new();
                     if let Some(k) = whole
@@ -602,7 +625,7 @@ impl Reader {
             return Ok(Pattern::Number { value, near });
         }
         let name = cursor.word();
-        let op = Op::NAMES.iter().chain(&["part"]).copied().find(|op| *op == name).ok_or_else(|| cursor.complain(&format!("there is no op '{name}'")))?;
+        let op = Op::NAMES.iter().chain(&["part", ELEMENTWISE]).copied().find(|op| *op == name).ok_or_else(|| cursor.complain(&format!("there is no op '{name}'")))?;
         let whole = if cursor.take('@') { Some(self.names.number(&format!("@{}", cursor.word()))) } else { None };
         let mut attrs = Vec::new();
         if cursor.take('[') {

@@ -131,11 +131,8 @@ fn settle(graph: &mut Graph, rules: &[Compiled], limit: usize, history: &mut His
 fn search(graph: &Graph, rules: &[Compiled], families: bool, history: &mut History) -> Vec<Found> {
     let mut found = Vec::new();
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.each.is_empty() != families) {
-        let Some(op) = rule.left.op() else { continue };
-        let mut classes: Vec<Id> = graph.classes_for_op(&op).into_iter().flatten().collect();
-        classes.sort_unstable();
         let mut matches = Vec::new();
-        for id in classes {
+        for id in rule.left.candidates(graph) {
             for bindings in rule.left.matches(graph, id, rule.names.len(), &mut history.cut) {
                 let site = Site { graph, bindings: &bindings, root: id, member: 0 };
                 if matches.len() == MAX_APPLICATIONS {

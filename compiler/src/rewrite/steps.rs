@@ -8,7 +8,7 @@ use frit_ir::Op;
 use frit_ir::graph::ValueId;
 
 use super::facts::FOLDING;
-use super::pattern::Pattern;
+use super::pattern::{ELEMENTWISE, Pattern};
 use super::proof::{Applied, Open, Proof, Why, shown};
 use super::rule::{Compiled, Right};
 
@@ -108,11 +108,11 @@ impl Walk<'_> {
 fn matched(proof: &Proof, pattern: &Pattern, number: usize, open: &mut Open) {
     let Pattern::Apply { op, operands, attrs, .. } = pattern else { return };
     let term = &proof.terms[number];
-    if name(&term.applied) != *op {
+    if !applies(op, &term.applied) {
         return;
     }
     open.entry(number).or_default().extend(attrs.iter().map(|(name, _)| name.clone()));
-    let fits = |(pattern, operand): (&Pattern, &usize)| pattern.op().is_none_or(|op| op == name(&proof.terms[*operand].applied));
+    let fits = |(pattern, operand): (&Pattern, &usize)| pattern.op().is_none_or(|op| applies(op, &proof.terms[*operand].applied));
     let mut terms = term.operands.clone();
     if terms.len() == 2 && !operands.iter().zip(&terms).all(fits) {
         terms.reverse();
@@ -120,10 +120,11 @@ fn matched(proof: &Proof, pattern: &Pattern, number: usize, open: &mut Open) {
     operands.iter().zip(terms).for_each(|(pattern, operand)| matched(proof, pattern, operand, open));
 }
 
-fn name(applied: &Applied) -> &'static str {
+/// Is something that is applied what a pattern names?
+fn applies(name: &str, applied: &Applied) -> bool {
     match applied {
-        Applied::Op(op) => op.name(),
-        Applied::Part(_) => "part",
-        Applied::Outside(_) => "",
+        Applied::Op(op) => op.name() == name || name == ELEMENTWISE && op.def().elementwise(),
+        Applied::Part(_) => name == "part",
+        Applied::Outside(_) => false,
     }
 }

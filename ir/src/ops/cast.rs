@@ -28,6 +28,9 @@ impl OpDef for Cast {
         }
         Ok(vec![TensorType::new(self.to, args[0].ty.shape.clone())])
     }
+    fn elementwise(&self) -> bool {
+        true
+    }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
         let from = args[0].dtype;
         Ok(Body::Loops(vec![Compute::map(self.to, &args[0].extents()?, |e, at| {

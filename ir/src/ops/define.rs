@@ -130,6 +130,9 @@ macro_rules! elementwise {
                 })?;
                 Ok($crate::ops::Body::Loops(vec![nest]))
             }
+            fn elementwise(&self) -> bool {
+                true
+            }
             fn tolerance(&self, $dtype: $crate::dtype::DType) -> $crate::ops::Tolerance {
                 $tolerance
             }

@@ -144,6 +144,11 @@ pub trait OpDef: std::fmt::Debug {
         false
     }
 
+    /// Does it compute each element of its one result from one element of each operand, after NumPy's broadcasting?
+    fn elementwise(&self) -> bool {
+        false
+    }
+
     /// Does it give the same results for the same operands? Ops that draw random numbers don't, and are not folded.
     fn deterministic(&self) -> bool {
         true

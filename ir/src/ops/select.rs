@@ -28,6 +28,9 @@ impl OpDef for Select {
         let dims = broadcast(&[args[0].ty, args[1].ty, args[2].ty])?;
         Ok(vec![TensorType::ranked(args[1].ty.dtype, dims)])
     }
+    fn elementwise(&self) -> bool {
+        true
+    }
     fn body(&self, args: &[&TensorType]) -> Result<Body, OpError> {
         Ok(Body::Loops(vec![broadcast_nest(args[1].dtype, args, |e, x| e.select(x[0], x[1], x[2]))?]))
     }

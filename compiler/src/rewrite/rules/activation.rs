@@ -15,6 +15,8 @@ rules! {
         "That is its definition. Gated layers of language models are written so.";
     exact "softplus-threshold": "select(less(20, ?x), ?x, softplus(?x))" => "softplus(?x)", if "same_type(?x, ?@), up_to_f32(?x)",
         "What is added to x beyond 20 is less than half of its last place.";
+    reassociating "softplus-log1p": "select(less(20, ?x), ?x, select(less(abs(exp(?x)), ?c), mul(atanh(div(exp(?x), add(exp(?x), 2))), 2), log(add(exp(?x), 1))))" => "softplus(?x)", if "same_type(?x, ?@), up_to_f32(?x), constant(?c)",
+        "The logarithm of 1 and a number, by way of another function where the number is small. Decomposed programs of PyTorch hold it.";
     finite "softplus": "log(add(1, exp(?x)))" => "softplus(?x)", if "same_type(?x, ?@)",
         "That is its definition, but for exponentials that overflow.";
     reassociating "mish": "mul(?x, tanh(softplus(?x)))" => "mish(?x)", if "wide(?x)",

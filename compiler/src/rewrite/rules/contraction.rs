@@ -7,6 +7,8 @@ rules! {
         "With known statistics it is one factor and one summand for each channel, which fold into weights.";
     exact "gemm": "gemm(?a, ?b, ?c)" => "expansion", if "constant(?b)",
         "It is the definition; rules then need to know of products and sums only.";
+    exact "einsum": "einsum(?x, ?y)" => "expansion",
+        "As with gemm. Attention of Keras is written so.";
     reassociating "scale-conv": "mul(conv@c(?x, ?w), ?s)" => "conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s)))", if "constant(?w), constant(?s), along(?s, ?@, 1), alone(1), moderate(?s), bounded(?w)",
         "A factor for each channel is multiplied into the weights, when compiling.";
     reassociating "scale-conv-bias": "mul(add(conv@c(?x, ?w), ?b), ?s)" => "add(conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s))), mul(?b, ?s))",
@@ -60,6 +62,10 @@ rules! {
     exact "merge-linear": "add(matmul(?x, ?w*), ?b*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](add(matmul(?x, concat[axis=1](?w*)), concat[axis=0](?b*)))",
         if "constant(?w), constant(?b), same(rank(?w), 2), same(rank(?b), 1), same(extent(?w, 1), extent(?b, 0)), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";
+    exact "matmul-rows": "reshape(matmul(reshape(?x), ?w))" => "matmul(?x, ?w)", if "same(rank(?w), 2), same(extents(?@), with_last(extents(?x), extent(?w, 1))), same(last(extents(?x)), extent(?w, 0))",
+        "Rows need not lie along one axis. Layers are decomposed so.";
+    exact "matmul-rows-bias": "reshape(add(matmul(reshape(?x), ?w), ?b))" => "add(matmul(?x, ?w), ?b)", if "same(rank(?w), 2), same(extents(?@), with_last(extents(?x), extent(?w, 1))), same(last(extents(?x)), extent(?w, 0)), same(rank(?b), 1)",
+        "Rows need not lie along one axis. Layers are decomposed so.";
     exact "merge-matmul": "matmul(?x, ?w*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))",
         if "constant(?w), same(rank(?w), 2), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";

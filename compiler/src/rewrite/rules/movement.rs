@@ -9,6 +9,22 @@ rules! {
         "The axes stay where they are.";
     exact "transpose-reshape": "transpose[perm=?p](?x)" => "reshape[extents=extents(?@)](?x)", if "!identity(?p), ordered(extents(?x), ?p)",
         "Where only axes of extent 1 move, all elements stay in order.";
+    exact "elementwise-transpose": "elementwise@f(transpose[perm=?p](?x))" => "transpose[perm=?p](elementwise@f(?x))", if "channels_last(?p)",
+        "Where channels come last at a model's boundary, they stay second within it. Models of TensorFlow and Keras do.";
+    exact "elementwise-transposes": "elementwise@f(transpose[perm=?p](?x), transpose[perm=?p](?y))" => "transpose[perm=?p](elementwise@f(?x, ?y))", if "channels_last(?p)",
+        "As elementwise-transpose: sums of branches.";
+    exact "elementwise-transpose-constant": "elementwise@f(transpose[perm=?p](?x), ?c)" => "transpose[perm=?p](elementwise@f(?x, reshape[extents=compose(inverse(?p), of_rank(?c, ?x))](?c)))",
+        if "channels_last(?p), constant(?c), ordered(of_rank(?c, ?x), inverse(?p))",
+        "As elementwise-transpose: numbers for each channel, or one for all.";
+    exact "elementwise-constant-transpose": "elementwise@f(?c, transpose[perm=?p](?x))" => "transpose[perm=?p](elementwise@f(reshape[extents=compose(inverse(?p), of_rank(?c, ?x))](?c), ?x))",
+        if "channels_last(?p), constant(?c), ordered(of_rank(?c, ?x), inverse(?p))",
+        "As elementwise-transpose: numbers for each channel, or one for all.";
+    exact "clip-transpose": "clip(transpose[perm=?p](?x), ?a, ?b)" => "transpose[perm=?p](clip(?x, ?a, ?b))", if "channels_last(?p), same(rank(?a), 0), same(rank(?b), 0)",
+        "As elementwise-transpose: bounds are the same anywhere.";
+    exact "pad-transpose": "pad[before=?b, after=?a, value=?v](transpose[perm=?p](?x))" => "transpose[perm=?p](pad[before=compose(inverse(?p), ?b), after=compose(inverse(?p), ?a), value=?v](?x))", if "channels_last(?p)",
+        "As elementwise-transpose: margins.";
+    exact "concat-transpose": "concat[axis=?a](transpose[perm=?p](?x*)..)" => "transpose[perm=?p](concat[axis=item(?p, ?a)](?x*))", if "channels_last(?p)",
+        "As elementwise-transpose: values that are joined.";
     exact "reshape-reshape": "reshape[extents=?e](reshape(?x))" => "reshape[extents=?e](?x)",
         "Only the last shape counts.";
     exact "reshape-none": "reshape(?x)" => "?x", if "same_type(?x, ?@)",
@@ -45,6 +61,8 @@ rules! {
         "What all parts have in common is done to the whole, once.";
     exact "concat-slices": "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)" => "slice[starts=first(?s*), extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?s*, ?e*, ?a)",
         "Parts that follow each other are one part.";
+    exact "reshape-stack": "reshape[extents=?e](concat[axis=0](?x..))" => "concat[axis=0](reshape[extents=with_item(?e, 0, 1)](?x*)..)", if "alike(?x*), same(first(?e), count(?x*))",
+        "Values that are joined end to end and then put apart are stacked. Stacks are decomposed so.";
     exact "transpose-stack": "transpose[perm=?p](concat[axis=?a](reshape[extents=?e](?x*)..))" => "concat[axis=item(inverse(?p), ?a)](reshape[extents=compose(?p, ?e)](?x*)..)", if "ordered(?e, ?p)",
         "Values may be stacked along another axis. Unrolled loops whose time comes first give their steps so.";
     exact "concat-one": "concat(?x)" => "?x",

@@ -13,6 +13,10 @@ rules! {
         "The mean of one is that one, but for -0.";
     reassociating "aggregate-reshape": "aggregate@r[axes=?a](reshape[extents=?e](?x))" => "reshape[extents=extents(?@)](aggregate@r[axes=unmerged(?x, ?e, ?a), keep=true](?x))", if "known(unmerged(?x, ?e, ?a))",
         "Axes that are all reduced need not be merged or split first. Means over the places of a picture are written so.";
+    reassociating "aggregate-transpose": "aggregate@r[axes=?a, keep=true](transpose[perm=?p](?x))" => "transpose[perm=?p](aggregate@r[axes=sorted(compose(?a, ?p))](?x))",
+        "Elements may be joined before they move, in the order in which they lie there.";
+    reassociating "aggregate-transpose-gone": "aggregate@r[axes=?a, keep=false](transpose[perm=?p](?x))" => "aggregate@r[axes=sorted(compose(?a, ?p))](?x)", if "rest_in_order(?p, ?a)",
+        "Elements may be joined where they lie, if what remains is in order.";
     reassociating "mean-broadcast": "aggregate[statistic=mean, axes=?a](broadcast[extents=?e](?x))" => "reshape[extents=extents(?@)](broadcast[extents=with_ones(?e, ?a)](?x))", if "float(?x), repeated(?x, ?e, ?a)",
         "The mean of repeated elements is the element.";
     exact "max-broadcast": "aggregate[statistic=max, axes=?a](broadcast[extents=?e](?x))" => "reshape[extents=extents(?@)](broadcast[extents=with_ones(?e, ?a)](?x))", if "repeated(?x, ?e, ?a)",

@@ -19,6 +19,7 @@ mod index;
 mod math;
 mod movement;
 mod nn;
+mod quantise;
 mod recurrent;
 mod reduce;
 mod scalar;
@@ -37,7 +38,7 @@ use super::value::Value;
 type Handler = fn(&mut Call<'_>) -> Result<Vec<Value>, OpError>;
 
 /// Which operators of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, fused::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
+const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, fused::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
 
 /// A graph under construction and its tensors.
 pub(crate) struct Context {

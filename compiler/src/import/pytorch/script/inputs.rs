@@ -205,7 +205,7 @@ impl Reader<'_> {
             None => example.map(|ty| TensorType { dtype, ..ty }),
         };
         if ty.is_none() {
-            let help = format!("TorchScript declares no shapes; give the input with --input {name}=FILE.npy, so that its shape and dtype are known");
+            let help = format!("TorchScript declares no shapes; say it, as in --shape {name}=f32[1,3,224,224], or give the input with --input {name}=FILE.npy");
             self.errors.push(Error::invalid(format!("the shape of input '{name}' is open")).help(help));
         }
         self.declared.push((name.to_owned(), ty));
