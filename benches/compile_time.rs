@@ -1,8 +1,8 @@
 //! How long each stage of compiling takes.
 //!
-//! `cargo bench --workspace --bench compile_time -- [MODEL.onnx..]`: transformers of 12, 24, 48 and 96 layers, whose time must grow
-//! linearly, then the given models. Prints a table: for each stage the least of several times in milliseconds, terms and
-//! bounds of the e-graph, and the most memory that the process held.
+//! `cargo bench --workspace --bench compile_time -- [MODEL..]`: transformers of 12, 24, 48 and 96 layers, whose time must grow
+//! linearly, then the given models, open dimensions being 1. Prints a table: for each stage the least of several times in
+//! milliseconds, how fast the file is imported, terms and bounds of the e-graph, and the most memory that the process held.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
@@ -24,23 +24,43 @@ const RUNS: usize = 3;
 fn main() {
     // `cargo bench` passes `--bench`.
     let models: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    println!("{:28} {:>6} {:>11} {:>9} {:>9} {:>9} {:>8} {:>5} {:>9}", "model", "nodes", "specialise", "rewrite", "schedule", "lower", "regions", "cut", "peak MiB");
+    println!("{:28} {:>6} {:>9} {:>8} {:>11} {:>9} {:>9} {:>9} {:>8} {:>5} {:>9}", "model", "nodes", "import", "MB/s", "specialise", "rewrite", "schedule", "lower", "regions", "cut", "peak MiB");
     for layers in [12, 24, 48, 96] {
         match transformer(layers) {
-            Ok(graph) => measure(&format!("transformer, {layers} layers"), &graph),
+            Ok(graph) => measure(&format!("transformer, {layers} layers"), &graph, None),
             Err(error) => println!("transformer, {layers} layers: {error}"),
         }
     }
-    for path in models {
-        match import::load(Path::new(&path), &Binding::default(), None) {
-            Ok(graph) => measure(&path.rsplit('/').next().unwrap_or(&path).replace(".onnx", ""), &graph),
-            Err(errors) => errors.iter().for_each(|error| println!("{path}: {error}")),
+    for path in models.iter().map(Path::new) {
+        match imported(path) {
+            Ok((graph, took)) => measure(&path.file_name().unwrap_or_default().to_string_lossy(), &graph, Some((took, size(path)))),
+            Err(errors) => errors.iter().for_each(|error| println!("{}: {error}", path.display())),
         }
     }
 }
 
-/// Times the stages of one model.
-fn measure(name: &str, graph: &Graph) {
+/// A model's graph, and the seconds that its import takes.
+fn imported(path: &Path) -> Result<(Graph, f64), Vec<Error>> {
+    let mut least = f64::INFINITY;
+    let mut graph = import::load(path, &Binding::default(), None)?;
+    for _ in 0..RUNS {
+        let start = Instant::now();
+        graph = import::load(path, &Binding::default(), None)?;
+        least = least.min(start.elapsed().as_secs_f64());
+    }
+    Ok((graph, least))
+}
+
+/// The bytes of a file, or of all in a folder.
+fn size(path: &Path) -> u64 {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(Result::ok).map(|entry| size(&entry.path())).sum(),
+        Err(_) => path.metadata().map_or(0, |file| file.len()),
+    }
+}
+
+/// Times the stages of one model, whose import took so many seconds and read so many bytes.
+fn measure(name: &str, graph: &Graph, import: Option<(f64, u64)>) {
     let mut least = [f64::INFINITY; 4];
     let mut report = Report::default();
     for _ in 0..RUNS {
@@ -54,12 +74,15 @@ fn measure(name: &str, graph: &Graph) {
     }
     let nodes = graph.nodes().filter(|(_, node)| !node.inputs.is_empty()).count();
     let [specialise, rewrite, schedule, lower] = least;
-    println!("{name:28} {nodes:6} {specialise:11.1} {rewrite:9.1} {schedule:9.1} {lower:9.1} {:8} {:5} {:9}", report.regions, report.cut, peak());
+    let [import, speed] = import.map_or_else(Default::default, |(seconds, bytes)| [format!("{:.1}", seconds * 1e3), format!("{:.0}", bytes as f64 / 1e6 / seconds)]);
+    println!("{name:28} {nodes:6} {import:>9} {speed:>8} {specialise:11.1} {rewrite:9.1} {schedule:9.1} {lower:9.1} {:8} {:5} {:9}", report.regions, report.cut, peak());
 }
 
 /// Milliseconds of specialise, rewrite, schedule and lower.
 fn stages(graph: &Graph) -> Result<([f64; 4], Report), Vec<Error>> {
-    let options = Options::default();
+    let symbols = graph.inputs().iter().filter_map(|(_, value)| graph.ty(*value).shape.dims()).flatten().flat_map(|dim| dim.symbols());
+    let binding = Binding { dims: symbols.map(|symbol| (symbol.to_string(), 1)).collect(), ..Binding::default() };
+    let options = Options { binding, ..Options::default() };
     let one = |error| vec![error];
     let start = Instant::now();
     let ms = || start.elapsed().as_secs_f64() * 1e3;

@@ -45,8 +45,7 @@ def keras(name, size, folder):
     yield ".h5", folder / "m.h5"
     model.export(str(folder / "saved"), verbose=False)
     yield "SavedModel", folder / "saved"
-    fixed = tf.function(model.call, input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32)]).get_concrete_function()
-    (folder / "m.tflite").write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([fixed], model).convert())
+    (folder / "m.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     yield "TFLite", folder / "m.tflite"
 
 

@@ -10,9 +10,9 @@ Needs (pinned): tensorflow-cpu==2.21.0 keras==3.15.1 numpy==2.4.6 h5py==3.14.0
 """
 
 import argparse
+import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import time
@@ -82,8 +82,7 @@ def run(frit, path, folder, name):
     done = call("compile", path, "--dim", "batch=1", "-o", artifact)
     if done.returncode:
         return "compile failed", "", imported, reason(done.stderr)
-    kernels = re.search(r"kernels\s+(\d+)", call("inspect", artifact).stdout)
-    kernels = kernels[1] if kernels else ""
+    kernels = len(json.loads(call("inspect", artifact, "--json").stdout)["compiled"]["steps"])
     done = call("run", artifact, "--inputs", folder / f"{name}.in.npz", "-o", result)
     if done.returncode:
         return "run failed", kernels, imported, reason(done.stderr)
@@ -126,7 +125,7 @@ def main():
             rows.append(f"| {name} | {size} | {suffix} | {result} | {kernels} | {seconds:.2f} | {why} |")
             print(rows[-1], flush=True)
     if rows and not args.only:
-        head = f"# keras.applications through Frit\n\nWritten by `tests/sweeps/keras.py`. {good} of {len(rows)} match.\n\n| model | image | file | result | kernels | seconds to import | reason |\n|---|---|---|---|---|---|---|\n"
+        head = f"# keras.applications through Frit\n\nWritten by `tests/sweeps/keras.py`. {good} of {len(rows)} match.\n\n| model | image | file | result | steps | seconds to import | reason |\n|---|---|---|---|---|---|---|\n"
         args.table.write_text(head + "\n".join(rows) + "\n")
 
 

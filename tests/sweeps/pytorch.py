@@ -183,7 +183,7 @@ def main():
     tried = [row for row in rows if not row[1].startswith("PyTorch does not")]
     matching = sum(row[1] == "matches" for row in tried)
     lines = [f"# Exported programs\n\nArchitectures with random weights, exported by torch {torch.__version__} and run by Frit: {matching} of {len(tried)} match. Written by `tests/sweeps/pytorch.py`.\n",
-             "| architecture | result | kernels | seconds to import |", "|---|---|---|---|"]
+             "| architecture | result | steps | seconds to import |", "|---|---|---|---|"]
     lines += [f"| {name} | {result} | {kernels} | {seconds:.2f} |" for name, result, kernels, seconds in rows]
     pathlib.Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
 

@@ -75,14 +75,14 @@ def row(frit, model, form, folder, image):
             return "differs", "", seconds, f"by up to {off.max():.3g}, spread {value.std():.3g}"
     shape = ",".join(str(n) for n in image.shape)
     shown = subprocess.run([frit, "inspect", folder, "--json", "--dim", f"{key}.0=1"], capture_output=True, text=True)
-    kernels = json.loads(shown.stdout)["compiled"]["kernels"] if shown.returncode == 0 else ""
+    kernels = len(json.loads(shown.stdout)["compiled"]["steps"]) if shown.returncode == 0 else ""
     return "matches", kernels, seconds, f"spread {float(np.std(next(iter(expected.values())))):.3g}"
 
 
 def main():
     frit = os.environ.get("FRIT", HERE.parent.parent / "target/release/frit")
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    lines = ["| architecture | saved by | result | kernels | seconds to import, compile and run | note |", "|---|---|---|---|---|---|"]
+    lines = ["| architecture | saved by | result | steps | seconds to import, compile and run | note |", "|---|---|---|---|---|---|"]
     count = matched = 0
     for name, size in ARCHITECTURES:
         if wanted not in name:

@@ -123,7 +123,7 @@ def main():
             print(*rows[-1], flush=True)
     passed = sum(result == "matches" for _, _, result, *_ in rows)
     lines = [f"# keras.applications as TensorFlow Lite\n\nWritten by `tests/sweeps/tflite.py`. {passed} of {len(rows)} match the interpreter.\n",
-             "| architecture | numbers | result | kernels | import, s |", "|---|---|---|---:|---:|"]
+             "| architecture | numbers | result | steps | import, s |", "|---|---|---|---:|---:|"]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     if not args.only:
         pathlib.Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")

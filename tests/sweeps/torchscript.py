@@ -183,7 +183,7 @@ def main(frit=pathlib.Path(__file__).parents[2] / "target" / "release" / "frit",
             gc.collect()
     good = sum(row[2] == "ok" for row in rows)
     if not text:
-        lines = ["# TorchScript: architectures", "", f"{good} of {len(rows)} import, compile and match PyTorch {torch.__version__}. Made by `tests/sweeps/torchscript.py`.", "", "| model | | result | kernels | seconds to import |", "|---|---|---|---|---|"]
+        lines = ["# TorchScript: architectures", "", f"{good} of {len(rows)} import, compile and match PyTorch {torch.__version__}. Made by `tests/sweeps/torchscript.py`.", "", "| model | | result | steps | seconds to import |", "|---|---|---|---|---|"]
         lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
         (pathlib.Path(__file__).parent / "torchscript.md").write_text("\n".join(lines) + "\n")
     print(f"{good} of {len(rows)}")

@@ -1,4 +1,4 @@
-//! A graph without dead nodes, with common subexpressions shared and without movement that undoes itself.
+//! A graph without dead nodes, with common subexpressions shared, also of what is joined, and without movement that undoes itself.
 //!
 //! In: a graph that was just expanded. Out: an equal graph. Must not know: rules, loops, devices.
 
@@ -28,11 +28,16 @@ pub(crate) fn tidy(graph: &Graph) -> Result<Graph, Error> {
         }
         builder.set_origins(node.origins.clone());
         let operands: Vec<ValueId> = node.inputs.iter().map(|v| map[v]).collect();
+        let joined = matches!(node.op, Op::Concat(_)).then(|| name_of(&node.op, &operands)).flatten();
+        let operands = extended(&known, &node.op, operands);
         let outputs = match simplified(&builder, &node.op, &operands) {
             Simplified::Value(value) => vec![value],
             Simplified::Op(op, operands) => add(&mut builder, &mut known, &op, &operands)?,
             Simplified::No => add(&mut builder, &mut known, &node.op, &operands)?,
         };
+        if let Some(key) = joined {
+            known.insert(key, outputs.clone());
+        }
         for (from, to) in node.outputs.iter().zip(outputs) {
             if let (Some(name), None) = (&graph.value(*from).name, &builder.graph().value(to).name) {
                 builder.name(to, name.clone());
@@ -48,9 +53,24 @@ pub(crate) fn tidy(graph: &Graph) -> Result<Graph, Error> {
     if self::live(&done).iter().all(|live| *live) { Ok(done) } else { tidy(&done) }
 }
 
+/// What a node and its equals are known by.
+fn name_of(op: &Op, operands: &[ValueId]) -> Option<String> {
+    if op.def().deterministic() { key(op).map(|key| format!("{key}{operands:?}")) } else { None }
+}
+
+/// The operands of a node; where it joins values of which the first are joined already, that and the others. Densely connected
+/// networks join all that they have again and again.
+fn extended(known: &HashMap<String, Vec<ValueId>>, op: &Op, operands: Vec<ValueId>) -> Vec<ValueId> {
+    if !matches!(op, Op::Concat(_)) {
+        return operands;
+    }
+    let begun = (2..operands.len()).rev().find_map(|count| Some((known.get(&name_of(op, &operands[..count])?)?[0], count)));
+    begun.map(|(value, count)| [&[value], &operands[count..]].concat()).unwrap_or(operands)
+}
+
 /// Adds a node unless an equal one is there.
 fn add(builder: &mut Builder, known: &mut HashMap<String, Vec<ValueId>>, op: &Op, operands: &[ValueId]) -> Result<Vec<ValueId>, Error> {
-    let key = if op.def().deterministic() { key(op).map(|key| format!("{key}{operands:?}")) } else { None };
+    let key = name_of(op, operands);
     if let Some(outputs) = key.as_ref().and_then(|key| known.get(key)) {
         return Ok(outputs.clone());
     }
