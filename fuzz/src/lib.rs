@@ -3,6 +3,8 @@
 //! In: bytes. Out: nothing; a panic where an importer panics, takes more than five seconds, or holds more than four times the file's size and
 //! 64 MB. Must not know: formats.
 
+pub mod saved;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
