@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Fuzzes importers, one after the other: run.sh [SECONDS each, 1200 unless said] [TARGET...]. Seeds are the samples below tests/ and what
-# corpus/ keeps; new inputs that reach new code are kept there, minimised, at most 256 kB for a target. A crash is a failure, and its input lies in artifacts/.
+# corpus/TARGET.zip keeps; new inputs that reach new code are kept there, minimised. `cargo test --test robust` imports all that is kept. A crash is a
+# failure, and its input lies in artifacts/.
 #
-# Needs a nightly Rust and a C++ compiler; installs cargo-fuzz where it is missing.
+# Needs a nightly Rust, a C++ compiler and Python 3; installs cargo-fuzz where it is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:-1200}
@@ -27,19 +28,32 @@ for target in "${targets[@]}"; do
             [[ ! -f $index ]] || python3 -c 'import sys; model, index = (open(path, "rb").read() for path in sys.argv[1:]); sys.stdout.buffer.write(b"\1" + len(model).to_bytes(4, "little") + model + index)' "$model" "$index" >"$seeds/saved-$(basename "${model%/*}")"
         done
     fi
-    mkdir -p "corpus/$target" "artifacts/$target"
+    corpus=$(mktemp -d)
+    [[ ! -f corpus/$target.zip ]] || python3 -m zipfile -e "corpus/$target.zip" "$corpus"
+    mkdir -p corpus "artifacts/$target"
     echo "fuzz $target: $(find "$seeds" -type f | wc -l) seeds, $seconds s"
     # The allocator counts what is held, which the address sanitizer's own allocator would hide; unsafe code is elsewhere.
-    cargo +nightly fuzz run --sanitizer none --release "$target" "corpus/$target" "$seeds" -- \
+    cargo +nightly fuzz run --sanitizer none --release "$target" "$corpus" "$seeds" -- \
         -max_total_time="$seconds" -max_len=131072 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 2>&1 | tail -n 12 || failed=1
-    # What reaches code that the seeds do not.
+    # What reaches code that the seeds do not, the smallest first, at most a megabyte before it is packed.
     small=$(mktemp -d)
     cp "$seeds"/* "$small"
-    cargo +nightly fuzz run --sanitizer none --release "$target" -- -merge=1 "$small" "corpus/$target" >/dev/null 2>&1 || true
+    cargo +nightly fuzz run --sanitizer none --release "$target" -- -merge=1 "$small" "$corpus" >/dev/null 2>&1 || true
     (cd "$seeds" && find . -type f) | (cd "$small" && xargs -d '\n' rm -f)
-    rm -rf "corpus/$target"
-    mkdir -p "corpus/$target"
-    find "$small" -type f -size -16k -printf '%s %p\n' | sort -n | awk '{ sum += $1; if (sum < 262144) print $2 }' | xargs -r cp -t "corpus/$target"
-    rm -rf "$small" "$seeds"
+    python3 - "$small" "corpus/$target.zip" <<'PACK'
+import pathlib, sys, zipfile
+
+kept, size = [], 0
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir(), key=lambda path: (path.stat().st_size, path.name)):
+    size += path.stat().st_size
+    if size < 1 << 20:
+        kept.append(path)
+with zipfile.ZipFile(sys.argv[2], "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+    for path in sorted(kept):
+        # With a date of its own the same inputs are the same bytes.
+        packed.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+print(f"{len(kept)} inputs are kept")
+PACK
+    rm -rf "$small" "$seeds" "$corpus"
 done
 exit $failed

@@ -1,6 +1,11 @@
-//! Damaged models: import must answer, with a graph that is well formed or with errors. TensorFlow's, which are folders, are in
-//! `tensorflow.rs`.
+//! Damaged models, and what fuzzing found: import must answer, with a graph that is well formed or with errors. TensorFlow's damaged models,
+//! which are folders, are in `tensorflow.rs`.
 
+#[allow(unreachable_pub, reason = "the fuzz targets' crate gives it to its targets")]
+#[path = "../../fuzz/src/saved.rs"]
+mod saved;
+
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -72,4 +77,35 @@ fn damaged_models_are_answered() {
         }
     }
     assert!(failures.is_empty(), "{} damaged models:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What fuzzing keeps (`fuzz/run.sh`): inputs that reach code that the samples do not.
+#[test]
+fn inputs_of_fuzzing_are_answered() {
+    let place = std::env::temp_dir().join(format!("frit-fuzzed-{}", std::process::id()));
+    std::fs::create_dir_all(&place).expect("a folder can be made");
+    let mut failures = Vec::new();
+    for corpus in files_of(&home().join("../fuzz/corpus"), |name| name.ends_with(".zip")) {
+        let mut inputs = zip::ZipArchive::new(std::fs::File::open(&corpus).expect("the corpus")).expect("an archive");
+        assert!(inputs.len() > 100, "'{}' holds {} inputs", corpus.display(), inputs.len());
+        for at in 0..inputs.len() {
+            let mut input = inputs.by_index(at).expect("an input");
+            let mut bytes = Vec::new();
+            input.read_to_end(&mut bytes).expect("its bytes");
+            let model = match saved::parts(&bytes) {
+                Some((model, index)) => {
+                    saved::write(&place.join("saved"), model, index).expect("files can be written");
+                    place.join("saved")
+                }
+                None => {
+                    std::fs::write(place.join("model"), &bytes).expect("a file can be written");
+                    place.join("model")
+                }
+            };
+            let why = complaint(|| import::load(&model, &Binding::default(), None));
+            failures.extend(why.map(|why| format!("input {at} of {}: {why}", corpus.display())));
+        }
+    }
+    let _ = std::fs::remove_dir_all(&place);
+    assert!(failures.is_empty(), "{} inputs:\n{}", failures.len(), failures.join("\n"));
 }
