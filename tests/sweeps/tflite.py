@@ -143,7 +143,7 @@ def check(frit, path, name):
         subprocess.run([frit, "bench", path, "--inputs", given, "--threads", "1", "--runs", "1", "--json", report], capture_output=True, check=True)
         kernels = len(json.loads(pathlib.Path(report).read_text())["kernels"])
     start = time.monotonic()
-    subprocess.run([frit, "inspect", path, "--stage", "import"], capture_output=True, check=True)
+    subprocess.run([frit, "inspect", path, "--stage", "import", "--shape", f"{source}={','.join(map(str, x.shape))}"], capture_output=True, check=True)
     return why or "matches", kernels, f"{time.monotonic() - start:.2f}"
 
 

@@ -3,7 +3,7 @@
 use frit_ir::ops::aggregate::Statistic;
 use frit_ir::ops::cumulate::Running;
 use frit_ir::ops::{abs::Abs, aggregate_by::AggregateBy, and::And, arg_extreme::ArgExtreme, atan::Atan, bitcast::Bitcast, ceil::Ceil, cos::Cos, cumulate_by::CumulateBy, div::Div};
-use frit_ir::ops::{elu::Elu, equal::Equal, exp::Exp, floor::Floor, gelu::Gelu, hard_swish::HardSwish, leaky_relu::LeakyRelu, less::Less, less_equal::LessEqual, log::Log};
+use frit_ir::ops::{elu::Elu, equal::Equal, exp::Exp, floor::Floor, gelu::Gelu, leaky_relu::LeakyRelu, less::Less, less_equal::LessEqual, log::Log};
 use frit_ir::ops::{log_softmax::LogSoftmax, max::Max, min::Min, modulo::Modulo, neg::Neg, not::Not, or::Or, pow::Pow, prelu::Prelu, reciprocal::Reciprocal, relu::Relu, round::Round};
 use frit_ir::ops::{select::Select, shr::Shr, sigmoid::Sigmoid, sign::Sign, sin::Sin, softmax::Softmax, sqrt::Sqrt, tanh::Tanh, unsqueeze::Unsqueeze, xor::Xor};
 use frit_ir::{DType, Op, OpError, ValueId};
@@ -60,7 +60,6 @@ pub(super) const OPS: &[Row] = &[
     }),
     (61, "GREATER", Real, |n| swapped(n, Less {}.into())),
     (62, "GREATER_EQUAL", Real, |n| swapped(n, LessEqual {}.into())),
-    (117, "HARD_SWISH", Real, |n| n.simple(HardSwish {}, 1)),
     (11, "L2_NORMALIZATION", Real, l2_normalization),
     (98, "LEAKY_RELU", Real, |n| {
         let alpha = n.float(0, 0.0)?;

@@ -5,7 +5,7 @@
 
 use frit_ir::ops::aggregate::{Aggregate, Statistic};
 use frit_ir::ops::average_pool::AveragePool;
-use frit_ir::ops::{abs::Abs, add::Add, clip::Clip, floor::Floor, mul::Mul, quantize::Quantize, round::Round, shr::Shr, sign::Sign, sub::Sub};
+use frit_ir::ops::{abs::Abs, add::Add, clip::Clip, floor::Floor, hard_swish::HardSwish, mul::Mul, quantize::Quantize, round::Round, shr::Shr, sign::Sign, sub::Sub};
 use frit_ir::{DType, Op, OpError, Scalar, Tensor, ValueId};
 
 use super::How::Stored;
@@ -17,6 +17,7 @@ use crate::import::layout::{channels_first, channels_last};
 pub(super) const OPS: &[Row] = &[
     (0, "ADD", Stored, |n| sum(n, 1.0)),
     (1, "AVERAGE_POOL_2D", Stored, average_pool),
+    (117, "HARD_SWISH", Stored, hard_swish),
     (40, "MEAN", Stored, mean),
     (18, "MUL", Stored, product),
     (99, "SQUARED_DIFFERENCE", Stored, squared_difference),
@@ -73,6 +74,14 @@ fn plain(n: &mut Node<'_, '_>, op: impl Into<Op>, activation: Option<usize>) -> 
 fn lifted(n: &mut Node<'_, '_>, at: usize, grid: Grid) -> Value {
     let value = n.input(at)?;
     let value = n.cast(value, DType::F32)?;
+    let zero = n.number(value, -(grid.zero as f64));
+    n.add(value, zero)
+}
+
+/// The same as integers.
+fn whole(n: &mut Node<'_, '_>, at: usize, grid: Grid) -> Value {
+    let value = n.input(at)?;
+    let value = n.cast(value, DType::I32)?;
     let zero = n.number(value, -(grid.zero as f64));
     n.add(value, zero)
 }
@@ -152,8 +161,10 @@ fn sum(n: &mut Node<'_, '_>, sign: f64) -> Values {
 /// The product of what lies above the zero points, scaled once.
 fn product(n: &mut Node<'_, '_>) -> Values {
     let Some(([a, b], made)) = grids::<2>(n)? else { return plain(n, Mul {}, Some(0)) };
-    let operands = [lifted(n, 0, a)?, lifted(n, 1, b)?];
+    // Of integers: one that is known would otherwise be multiplied with the ratio first, and the product rounded differently.
+    let operands = [whole(n, 0, a)?, whole(n, 1, b)?];
     let product = n.mul(operands[0], operands[1])?;
+    let product = n.cast(product, DType::F32)?;
     let ratio = n.number(product, f64::from(a.scale * b.scale / made.scale));
     let quanta = n.mul(product, ratio)?;
     Ok(vec![stored(n, quanta, Some(0))?])
@@ -233,4 +244,80 @@ fn average_pool(n: &mut Node<'_, '_>) -> Values {
     let to = n.result_dtype(0)?;
     let y = n.cast(y, to)?;
     Ok(vec![channels_last(n.builder, y)?])
+}
+
+/// A factor as a number of 16 bits, one of them for the sign, and an exponent: it is that number times `2^(exponent - 15)`.
+fn multiplier(factor: f32) -> (f64, i32) {
+    let factor = f64::from(factor);
+    let mut exponent = (factor.to_bits() >> 52) as i32 - 1022;
+    let mut fixed = (factor / 2f64.powi(exponent) * 2f64.powi(31)).round();
+    if fixed == 2f64.powi(31) {
+        fixed /= 2.0;
+        exponent += 1;
+    }
+    (((fixed + 2f64.powi(15)) / 2f64.powi(16)).floor().min(32767.0), exponent)
+}
+
+/// `x * relu6(x + 3) / 6` in fixed point of 16 bits: the gate's half, from -1 to 1, and x in a finer scale than the result's are multiplied.
+/// Source: TensorFlow Lite's reference kernel, `reference/hard_swish.h`.
+fn hard_swish(n: &mut Node<'_, '_>) -> Values {
+    let plain = |n: &mut Node<'_, '_>| {
+        let x = real(n, 0)?;
+        let y = n.apply(HardSwish {}, &[x])?;
+        Ok(vec![n.quantise(y, 0)?])
+    };
+    let Some(([a], made)) = grids::<1>(n)? else { return plain(n) };
+    let fine = a.scale / 128.0;
+    let ((output, down), (gate, up)) = (multiplier(fine / made.scale), multiplier(fine / (3.0 / 32768.0)));
+    if !(-30..=0).contains(&down) || !(-30..=15).contains(&up) {
+        return plain(n);
+    }
+    let number = |n: &mut Node<'_, '_>, x: ValueId, y: f64, op: Op| {
+        let y = n.number(x, y);
+        n.apply(op, &[x, y])
+    };
+    // Rounded to the nearest, halves up; and halves away from zero.
+    let high = |n: &mut Node<'_, '_>, x: ValueId, factor: f64| {
+        let x = number(n, x, factor, Mul {}.into())?;
+        let x = number(n, x, f64::from(1 << 14), Add {}.into())?;
+        number(n, x, 15.0, Shr {}.into())
+    };
+    let divided = |n: &mut Node<'_, '_>, x: ValueId, bits: i32| {
+        if bits == 0 {
+            return Ok(x);
+        }
+        let sign = number(n, x, 31.0, Shr {}.into())?;
+        let x = n.add(x, sign)?;
+        let x = number(n, x, 2f64.powi(bits - 1), Add {}.into())?;
+        number(n, x, f64::from(bits), Shr {}.into())
+    };
+    let saturated = |n: &mut Node<'_, '_>, x: ValueId, bits: i32| {
+        let x = number(n, x, 2f64.powi(bits), Mul {}.into())?;
+        let ends = [n.number(x, -32768.0), n.number(x, 32767.0)];
+        n.apply(Clip {}, &[x, ends[0], ends[1]])
+    };
+    let x = whole(n, 0, a)?;
+    let x = number(n, x, 128.0, Mul {}.into())?;
+    let value = high(n, x, output)?;
+    let mut half = x;
+    if up > 0 {
+        half = saturated(n, half, up - 1)?;
+    }
+    half = high(n, half, gate)?;
+    half = if up > 0 { saturated(n, half, 1)? } else { divided(n, half, -up)? };
+    let half = number(n, half, f64::from(1 << 15), Add {}.into())?;
+    let gate = number(n, half, 1.0, Shr {}.into())?;
+    let product = n.mul(gate, value)?;
+    // Rounded towards zero.
+    let sign = number(n, product, 31.0, Shr {}.into())?;
+    let margin = number(n, sign, -32767.0, Mul {}.into())?;
+    let product = n.add(product, margin)?;
+    let product = number(n, product, 15.0, Shr {}.into())?;
+    let quanta = divided(n, product, -down)?;
+    let value = number(n, quanta, made.zero as f64, Add {}.into())?;
+    let to = n.result_dtype(0)?;
+    let (low, high) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
+    let ends = [n.number(value, low), n.number(value, high)];
+    let value = n.apply(Clip {}, &[value, ends[0], ends[1]])?;
+    Ok(vec![n.cast(value, to)?])
 }
