@@ -19,7 +19,7 @@ fn the_list_of_onnx_ops_is_fresh() {
 
 #[test]
 fn the_list_of_pytorch_ops_is_fresh() {
-    let names = frit_compiler::import::pytorch::supported();
+    let (names, unsupported) = frit_compiler::import::pytorch::supported();
     let mut text = format!(
         "# PyTorch operators that Frit imports\n\n{} operators of ATen and of torchvision, with all their overloads unless one is named, from exported programs (undecomposed and \
          decomposed) and TorchScript. Those that write to a tensor (`add_`, `copy_`) are the same with an underscore. Beside them: `cond`, `while_loop`, `scan` and `map`; arithmetic on \
@@ -28,6 +28,10 @@ fn the_list_of_pytorch_ops_is_fresh() {
     );
     for line in names.chunks(8) {
         writeln!(text, "{}", line.join(", ")).expect("text takes text");
+    }
+    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| operator | why |\n|---|---|\n";
+    for (name, why) in unsupported {
+        writeln!(text, "| {name} | {why} |").expect("text takes text");
     }
     compare("pytorch.md", &text);
 }

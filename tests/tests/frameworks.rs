@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 use frit::{Options, RunOptions, Session, Threads};
 use frit_compiler::specialise::Binding;
-use frit_ir::ops::Tolerance;
+use frit_ir::ops::{Domain, Tolerance};
 use frit_ir::{DType, Tensor};
 use frit_tests::compare::difference;
 use frit_tests::golden::home;
-use frit_tests::{data, npz};
+use frit_tests::{data, draw, npz};
 
 /// Floats may be off by what the order of sums makes of them; bytes and shorts are quantised, and may be off by a quantum.
 fn tolerance(dtype: DType) -> Tolerance {
@@ -105,6 +105,31 @@ fn check(folder: &str) {
 #[test]
 fn public_models() {
     check_all(&home().join("frameworks/public"), |name| data::folder().expect("the data").join("models").join(name.replace("__", "/")));
+}
+
+/// One net that is published as ONNX, as SavedModel and as TFLite gives the same through all three.
+#[test]
+fn one_net_in_three_formats() {
+    let folder = data::folder().expect("the data").join("models/basic-pitch");
+    let x = draw::tensor(DType::F32, &[1, 43844, 1], Domain::Ordinary, 3).expect("a tensor");
+    let run = |file: &str, names: [&str; 3]| {
+        let options = Options { binding: Binding { shapes: [("0".to_owned(), x.extents().to_vec())].into(), ..Binding::default() }, ..Options::default() };
+        let session = frit::load(&folder.join(file), &options, &RunOptions { threads: Threads::all().expect("threads") }).unwrap_or_else(|errors| panic!("{file}: {}", errors[0]));
+        let results = session.run(std::slice::from_ref(&x)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        names.map(|name| {
+            let at = session.outputs().iter().position(|port| port.name == name).unwrap_or_else(|| panic!("{file} has no output '{name}'"));
+            results[at].clone()
+        })
+    };
+    let names = ["contour", "note", "onset"];
+    let expected = run("nmp.onnx", ["StatefulPartitionedCall:0", "StatefulPartitionedCall:1", "StatefulPartitionedCall:2"]);
+    for file in ["nmp", "nmp.tflite"] {
+        for ((got, expected), name) in run(file, names).iter().zip(&expected).zip(names) {
+            if let Some(why) = differs(got, expected, 0.0) {
+                panic!("{file}, output '{name}': {why}");
+            }
+        }
+    }
 }
 
 /// Checks a folder's oracles; `model` says where the model of a name lies.

@@ -15,9 +15,9 @@ use frit_ir::{Error, Graph};
 use super::{Format, Model};
 
 /// The operators that can be imported, sorted: those of ATen without their namespace. Each is an op of Frit's or made of several; what writes
-/// to its first operand (`add_`) and what only says how gradients are kept is not listed.
-pub fn supported() -> Vec<&'static str> {
-    aten::names()
+/// to its first operand (`add_`) and what only says how gradients are kept is not listed. Then some that can't be, and why.
+pub fn supported() -> (Vec<&'static str>, &'static [(&'static str, &'static str)]) {
+    (aten::names(), aten::UNSUPPORTED)
 }
 
 /// Imports a model.

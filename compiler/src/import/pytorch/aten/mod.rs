@@ -40,6 +40,32 @@ type Handler = fn(&mut Call<'_>) -> Result<Vec<Value>, OpError>;
 /// Which operators of which family are known.
 const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, fused::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
 
+/// Operators that people meet and that are not supported, without their namespace (`*` stands for the rest of a name), and why.
+pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
+    ("_embedding_bag*", "bags are ragged; sum or average embeddings of one length"),
+    ("_fft_*", "complex numbers"),
+    ("_nested_*", "nested tensors are ragged"),
+    ("_sparse_*", "sparse tensors"),
+    ("_thnn_*", "a GPU's kernels; export the model on the CPU"),
+    ("complex", "complex numbers"),
+    ("ctc_loss*", "training"),
+    ("cudnn_*", "a GPU's kernels; export the model on the CPU"),
+    ("embedding_bag", "bags are ragged; sum or average embeddings of one length"),
+    ("fft_*", "complex numbers"),
+    ("istft", "complex numbers"),
+    ("linalg_*", "factorisations of matrices"),
+    ("miopen_*", "a GPU's kernels; export the model on the CPU"),
+    ("multinomial", "draws whose number depends on values"),
+    ("polar", "complex numbers"),
+    ("quantize_per_*", "PyTorch's quantised tensors; export with simulated quantisation, or to ONNX"),
+    ("quantized::*", "PyTorch's quantised tensors; export with simulated quantisation, or to ONNX"),
+    ("stft", "complex numbers"),
+    ("to_sparse*", "sparse tensors"),
+    ("torchaudio::*", "operators with kernels of their own"),
+    ("view_as_complex", "complex numbers"),
+    ("view_as_real", "complex numbers"),
+];
+
 /// A graph under construction and its tensors.
 pub(crate) struct Context {
     /// The graph.

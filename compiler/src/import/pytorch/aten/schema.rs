@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use frit_ir::OpError;
 
+use super::UNSUPPORTED;
 use crate::import::pytorch::value::Value;
 
 /// The signatures as PyTorch prints them (`torch._C._jit_get_all_schemas()`), one a line, made by `tests/frameworks/pytorch/schemas.py`.
@@ -102,7 +103,10 @@ pub(crate) fn resolve(name: &str, overload: Option<&str>, arguments: &Arguments)
 
 /// Complains about an operator that is not known.
 pub(crate) fn unknown(name: &str) -> OpError {
-    OpError::unsupported(format!("op '{name}' is not supported")).help("docs/pytorch.md lists what is")
+    let own = name.strip_prefix("aten::").unwrap_or(name);
+    let why = UNSUPPORTED.iter().find(|(known, _)| known.strip_suffix('*').map_or(*known == own, |start| own.starts_with(start)));
+    let why = why.map_or_else(String::new, |(_, why)| format!(": {why}"));
+    OpError::unsupported(format!("op '{name}' is not supported{why}")).help("docs/pytorch.md lists what is")
 }
 
 impl Arguments {
