@@ -44,8 +44,8 @@ for format in "${formats[@]}"; do
     case $format in
         tensorflow) sweeps_of=("tensorflow_savedmodel.py") ;;
         tflite) sweeps_of=("tflite.py $command") ;;
-        keras) sweeps_of=("keras.py $command") ;;
-        pytorch) sweeps_of=("pytorch.py $command $data/sweeps/pytorch") ;;
+        keras) sweeps_of=("keras.py $command" "formats.py $command tensorflow") ;;
+        pytorch) sweeps_of=("pytorch.py $command $data/sweeps/pytorch" "formats.py $command pytorch") ;;
         torchscript) sweeps_of=("torchscript.py $command") ;;
     esac
     echo "remake   $format"
