@@ -156,6 +156,9 @@ def torch_blocks():
         def conv(self, x, name):
             return F.conv2d(x, getattr(self, name), getattr(self, name + "_bias"), padding=1)
 
+        def batch_norm(self, x, name):
+            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
+
     class Bert(Block):
         def forward(self, x, mask):
             q, k, v = (self.heads(x, name) for name in "qkv")
@@ -322,12 +325,9 @@ def torch_blocks():
             return stacked.mean(0) + stacked.sum(0) + stacked.amax(0) + places + repeated.mean(1) + repeated.amax(1)
 
     class Decoder(Block):
-        def norm(self, x, name):
-            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
-
         def forward(self, x):
-            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, self.up_bias, stride=2), "norm1"))
-            x = F.relu(self.norm(F.conv_transpose2d(x, self.up, stride=2), "norm2"))
+            x = F.relu(self.batch_norm(F.conv_transpose2d(x, self.up, self.up_bias, stride=2), "norm1"))
+            x = F.relu(self.batch_norm(F.conv_transpose2d(x, self.up, stride=2), "norm2"))
             # The uneven margin of strided convolutions in networks that come from TensorFlow.
             x = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.down, self.down_bias, stride=2)
             x = x.flatten(2).transpose(1, 2)
@@ -336,15 +336,12 @@ def torch_blocks():
     class Inverted(Block):
         """Inverted residuals, as mobile networks have them: margins as TensorFlow's, a gate for each channel, a sum, joined parts."""
 
-        def norm(self, x, name):
-            return F.batch_norm(x, getattr(self, name + "_mean"), getattr(self, name + "_variance"), getattr(self, name), getattr(self, name + "_bias"), eps=1e-5)
-
         def forward(self, x):
-            x = F.relu6(self.norm(F.conv2d(F.pad(x, (0, 1, 0, 1)), self.first, stride=2), "norm1"))
-            y = F.relu6(self.norm(F.conv2d(x, self.depth, padding=1, groups=WIDTH), "norm2"))
+            x = F.relu6(self.batch_norm(F.conv2d(F.pad(x, (0, 1, 0, 1)), self.first, stride=2), "norm1"))
+            y = F.relu6(self.batch_norm(F.conv2d(x, self.depth, padding=1, groups=WIDTH), "norm2"))
             gate = F.relu(F.conv2d(y.mean((2, 3), keepdim=True), self.squeeze, self.squeeze_bias))
             y = y * torch.sigmoid(F.conv2d(gate, self.expand, self.expand_bias))
-            y = self.norm(F.conv2d(y, self.project), "norm3")
+            y = self.batch_norm(F.conv2d(y, self.project), "norm3")
             return torch.cat((x + y, F.max_pool2d(x, 3, 1, 1)), 1)
 
     class Quantised(Block):

@@ -6,11 +6,10 @@
 Writes formats-FRAMEWORK.md beside this file. Counts of one architecture should differ by 5 % at most: what is one net should become one program,
 however it is written down.
 
-Needs what remake.sh installs for the framework; torch also onnx and onnxscript, where ONNX is compared.
+Needs what remake.sh installs for the framework.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -68,9 +67,8 @@ def torchvision(name, size, folder):
     yield "traced", folder / "t.pt"
     torch.jit.freeze(torch.jit.script(model)).save(folder / "s.pt")
     yield "scripted, frozen", folder / "s.pt"
-    if importlib.util.find_spec("onnxscript"):
-        torch.onnx.export(model, (x,), folder / "m.onnx", dynamo=True, verbose=False)
-        yield "ONNX", folder / "m.onnx"
+    torch.onnx.export(model, (x,), folder / "m.onnx", dynamo=True, verbose=False)
+    yield "ONNX", folder / "m.onnx"
 
 
 def main():

@@ -90,9 +90,9 @@ impl Archive {
             let within = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?)).filter(|range| range.end <= self.bytes.len());
             return within.map(|range| Member { bytes: self.bytes.slice(range), pages: self.pages.clone() }).ok_or_else(lost);
         }
-        let left = self.budget.get().checked_sub(entry.size()).ok_or_else(|| OpError::unsupported(format!("'{name}' takes {} bytes when it is inflated, and the archive {}", entry.size(), self.bytes.len())))?;
-        self.budget.set(left);
         let size = entry.size();
+        let left = self.budget.get().checked_sub(size).ok_or_else(|| OpError::unsupported(format!("'{name}' takes {size} bytes when it is inflated, and the archive {}", self.bytes.len())))?;
+        self.budget.set(left);
         let mut bytes = Vec::new();
         entry.by_ref().take(size).read_to_end(&mut bytes).map_err(|error| OpError::invalid(format!("'{name}' can't be inflated: {error}")))?;
         Ok(Member { bytes: bytes.into(), pages: None })

@@ -53,6 +53,11 @@ pub fn load(path: &Path, binding: &Binding, signature: Option<&str>) -> Result<G
     }
 }
 
+/// Is a name what a table says, where `*` stands for the rest of a name?
+pub(crate) fn is_named(name: &str, listed: &str) -> bool {
+    listed.strip_suffix('*').map_or(listed == name, |start| name.starts_with(start))
+}
+
 /// What is asked of an importer.
 pub(crate) struct Model<'a> {
     /// The file or folder.

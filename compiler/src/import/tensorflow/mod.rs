@@ -113,7 +113,7 @@ fn handler(op: &str) -> Option<How> {
 
 /// The complaint about an op that has no row.
 fn unsupported(op: &str) -> OpError {
-    let known = UNSUPPORTED.iter().find(|(name, ..)| name.strip_suffix('*').map_or(*name == op, |start| op.starts_with(start)));
+    let known = UNSUPPORTED.iter().find(|(name, ..)| super::is_named(op, name));
     match known {
         Some((_, why, help)) => OpError::unsupported(format!("op '{op}' is not supported: {why}")).help(*help),
         None => OpError::unsupported(format!("op '{op}' is not supported")).help("docs/tensorflow.md lists what is"),

@@ -5,7 +5,7 @@
 
 use frit_ir::ops::aggregate::{Aggregate, Statistic};
 use frit_ir::ops::average_pool::AveragePool;
-use frit_ir::ops::{abs::Abs, add::Add, clip::Clip, floor::Floor, hard_swish::HardSwish, mul::Mul, quantize::Quantize, round::Round, shr::Shr, sign::Sign, sub::Sub};
+use frit_ir::ops::{abs::Abs, add::Add, floor::Floor, hard_swish::HardSwish, mul::Mul, quantize::Quantize, round::Round, shr::Shr, sign::Sign, sub::Sub};
 use frit_ir::{DType, Op, OpError, Scalar, Tensor, ValueId};
 
 use super::How::Stored;
@@ -70,18 +70,10 @@ fn plain(n: &mut Node<'_, '_>, op: impl Into<Op>, activation: Option<usize>) -> 
     Ok(vec![n.quantise(y, 0)?])
 }
 
-/// What an operand lies above its zero point, as f32.
-fn lifted(n: &mut Node<'_, '_>, at: usize, grid: Grid) -> Value {
+/// What an operand lies above its zero point.
+fn lifted(n: &mut Node<'_, '_>, at: usize, grid: Grid, dtype: DType) -> Value {
     let value = n.input(at)?;
-    let value = n.cast(value, DType::F32)?;
-    let zero = n.number(value, -(grid.zero as f64));
-    n.add(value, zero)
-}
-
-/// The same as integers.
-fn whole(n: &mut Node<'_, '_>, at: usize, grid: Grid) -> Value {
-    let value = n.input(at)?;
-    let value = n.cast(value, DType::I32)?;
+    let value = n.cast(value, dtype)?;
     let zero = n.number(value, -(grid.zero as f64));
     n.add(value, zero)
 }
@@ -119,6 +111,11 @@ pub(super) fn result_scale(n: &Node<'_, '_>, activation: usize) -> Result<Option
     Ok(grid(n.quantised_result(0)?).filter(|_| simple).map(|grid| grid.scale))
 }
 
+/// The least and the largest byte.
+fn range(dtype: DType) -> (f64, f64) {
+    if dtype == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) }
+}
+
 /// Bits of a factor in [`sum`].
 const FACTOR_BITS: i32 = 20;
 
@@ -148,13 +145,12 @@ fn sum(n: &mut Node<'_, '_>, sign: f64) -> Values {
     let zero = n.number(quanta, made.zero as f64);
     let value = n.add(quanta, zero)?;
     let to = n.result_dtype(0)?;
-    let (mut low, mut high) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
+    let (mut low, mut high) = range(to);
     if let Some((least, most)) = bounds(n, 0, made.scale)? {
         low = (least.round_ties_even() + made.zero as f64).clamp(low, high);
         high = (most.round_ties_even() + made.zero as f64).clamp(low, high);
     }
-    let ends = [n.number(value, low), n.number(value, high)];
-    let value = n.apply(Clip {}, &[value, ends[0], ends[1]])?;
+    let value = n.between(value, low, high)?;
     Ok(vec![n.cast(value, to)?])
 }
 
@@ -162,7 +158,7 @@ fn sum(n: &mut Node<'_, '_>, sign: f64) -> Values {
 fn product(n: &mut Node<'_, '_>) -> Values {
     let Some(([a, b], made)) = grids::<2>(n)? else { return plain(n, Mul {}, Some(0)) };
     // Of integers: one that is known would otherwise be multiplied with the ratio first, and the product rounded differently.
-    let operands = [whole(n, 0, a)?, whole(n, 1, b)?];
+    let operands = [lifted(n, 0, a, DType::I32)?, lifted(n, 1, b, DType::I32)?];
     let product = n.mul(operands[0], operands[1])?;
     let product = n.cast(product, DType::F32)?;
     let ratio = n.number(product, f64::from(a.scale * b.scale / made.scale));
@@ -181,7 +177,7 @@ fn squared_difference(n: &mut Node<'_, '_>) -> Values {
     let widest = 2.0 * f64::from(a.scale.max(b.scale));
     let mut terms = Vec::new();
     for (at, grid) in [a, b].into_iter().enumerate() {
-        let value = lifted(n, at, grid)?;
+        let value = lifted(n, at, grid, DType::F32)?;
         let ratio = n.number(value, 128.0 * f64::from(grid.scale) / widest);
         let value = n.mul(value, ratio)?;
         terms.push(n.apply(Round {}, &[value])?);
@@ -209,7 +205,7 @@ fn mean(n: &mut Node<'_, '_>) -> Values {
     };
     let extents = n.builder.extents(n.input(0)?)?;
     let count: f64 = axes.iter().map(|axis| extents[*axis] as f64).product();
-    let x = lifted(n, 0, a)?;
+    let x = lifted(n, 0, a, DType::F32)?;
     let sum = n.apply(Aggregate { statistic: Statistic::Sum, axes, keep }, &[x])?;
     let ratio = n.number(sum, f64::from(a.scale) / f64::from(made.scale) / count);
     let quanta = n.mul(sum, ratio)?;
@@ -293,10 +289,9 @@ fn hard_swish(n: &mut Node<'_, '_>) -> Values {
     };
     let saturated = |n: &mut Node<'_, '_>, x: ValueId, bits: i32| {
         let x = number(n, x, 2f64.powi(bits), Mul {}.into())?;
-        let ends = [n.number(x, -32768.0), n.number(x, 32767.0)];
-        n.apply(Clip {}, &[x, ends[0], ends[1]])
+        n.between(x, -32768.0, 32767.0)
     };
-    let x = whole(n, 0, a)?;
+    let x = lifted(n, 0, a, DType::I32)?;
     let x = number(n, x, 128.0, Mul {}.into())?;
     let value = high(n, x, output)?;
     let mut half = x;
@@ -316,8 +311,7 @@ fn hard_swish(n: &mut Node<'_, '_>) -> Values {
     let quanta = divided(n, product, -down)?;
     let value = number(n, quanta, made.zero as f64, Add {}.into())?;
     let to = n.result_dtype(0)?;
-    let (low, high) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
-    let ends = [n.number(value, low), n.number(value, high)];
-    let value = n.apply(Clip {}, &[value, ends[0], ends[1]])?;
+    let (low, high) = range(to);
+    let value = n.between(value, low, high)?;
     Ok(vec![n.cast(value, to)?])
 }
