@@ -127,14 +127,14 @@ impl Fused {
     }
 
     /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what. Not the last one, along
-    /// which vectors lie.
+    /// which vectors lie, unless enough is left of it and they would have to be computed several expressions at a time.
     fn divided(&self) -> Option<(usize, i64)> {
         self.exprs.reachable(&[self.value]).into_iter().find_map(|id| {
             let Expr::Binary(Binary::FloorDiv, a, b) = *self.exprs.get(id) else { return None };
             let (Expr::Var(Var(k)), by) = (self.exprs.get(a), self.exprs.as_int(b)?) else { return None };
             let extent = *self.extents.get(*k as usize)?;
             let last = self.extents.iter().rposition(|extent| *extent > 1);
-            (1 < by && by < extent && extent % by == 0 && last != Some(*k as usize)).then_some((*k as usize, by))
+            (1 < by && by < extent && extent % by == 0 && (last != Some(*k as usize) || by >= LONG_ROW && self.is_phased())).then_some((*k as usize, by))
         })
     }
 
@@ -196,6 +196,8 @@ impl Fused {
 const CHEAP: u32 = 3;
 /// And is always stored if they are needed more often than this.
 const MOST_TIMES: i64 = 64;
+/// An axis of so many elements is enough for vectors.
+const LONG_ROW: i64 = 16;
 /// No more expressions than this are computed one after the other at a point.
 const MOST_PHASES: i64 = 8;
 
@@ -590,9 +592,10 @@ impl Fuser<'_> {
     /// A reduction whose results, bytes, are stored in another order of axes, its own points in that order as well. None unless
     /// what it reads along the axis that is then the last lies side by side or is the same; constants are packed.
     fn turned(&self, fused: &Fused, value: ValueId, perm: &[usize]) -> Option<Fused> {
-        if self.graph.ty(value).dtype.size() != 1 {
+        if self.graph.ty(value).dtype.size() != 1 && self.device.target.team > 1 {
             return None;
         }
+        let fused = &fused.clone().settled();
         let axes: Vec<ExprId> = perm.iter().map(|k| fused.axes[*k]).collect();
         let rank = fused.extents.len();
         let mut order: Vec<usize> = Vec::new();
@@ -606,25 +609,33 @@ impl Fuser<'_> {
         if order.len() != rank {
             return None;
         }
+        // How far each load that is not of constants moves with a variable.
         let roots: Vec<ExprId> = [Some(fused.value), fused.epilogue].into_iter().flatten().collect();
-        let beside = fused.exprs.reachable(&roots).into_iter().all(|id| match fused.exprs.get(id) {
-            Expr::Load { source: Source(v), index, .. } if self.graph.constant(ValueId(*v)).is_none() => {
+        let mut moves: Vec<Affine> = Vec::new();
+        for id in fused.exprs.reachable(&roots) {
+            if let Expr::Load { source: Source(v), index, .. } = fused.exprs.get(id)
+                && self.graph.constant(ValueId(*v)).is_none()
+            {
                 let mut exprs = fused.exprs.clone();
                 let flat = flatten(&mut exprs, &self.extents(ValueId(*v)), index);
-                Affine::of(&exprs, flat).is_some_and(|flat| (0..=1).contains(&flat.coefficient(Var(last as u32))))
+                moves.push(Affine::of(&exprs, flat)?);
             }
-            _ => true,
-        });
-        if !beside {
+        }
+        if !moves.iter().all(|flat| (0..=1).contains(&flat.coefficient(Var(last as u32)))) {
             return None;
         }
+        // Sums go along what lies side by side.
+        let (beside, apart): (Vec<usize>, Vec<usize>) = (0..fused.reduce.len()).partition(|k| moves.iter().any(|flat| flat.coefficient(Var((rank + k) as u32)) == 1));
+        let summed = [apart, beside].concat();
+        let all: Vec<usize> = order.iter().copied().chain(summed.iter().map(|k| rank + k)).collect();
         let mut exprs = Exprs::new();
-        let vars: Vec<ExprId> = (0..rank + fused.reduce.len()).map(|k| exprs.var(Var(order.iter().position(|old| *old == k).unwrap_or(k) as u32))).collect();
+        let vars: Vec<ExprId> = (0..all.len()).map(|k| exprs.var(Var(all.iter().position(|old| *old == k).unwrap_or(k) as u32))).collect();
         let roots: Vec<Option<ExprId>> = [Some(fused.value), fused.epilogue].into_iter().chain(axes.into_iter().map(Some)).collect();
         let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
         let done = translate(&fused.exprs, &roots, &mut exprs, &vars, None, &mut load);
         Some(Fused {
             extents: order.iter().map(|k| fused.extents[*k]).collect(),
+            reduce: summed.iter().map(|k| fused.reduce[*k]).collect(),
             exprs,
             value: done[0]?,
             epilogue: done[1],
@@ -637,8 +648,8 @@ impl Fuser<'_> {
     /// Is a value read by a convolution of bytes, in another order of axes? It broadcasts words of it, so it must lie in a buffer.
     fn is_turned(&self, value: ValueId) -> bool {
         let by = |value: ValueId, is: &dyn Fn(&Node) -> bool| self.uses[value.0 as usize].iter().any(|user| is(self.graph.node(*user)));
-        let turns = |node: &Node| matches!(node.op, Op::Transpose(_)) && by(node.outputs[0], &|node| matches!(node.op, Op::ConvInteger(_)));
-        self.device.target.dots() && by(value, &turns)
+        let turns = |node: &Node| matches!(node.op, Op::Transpose(_)) && by(node.outputs[0], &|node| matches!(node.op, Op::ConvInteger(_) | Op::Conv(_) | Op::WinogradInput(_) | Op::WinogradOutput(_)));
+        self.device.target.team == 1 && by(value, &turns)
     }
 
     /// Reads an element of an operand: out of its buffer, or by its expression.

@@ -158,6 +158,12 @@ impl Nest {
         let written = results * graph.ty(to).dtype.size() as f64;
         Self { fused, to, reads, reduces_vectors, arithmetic, written }
     }
+
+    /// Does it join in columns what is partly the same for all points along an axis?
+    fn shares(&self, axis: usize) -> bool {
+        let columns = self.fused.extents.iter().rposition(|extent| *extent > 1);
+        self.fused.root.is_some() && !self.reduces_vectors && columns.is_some_and(|columns| columns > axis) && nest::shares(&self.fused, axis)
+    }
 }
 
 struct Grouper<'a> {
@@ -414,6 +420,8 @@ impl<'a> Grouper<'a> {
                 row.extent
             } else if teams {
                 1
+            } else if nests.iter().enumerate().any(|(at, nest)| nest.shares(row.axes[at])) {
+                row.extent
             } else {
                 (ROW_ELEMS + most - 1) / most
             };

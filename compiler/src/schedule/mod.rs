@@ -8,6 +8,7 @@ mod channels;
 mod contraction;
 mod fuse;
 mod group;
+mod images;
 mod legalise;
 mod memory;
 mod nest;

@@ -788,8 +788,20 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
         }
         // Vectors along the last output axis, a block of it at a time; the last block overlaps the one before.
         let Some((_, extent)) = outer.pop() else { continue };
-        let width = if extent <= 4 * lanes { extent } else { 4 * lanes };
+        let long = (0..loops.len()).find(|k| loops[*k..].iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED).unwrap_or(loops.len());
+        let points = outer.last().copied().filter(|_| long < loops.len() && shares(fused, wide[wide.len() - 2]));
+        let (rows, vectors) = points.map_or((1, 4), |(_, extent)| (shared_points(extent, target), 1));
+        let width = if extent <= vectors * lanes { extent } else { vectors * lanes };
         let blocks = (extent + width - 1) / width;
+        let first = match points {
+            Some((_, extent)) => {
+                outer.pop();
+                let block = work.var((extent + rows - 1) / rows);
+                outer.push((block, (extent + rows - 1) / rows));
+                Some(overlapped(work, block, rows, extent))
+            }
+            None => None,
+        };
         let base = if blocks > 1 {
             let block = work.var(blocks);
             outer.push((block, blocks));
@@ -797,14 +809,21 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
         } else {
             work.exprs.int(0)
         };
-        let tile = work.tile(dtype, width, Space::Registers);
+        let tile = work.tile(dtype, rows * width, Space::Registers);
         let mut vector = |make: &mut dyn FnMut(&mut Work<'_>, ExprId, &[ExprId]) -> Stmt| {
-            let var = work.var(width);
-            let lane = work.exprs.var(var);
+            let (row, var) = (work.var(rows), work.var(width));
+            let (point, lane) = (work.exprs.var(row), work.exprs.var(var));
             let mut axes = axes.clone();
             axes[wide[wide.len() - 1]] = work.exprs.add(base, lane);
+            if let Some(first) = first {
+                axes[wide[wide.len() - 2]] = work.exprs.add(first, point);
+            }
             let axes = region.place(work, &axes);
-            Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(work, lane, &axes)] }
+            let widths = work.exprs.int(width);
+            let at = work.exprs.mul(point, widths);
+            let at = work.exprs.add(at, lane);
+            let body = vec![Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(work, at, &axes)] }];
+            Stmt::For { var: row, extent: rows, kind: LoopKind::Unrolled, body }
         };
         let clear = vector(&mut |_, lane, _| Stmt::Store { place: tile, index: lane, value: start, guard: None });
         let step = vector(&mut |work, lane, axes| {
@@ -817,13 +836,28 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             let index = work.store_index(member, axes);
             Stmt::Store { place, index, value, guard: None }
         });
-        let long = (0..loops.len()).find(|k| loops[*k..].iter().map(|(_, extent)| extent).product::<i64>() <= MAX_UNROLLED).unwrap_or(loops.len());
         let mut body = vec![clear];
         body.extend(nested(&loops[..long], LoopKind::Serial, nested(&loops[long..], LoopKind::Unrolled, vec![step])));
         body.push(finish);
         return Piece { parallel: outer, body, flops };
     }
     unreachable!("axes that are not merged need no division")
+}
+
+/// Does a reduction join, at each of the points along an axis, what partly is the same for all of them (a window's weights)?
+pub(super) fn shares(fused: &Fused, axis: usize) -> bool {
+    fused.exprs.reachable(&[fused.value]).into_iter().any(|id| match fused.exprs.get(id) {
+        Expr::Load { index, .. } => !index.iter().any(|index| depends(&fused.exprs, *index, Var(axis as u32))),
+        _ => false,
+    })
+}
+
+/// How many points along an axis are done together, which share what they read: as many as a quarter of the registers, and as few more
+/// than there are as may be.
+fn shared_points(extent: i64, target: &Target) -> i64 {
+    let most = (i64::from(target.vector_registers) / 4).max(1);
+    let blocks = (extent + most - 1) / most;
+    (extent + blocks - 1) / blocks.max(1)
 }
 
 /// `min(block * width, extent - width)`: where a block starts, the last one overlapping the one before it. Points in both
