@@ -529,6 +529,62 @@ fn borders_are_written_by_the_kernel_inside() {
 }
 
 #[test]
+fn images_lie_with_their_channels_last() {
+    use frit_ir::ops::{add::Add, clip::Clip, concat::Concat, convolution::Convolution, max_pool::MaxPool, mul::Mul, padding::Padding, reduce::How, reduce::Reduce, relu::Relu, reshape::Reshape, sigmoid::Sigmoid, transpose::Transpose};
+    use frit_ir::ops::{winograd_input::WinogradInput, winograd_output::WinogradOutput, winograd_weight::WinogradWeight};
+    for (batch, [h, w]) in [(1, [11, 13]), (2, [9, 34]), (1, [3, 2])] {
+        let mut random = Random(13);
+        let mut builder = Builder::new("images");
+        let image = random.tensor(DType::F32, &[batch, 3, h, w], Domain::Ordinary);
+        let x = builder.input("x", image.ty());
+        let mut weights = |b: &mut Builder, extents: &[i64]| b.constant(random.tensor(DType::F32, extents, Domain::Between(-0.2, 0.2)));
+        let conv = |stride: i64, margin: i64, groups: i64| Convolution { strides: vec![stride; 2], dilations: Vec::new(), before: vec![margin; 2], after: vec![margin; 2], padding: Padding::Given, groups };
+        let node = |b: &mut Builder, op: Op, operands: &[_]| b.apply(op, operands).expect("it fits");
+        // From few channels to many, one at a time, and back; what comes in is added, after a gate.
+        let filter = weights(&mut builder, &[20, 3, 3, 3]);
+        let bias = weights(&mut builder, &[20, 1, 1]);
+        let first = node(&mut builder, conv(2, 1, 1).into(), &[x, filter]);
+        let first = node(&mut builder, Add {}.into(), &[first, bias]);
+        let first = node(&mut builder, Relu {}.into(), &[first]);
+        let filter = weights(&mut builder, &[20, 1, 5, 3]);
+        let single = node(&mut builder, Convolution { before: vec![2, 1], after: vec![2, 1], ..conv(1, 1, 20) }.into(), &[first, filter]);
+        let (low, high) = (builder.scalar(DType::F32, 0.0), builder.scalar(DType::F32, 6.0));
+        let single = node(&mut builder, Clip {}.into(), &[single, low, high]);
+        let mean = node(&mut builder, Reduce { how: How::Sum, axes: vec![2, 3] }.into(), &[single]);
+        let gate = node(&mut builder, Reshape { extents: vec![batch, 20, 1, 1] }.into(), &[mean]);
+        let gate = node(&mut builder, Sigmoid {}.into(), &[gate]);
+        let gated = node(&mut builder, Mul {}.into(), &[single, gate]);
+        let filter = weights(&mut builder, &[20, 20, 1, 1]);
+        let block = node(&mut builder, conv(1, 0, 1).into(), &[gated, filter]);
+        let block = node(&mut builder, Add {}.into(), &[block, first]);
+        // Two branches, one of them pooled, and one by Winograd's algorithm along rows.
+        let pool = MaxPool { extents: vec![3; 2], strides: vec![1; 2], dilations: vec![1; 2], before: vec![1; 2], after: vec![1; 2], padding: Padding::Given, ceil: false, indices: false, reversed: false };
+        let pooled = node(&mut builder, pool.into(), &[block]);
+        let joined = node(&mut builder, Concat { axis: 1 }.into(), &[block, pooled]);
+        let filter = Random(17).tensor(DType::F32, &[24, 40, 3, 3], Domain::Between(-0.2, 0.2));
+        let filter = Op::from(WinogradWeight { axis: 0, tile: 4 }).def().eval(&[&filter]).expect("evaluates").remove(0);
+        let filter = builder.constant(filter);
+        let points = node(&mut builder, WinogradInput { axis: 0, tile: 4, taps: 3, before: vec![1, 1], after: vec![1, 1] }.into(), &[joined]);
+        let products = node(&mut builder, conv(1, 0, 6).into(), &[points, filter]);
+        let rows = (h + 1) / 2;
+        let wide = node(&mut builder, WinogradOutput { axis: 0, tile: 4, taps: 3, extent: rows }.into(), &[products]);
+        let wide = node(&mut builder, Relu {}.into(), &[wide]);
+        // Channels last anyway, and whoever reads them in the old order.
+        let turned = node(&mut builder, Transpose { perm: vec![0, 2, 3, 1] }.into(), &[wide]);
+        let doubled = node(&mut builder, Add {}.into(), &[turned, turned]);
+        let flat = node(&mut builder, Reshape { extents: vec![batch, 24 * rows * ((w + 1) / 2)] }.into(), &[wide]);
+        builder.output("turned", doubled);
+        builder.output("flat", flat);
+        builder.output("block", pooled);
+        let graph = builder.finish();
+        counts(&format!("{batch} images of {h}x{w}"), &graph, &[image]);
+        let schedule = schedule(&graph, &device(&target())).expect("schedules").to_string();
+        let last = format!("f32[{batch},{rows},{},20]", (w + 1) / 2);
+        assert!(schedule.contains(&last), "nothing is {last}\n{schedule}");
+    }
+}
+
+#[test]
 fn teams_multiply_matrices_of_any_shape() {
     // Rows, columns, steps of the sum; is the first operand, or the second one, turned?
     let shapes = [(2, 4, 4, false, false), (5, 33, 7, true, false), (17, 130, 40, false, true), (130, 131, 9, true, true), (40, 70, 100, false, true), (33, 9, 530, false, false)];

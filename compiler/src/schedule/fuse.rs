@@ -589,8 +589,9 @@ impl Fuser<'_> {
         Fused { exprs, ..fused }
     }
 
-    /// A reduction whose results, bytes, are stored in another order of axes, its own points in that order as well. None unless
-    /// what it reads along the axis that is then the last lies side by side or is the same; constants are packed.
+    /// A reduction whose results are stored in another order of axes, its own points in that order as well. None unless
+    /// what it reads along the axis that is then the last lies side by side or is the same; constants are packed. For teams of threads
+    /// only bytes are worth it.
     fn turned(&self, fused: &Fused, value: ValueId, perm: &[usize]) -> Option<Fused> {
         if self.graph.ty(value).dtype.size() != 1 && self.device.target.team > 1 {
             return None;
@@ -645,7 +646,7 @@ impl Fuser<'_> {
         })
     }
 
-    /// Is a value read by a convolution of bytes, in another order of axes? It broadcasts words of it, so it must lie in a buffer.
+    /// Is a value read by a convolution in another order of axes? It broadcasts elements of it, so it must lie in a buffer.
     fn is_turned(&self, value: ValueId) -> bool {
         let by = |value: ValueId, is: &dyn Fn(&Node) -> bool| self.uses[value.0 as usize].iter().any(|user| is(self.graph.node(*user)));
         let turns = |node: &Node| matches!(node.op, Op::Transpose(_)) && by(node.outputs[0], &|node| matches!(node.op, Op::ConvInteger(_) | Op::Conv(_) | Op::WinogradInput(_) | Op::WinogradOutput(_)));

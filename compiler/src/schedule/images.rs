@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frit_ir::graph::{Graph, Node, Producer, ValueId};
-use frit_ir::ops::{concat::Concat, conv::Conv, pad::Pad, transpose::Transpose, window::Window};
+use frit_ir::ops::{broadcast::Broadcast, concat::Concat, conv::Conv, pad::Pad, reshape::Reshape, slice::Slice, transpose::Transpose, window::Window};
 use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Error, Op, OpError};
 
@@ -101,7 +101,9 @@ impl Images<'_> {
                 Op::Conv(conv) => self.graph.constant(node.inputs[1]).is_some_and(|w| !is_depthwise(conv, w.extents()) || able.contains(&node.inputs[0])),
                 Op::Pad(_) | Op::WinogradInput(_) | Op::WinogradOutput(_) => able.contains(&node.inputs[0]),
                 Op::Window(window) => window.extents[..2] == [1, 1] && able.contains(&node.inputs[0]),
-                Op::Transpose(transpose) => transpose.perm == first_order(transpose.perm.len()) && self.graph.constant(node.inputs[0]).is_none(),
+                Op::Transpose(transpose) => transpose.perm == first_order(transpose.perm.len()) && self.graph.constant(node.inputs[0]).is_none() && !able.contains(&node.inputs[0]),
+                Op::Slice(_) | Op::Broadcast(_) => able.contains(&node.inputs[0]) && self.graph.ty(node.inputs[0]).rank() == self.graph.ty(out).rank(),
+                Op::Reshape(_) => able.contains(&node.inputs[0]) && self.extents(node.inputs[0])[..2] == self.extents(out)[..2],
                 Op::Concat(concat) => concat.axis == 1 && node.inputs.iter().all(|v| able.contains(v)),
                 op if op.def().elementwise() => {
                     let whole: Vec<&ValueId> = node.inputs.iter().filter(|v| self.extents(**v) == self.extents(out)).collect();
@@ -185,6 +187,7 @@ impl Turner<'_> {
     fn node(&mut self, node: &Node, images: &BTreeSet<ValueId>) -> Result<(), OpError> {
         let out = node.outputs[0];
         if is_last(&node.op)
+            && !images.contains(&out)
             && let Some(known) = self.last.get(&node.inputs[0])
         {
             self.map.insert(out, *known);
@@ -224,6 +227,12 @@ impl Turner<'_> {
                 self.builder.apply(turned, &[self.last[&node.inputs[0]]])?
             }
             Op::Transpose(_) => self.plain(node.inputs[0])?,
+            Op::Reshape(reshape) => self.builder.apply(Reshape { extents: last(&reshape.extents) }, &[self.last[&node.inputs[0]]])?,
+            Op::Broadcast(broadcast) => self.builder.apply(Broadcast { extents: last(&broadcast.extents) }, &[self.last[&node.inputs[0]]])?,
+            Op::Slice(slice) => {
+                let turned = Slice { starts: last(&slice.starts), extents: last(&slice.extents), steps: last(&slice.steps) };
+                self.builder.apply(turned, &[self.last[&node.inputs[0]]])?
+            }
             Op::Concat(_) => {
                 let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.last[v]).collect();
                 self.builder.apply(Concat { axis: rank - 1 }, &operands)?
@@ -252,9 +261,9 @@ impl Turner<'_> {
             let turned = Op::from(Transpose { perm: last_order(rank) }).def().eval(&[&reshaped])?;
             return Ok(turned.into_iter().next().map_or(self.map[&value], |tensor| self.builder.constant(tensor)));
         }
-        let wide = self.builder.apply(frit_ir::ops::reshape::Reshape { extents: full.clone() }, &[self.map[&value]])?;
+        let wide = self.builder.apply(Reshape { extents: full.clone() }, &[self.map[&value]])?;
         if full[2..].iter().all(|n| *n == 1) {
-            return self.builder.apply(frit_ir::ops::reshape::Reshape { extents: last(&full) }, &[wide]);
+            return self.builder.apply(Reshape { extents: last(&full) }, &[wide]);
         }
         self.builder.apply(Transpose { perm: last_order(rank) }, &[wide])
     }

@@ -33,7 +33,7 @@ pub(super) fn legalise(graph: &Graph, device: &Device<'_>) -> Result<Graph, Erro
 fn legal(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
     let graph = tidy(&simplify(graph, device, known)?)?;
     let graph = if device.target.dots() { channels_last(&graph)? } else { graph };
-    if device.target.team > 1 || std::env::var_os("FRIT_NCHW").is_some() { Ok(graph) } else { images::channels_last(&graph, device.target) }
+    if device.target.team > 1 { Ok(graph) } else { images::channels_last(&graph, device.target) }
 }
 
 /// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early. `known`: of the

@@ -573,7 +573,12 @@ fn rules(graph: &Graph, nodes: &BTreeSet<NodeId>) -> Vec<String> {
 
 /// What a kernel is called: its ops (at most four, runs of one shortened), dtype and shape.
 fn name(graph: &Graph, group: &Group, nodes: &BTreeSet<NodeId>) -> String {
-    let mut ops: Vec<&str> = nodes.iter().map(|id| graph.node(*id).op.name()).filter(|op| *op != "reshape" && *op != "broadcast").collect();
+    // What only says where elements lie is not worth a name, unless there is nothing else.
+    let all = nodes.iter().map(|id| graph.node(*id).op.name()).filter(|op| *op != "reshape" && *op != "broadcast");
+    let (moves, mut ops): (Vec<&str>, Vec<&str>) = all.partition(|op| *op == "transpose");
+    if ops.is_empty() {
+        ops = moves;
+    }
     ops.dedup();
     let more = ops.len() > 4;
     ops.truncate(4);

@@ -38,6 +38,8 @@ const COLUMN_STEPS: i64 = 4;
 const COLUMNS: i64 = 4;
 /// Reductions of no more steps than this, or their last axes, are written out.
 const MAX_UNROLLED: i64 = 25;
+/// Sums of more floats than this, one after the other, are done in parts.
+const LONG_SUM: i64 = 256;
 
 /// A kernel, and what each of its parameters is.
 pub(super) struct Built {
@@ -753,14 +755,16 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
     let order = order(work.graph, fused, target);
     let by_rows = order != Order::Sequential;
     let flops = fused.extents.iter().chain(&fused.reduce).product::<i64>() as u64 * (1 + float_ops(fused, &[fused.value]));
+    let parted = !by_rows && is_long_sum(fused);
     // Reduced axes run as one if no index needs a division for it, or if the order of the sum is that.
     for merged in [true, false] {
         let forced = order == Order::Vectors { merged };
-        if by_rows && !forced {
+        if by_rows && !forced || parted && merged {
             continue;
         }
         let before = work.clone();
-        let Loops { mut outer, inner: loops, axes, reduced, wide } = Loops::new(work, fused, region, merged);
+        let Loops { mut outer, inner: mut loops, mut axes, reduced, wide } = Loops::new(work, fused, region, merged);
+        let parts = if parted { parts(work, &mut loops, &mut axes) } else { Vec::new() };
         let place = work.destination(member);
         let placed = region.place(work, &axes);
         let value = work.import(fused, &[fused.value], &placed, None)[0];
@@ -772,8 +776,9 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
         let start = identity(work, fused.combine, dtype);
         if !columns {
             let tile = work.tile(dtype, 1, Space::Registers);
+            let sum = if parted { work.tile(dtype, 1, Space::Registers) } else { tile };
             let zero = work.exprs.int(0);
-            let joined = work.exprs.load(tile, dtype, vec![zero]);
+            let joined = work.exprs.load(sum, dtype, vec![zero]);
             let result = work.import(fused, &[fused.result()], &placed, Some(joined))[0];
             let index = work.store_index(member, &placed);
             let step = vec![Stmt::Accumulate { place: tile, index: zero, combine: fused.combine, value }];
@@ -781,8 +786,13 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
                 Some(((var, extent), rest)) => nested(rest, LoopKind::Serial, vec![Stmt::For { var: *var, extent: *extent, kind: if by_rows { LoopKind::Vector } else { LoopKind::Serial }, body: step }]),
                 None => step,
             };
-            let mut body = vec![Stmt::Store { place: tile, index: zero, value: start, guard: None }];
-            body.extend(step);
+            let clear = |place: Source| Stmt::Store { place, index: zero, value: start, guard: None };
+            let mut body = [vec![clear(tile)], step].concat();
+            if parted {
+                let part = work.exprs.load(tile, dtype, vec![zero]);
+                body.push(Stmt::Accumulate { place: sum, index: zero, combine: fused.combine, value: part });
+                body = [vec![clear(sum)], nested(&parts, LoopKind::Serial, body)].concat();
+            }
             body.push(Stmt::Store { place, index, value: result, guard: None });
             return Piece { parallel: outer, body, flops };
         }
@@ -810,6 +820,7 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             work.exprs.int(0)
         };
         let tile = work.tile(dtype, rows * width, Space::Registers);
+        let sum = if parted { work.tile(dtype, rows * width, Space::Registers) } else { tile };
         let mut vector = |make: &mut dyn FnMut(&mut Work<'_>, ExprId, &[ExprId]) -> Stmt| {
             let (row, var) = (work.var(rows), work.var(width));
             let (point, lane) = (work.exprs.var(row), work.exprs.var(var));
@@ -825,23 +836,62 @@ fn reduction(work: &mut Work<'_>, member: &Member, region: &Region, target: &Tar
             let body = vec![Stmt::For { var, extent: width, kind: LoopKind::Vector, body: vec![make(work, at, &axes)] }];
             Stmt::For { var: row, extent: rows, kind: LoopKind::Unrolled, body }
         };
-        let clear = vector(&mut |_, lane, _| Stmt::Store { place: tile, index: lane, value: start, guard: None });
+        let mut clear = |place: Source| vector(&mut |_, lane, _| Stmt::Store { place, index: lane, value: start, guard: None });
+        let clear = [clear(tile), clear(sum)];
         let step = vector(&mut |work, lane, axes| {
             let value = work.import(fused, &[fused.value], axes, None)[0];
             Stmt::Accumulate { place: tile, index: lane, combine: fused.combine, value }
         });
+        let join = vector(&mut |work, lane, _| {
+            let part = work.exprs.load(tile, dtype, vec![lane]);
+            Stmt::Accumulate { place: sum, index: lane, combine: fused.combine, value: part }
+        });
         let finish = vector(&mut |work, lane, axes| {
-            let joined = work.exprs.load(tile, dtype, vec![lane]);
+            let joined = work.exprs.load(sum, dtype, vec![lane]);
             let value = work.import(fused, &[fused.result()], axes, Some(joined))[0];
             let index = work.store_index(member, axes);
             Stmt::Store { place, index, value, guard: None }
         });
+        let [clear, clear_sum] = clear;
         let mut body = vec![clear];
         body.extend(nested(&loops[..long], LoopKind::Serial, nested(&loops[long..], LoopKind::Unrolled, vec![step])));
+        if parted {
+            body.push(join);
+            body = [vec![clear_sum], nested(&parts, LoopKind::Serial, body)].concat();
+        }
         body.push(finish);
         return Piece { parallel: outer, body, flops };
     }
     unreachable!("axes that are not merged need no division")
+}
+
+/// Is a reduction a sum of so many floats, one after the other, that it is more exact in parts? The error of a sum grows with the
+/// number of its steps, that of one in parts with the number of parts and of steps of a part (Higham, The Accuracy of Floating Point
+/// Summation, 1993).
+fn is_long_sum(fused: &Fused) -> bool {
+    fused.combine == Combine::Sum && fused.exprs.dtype(fused.value).is_float() && fused.reduce.iter().product::<i64>() > LONG_SUM
+}
+
+/// Takes from the loops of a sum those over its parts, of which there are about as many as steps in a part. A single loop becomes two if
+/// its extent can be divided.
+fn parts(work: &mut Work<'_>, loops: &mut Vec<(Var, i64)>, axes: &mut [ExprId]) -> Vec<(Var, i64)> {
+    if let [(var, extent)] = loops[..] {
+        let count = (1..=extent.isqrt()).rev().find(|count| extent % count == 0).unwrap_or(1);
+        let (outer, inner) = (work.var(count), work.var(extent / count));
+        let (whole, part, steps, step) = (work.exprs.var(var), work.exprs.var(outer), work.exprs.int(extent / count), work.exprs.var(inner));
+        let first = work.exprs.mul(part, steps);
+        let at = work.exprs.add(first, step);
+        axes.iter_mut().filter(|_| count > 1).for_each(|axis| *axis = replace(work, *axis, whole, at));
+        if count == 1 {
+            return Vec::new();
+        }
+        *loops = vec![(inner, extent / count)];
+        return vec![(outer, count)];
+    }
+    let steps = |loops: &[(Var, i64)]| loops.iter().map(|(_, extent)| extent).product::<i64>();
+    let first = (1..loops.len()).min_by_key(|k| steps(&loops[..*k]).max(steps(&loops[*k..]))).unwrap_or(0);
+    let rest = loops.split_off(first);
+    std::mem::replace(loops, rest)
 }
 
 /// Does a reduction join, at each of the points along an axis, what partly is the same for all of them (a window's weights)?
