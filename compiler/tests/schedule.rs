@@ -530,7 +530,7 @@ fn borders_are_written_by_the_kernel_inside() {
 
 #[test]
 fn images_lie_with_their_channels_last() {
-    use frit_ir::ops::{add::Add, clip::Clip, concat::Concat, convolution::Convolution, max_pool::MaxPool, mul::Mul, padding::Padding, reduce::How, reduce::Reduce, relu::Relu, reshape::Reshape, sigmoid::Sigmoid, transpose::Transpose};
+    use frit_ir::ops::{add::Add, broadcast::Broadcast, clip::Clip, concat::Concat, convolution::Convolution, max_pool::MaxPool, mul::Mul, padding::Padding, reduce::How, reduce::Reduce, relu::Relu, reshape::Reshape, sigmoid::Sigmoid, slice::Slice, transpose::Transpose};
     use frit_ir::ops::{winograd_input::WinogradInput, winograd_output::WinogradOutput, winograd_weight::WinogradWeight};
     for (batch, [h, w]) in [(1, [11, 13]), (2, [9, 34]), (1, [3, 2])] {
         let mut random = Random(13);
@@ -569,6 +569,15 @@ fn images_lie_with_their_channels_last() {
         let rows = (h + 1) / 2;
         let wide = node(&mut builder, WinogradOutput { axis: 0, tile: 4, taps: 3, extent: rows }.into(), &[products]);
         let wide = node(&mut builder, Relu {}.into(), &[wide]);
+        // Some channels, each element four times.
+        let columns = (w + 1) / 2;
+        let some = node(&mut builder, Slice { starts: vec![0, 4, 0, 0], extents: vec![batch, 17, rows, columns], steps: vec![1; 4] }.into(), &[wide]);
+        let apart = node(&mut builder, Reshape { extents: vec![batch, 17, rows, 1, columns, 1] }.into(), &[some]);
+        let again = node(&mut builder, Broadcast { extents: vec![batch, 17, rows, 2, columns, 2] }.into(), &[apart]);
+        let large = node(&mut builder, Reshape { extents: vec![batch, 17, 2 * rows, 2 * columns] }.into(), &[again]);
+        let filter = weights(&mut builder, &[18, 17, 3, 3]);
+        let large = node(&mut builder, conv(2, 1, 1).into(), &[large, filter]);
+        builder.output("large", large);
         // Channels last anyway, and whoever reads them in the old order.
         let turned = node(&mut builder, Transpose { perm: vec![0, 2, 3, 1] }.into(), &[wide]);
         let doubled = node(&mut builder, Add {}.into(), &[turned, turned]);
@@ -581,6 +590,27 @@ fn images_lie_with_their_channels_last() {
         let schedule = schedule(&graph, &device(&target())).expect("schedules").to_string();
         let last = format!("f32[{batch},{rows},{},20]", (w + 1) / 2);
         assert!(schedule.contains(&last), "nothing is {last}\n{schedule}");
+    }
+}
+
+#[test]
+fn long_sums_lose_little() {
+    use frit_ir::ops::reduce::{How, Reduce};
+    // One after the other in columns, and alone; 26,003 is a prime number, which has no parts. A step rounds by 2^-24 at most.
+    let cases: [(&[i64], &[usize], i32); 5] = [(&[26_000, 20], &[0], 130 + 200), (&[170, 153, 20], &[0, 1], 170 + 153), (&[26_000, 3], &[0], 130 + 200), (&[2, 160, 162, 40], &[1, 2], 160 + 162), (&[26_003, 20], &[0], 26_003)];
+    for (extents, axes, steps) in cases {
+        let x = Tensor::from_scalars(DType::F32, extents, vec![Scalar::Float(0.1); extents.iter().product::<i64>() as usize]).expect("a tensor");
+        let mut builder = Builder::new("sum");
+        let value = builder.input("x", x.ty());
+        let sum = builder.apply(Reduce { how: How::Sum, axes: axes.to_vec() }, &[value]).expect("it fits");
+        builder.output("sum", sum);
+        let graph = builder.finish();
+        let exact = f64::from(0.1f32) * axes.iter().map(|axis| extents[*axis]).product::<i64>() as f64;
+        for vector_bits in [None, Some(128), Some(512)] {
+            let got = run(&graph, std::slice::from_ref(&x), vector_bits).remove(0);
+            let off = got.scalars().map(|y| (y.as_f64() / exact - 1.0).abs()).fold(0.0, f64::max);
+            assert!(off <= f64::from(steps) * 2f64.powi(-24), "{extents:?} along {axes:?} is off by {off:e}");
+        }
     }
 }
 
