@@ -16,7 +16,7 @@ use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
 
 use super::channels::{channels_last, in_words};
 use super::contraction::{CONTRACTED, Contraction};
-use super::{Device, images, precision};
+use super::{Device, precision};
 use crate::rewrite::tidy::tidy;
 use crate::specialise::rebuild;
 
@@ -32,8 +32,7 @@ pub(super) fn legalise(graph: &Graph, device: &Device<'_>) -> Result<Graph, Erro
 /// As [`legalise`], for a graph without composites. `known`: of its inputs those that are constants, which it then has itself.
 fn legal(graph: &Graph, device: &Device<'_>, known: &[Option<Tensor>]) -> Result<Graph, Error> {
     let graph = tidy(&simplify(graph, device, known)?)?;
-    let graph = if device.target.dots() { channels_last(&graph)? } else { graph };
-    if device.target.team > 1 { Ok(graph) } else { images::channels_last(&graph, device.target) }
+    channels_last(graph, device.target)
 }
 
 /// Rewrites the nodes whose form is not the one that is scheduled, and folds what was too large to be folded early. `known`: of the

@@ -8,7 +8,6 @@ mod channels;
 mod contraction;
 mod fuse;
 mod group;
-mod images;
 mod legalise;
 mod memory;
 mod nest;

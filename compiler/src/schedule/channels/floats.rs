@@ -1,15 +1,18 @@
 //! Images of floats, their channels last.
 //!
 //! In: a legal graph. Out: an equal graph, in which images that convolutions make lie with their channels last where that is estimated to
-//! take less time: then vectors run along channels, whatever the image's size, and windows need no masks. Nodes that work element by
-//! element, margins, pooling and concatenations follow; everybody else reads the same floats in another order. Must not know: kernels.
+//! take less time: then vectors run along channels, whatever the image's size, and windows need no masks. What is made of images alone
+//! (element by element, with margins, pooled, joined, cut, upsampled, by Winograd's matrices) follows; everybody else reads the same
+//! floats in another order. Must not know: kernels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frit_ir::graph::{Graph, Node, Producer, ValueId};
+use frit_ir::graph::{Graph, Node, NodeId, Producer, ValueId};
 use frit_ir::ops::{broadcast::Broadcast, concat::Concat, conv::Conv, pad::Pad, reshape::Reshape, slice::Slice, transpose::Transpose, window::Window};
 use frit_ir::vector::Target;
 use frit_ir::{Builder, DType, Error, Op, OpError};
+
+use super::{first_order, last, last_order};
 
 /// Vector cycles of one element that is fetched or stored by itself.
 const APART: f64 = 1.5;
@@ -45,7 +48,7 @@ pub(super) fn channels_last(graph: &Graph, target: &Target) -> Result<Graph, Err
 struct Images<'a> {
     graph: &'a Graph,
     lanes: i64,
-    uses: Vec<Vec<frit_ir::graph::NodeId>>,
+    uses: Vec<Vec<NodeId>>,
 }
 
 impl Images<'_> {
@@ -54,13 +57,13 @@ impl Images<'_> {
         let able = self.able();
         let mut chosen = BTreeSet::new();
         let mut left = able.clone();
+        let mut visited = BTreeSet::new();
         while let Some(first) = left.pop_first() {
             let mut together = BTreeSet::from([first]);
             let mut open = vec![first];
             while let Some(value) = open.pop() {
-                let maker = self.maker(value);
-                let readers = self.uses[value.0 as usize].iter().map(|user| self.graph.node(*user));
-                for next in maker.into_iter().chain(readers).flat_map(|node| node.inputs.iter().chain(&node.outputs)) {
+                let beside: Vec<&Node> = self.maker(value).into_iter().chain(self.uses[value.0 as usize].iter().copied()).filter(|node| visited.insert(*node)).map(|node| self.graph.node(node)).collect();
+                for next in beside.iter().flat_map(|node| node.inputs.iter().chain(&node.outputs)) {
                     if left.remove(next) {
                         together.insert(*next);
                         open.push(*next);
@@ -74,9 +77,9 @@ impl Images<'_> {
         chosen
     }
 
-    fn maker(&self, value: ValueId) -> Option<&Node> {
+    fn maker(&self, value: ValueId) -> Option<NodeId> {
         match self.graph.value(value).producer {
-            Producer::Node(maker, _) => Some(self.graph.node(maker)),
+            Producer::Node(maker, _) => Some(maker),
             _ => None,
         }
     }
@@ -100,10 +103,10 @@ impl Images<'_> {
                 // Windows of single channels run along them in what they read as well.
                 Op::Conv(conv) => self.graph.constant(node.inputs[1]).is_some_and(|w| !is_depthwise(conv, w.extents()) || able.contains(&node.inputs[0])),
                 Op::Pad(_) | Op::WinogradInput(_) | Op::WinogradOutput(_) => able.contains(&node.inputs[0]),
-                Op::Window(window) => window.extents[..2] == [1, 1] && able.contains(&node.inputs[0]),
+                Op::Window(window) => able.contains(&node.inputs[0]) && window.extents[..2] == [1, 1],
                 Op::Transpose(transpose) => transpose.perm == first_order(transpose.perm.len()) && self.graph.constant(node.inputs[0]).is_none() && !able.contains(&node.inputs[0]),
                 Op::Slice(_) | Op::Broadcast(_) => able.contains(&node.inputs[0]) && self.graph.ty(node.inputs[0]).rank() == self.graph.ty(out).rank(),
-                Op::Reshape(_) => able.contains(&node.inputs[0]) && self.extents(node.inputs[0])[..2] == self.extents(out)[..2],
+                Op::Reshape(_) => able.contains(&node.inputs[0]) && self.extents(node.inputs[0]).get(..2) == self.extents(out).get(..2),
                 Op::Concat(concat) => concat.axis == 1 && node.inputs.iter().all(|v| able.contains(v)),
                 op if op.def().elementwise() => {
                     let whole: Vec<&ValueId> = node.inputs.iter().filter(|v| self.extents(**v) == self.extents(out)).collect();
@@ -124,7 +127,7 @@ impl Images<'_> {
         let mut readers = BTreeSet::new();
         let mut sum = 0.0;
         for image in images {
-            sum += self.maker(*image).map_or(0.0, |node| self.made(node, last));
+            sum += self.maker(*image).map_or(0.0, |node| self.made(self.graph.node(node), last));
             for user in &self.uses[image.0 as usize] {
                 let node = self.graph.node(*user);
                 let follows = node.outputs.iter().any(|v| images.contains(v)) || matches!(node.op, Op::Reduce(_)) || is_last(&node.op);
@@ -248,20 +251,21 @@ impl Turner<'_> {
 
     /// An operand of what works on images element by element, its channels last.
     fn beside(&mut self, value: ValueId, rank: usize) -> Result<ValueId, OpError> {
-        if let Some(known) = self.last.get(&value) {
+        let extents = self.graph.ty(value).extents()?;
+        if let Some(known) = self.last.get(&value).filter(|_| extents.len() == rank) {
             return Ok(*known);
         }
-        let extents = self.graph.ty(value).extents()?;
+        let plain = self.plain(value)?;
         if extents.iter().product::<i64>() == 1 {
-            return Ok(self.map[&value]);
+            return Ok(plain);
         }
         let full = [vec![1; rank - extents.len()], extents].concat();
         if let Some(tensor) = self.graph.constant(value) {
             let reshaped = tensor.reshaped(&full)?;
             let turned = Op::from(Transpose { perm: last_order(rank) }).def().eval(&[&reshaped])?;
-            return Ok(turned.into_iter().next().map_or(self.map[&value], |tensor| self.builder.constant(tensor)));
+            return Ok(turned.into_iter().next().map_or(plain, |tensor| self.builder.constant(tensor)));
         }
-        let wide = self.builder.apply(Reshape { extents: full.clone() }, &[self.map[&value]])?;
+        let wide = self.builder.apply(Reshape { extents: full.clone() }, &[plain])?;
         if full[2..].iter().all(|n| *n == 1) {
             return self.builder.apply(Reshape { extents: last(&full) }, &[wide]);
         }
@@ -297,22 +301,7 @@ fn is_depthwise(conv: &Conv, weights: &[i64]) -> bool {
     conv.groups > 1 && weights[1] == 1
 }
 
-/// The order of axes in which channels are last.
-fn last_order(rank: usize) -> Vec<usize> {
-    std::iter::once(0).chain(2..rank).chain([1]).collect()
-}
-
-/// From there to the order in which they follow the first axis.
-fn first_order(rank: usize) -> Vec<usize> {
-    [0, rank - 1].into_iter().chain(1..rank - 1).collect()
-}
-
 /// Does a node put channels last?
 fn is_last(op: &Op) -> bool {
     matches!(op, Op::Transpose(transpose) if transpose.perm.len() >= 3 && transpose.perm == last_order(transpose.perm.len()))
-}
-
-/// Numbers, one per axis, in that order.
-fn last(list: &[i64]) -> Vec<i64> {
-    last_order(list.len()).into_iter().map(|k| list[k]).collect()
 }
