@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use frit_ir::graph::{Graph, Node, NodeId, ValueId};
 use frit_ir::ops::{Body, concat::Concat, conv_integer::ConvInteger, pad::Pad, transpose::Transpose};
 use frit_ir::scalar::Scalar;
-use frit_ir::{Builder, Error, Op, OpError, Tensor, TensorType};
+use frit_ir::{Error, Op, OpError, Tensor, TensorType};
 
-use super::{first_order, last_order};
+use super::{Turner, first_order, last_order};
 
 /// Convolutions of fewer channels than this are not worth a vector.
 const MIN_CHANNELS: i64 = 4;
@@ -25,20 +25,8 @@ pub(super) fn channels_last(graph: &Graph) -> Result<Graph, Error> {
     if images.is_empty() {
         return Ok(graph.clone());
     }
-    let mut turner = Turner { graph, builder: Builder::new(graph.name.clone()), map: BTreeMap::new(), last: BTreeMap::new(), back: BTreeMap::new(), padded: BTreeMap::new() };
-    for (name, value) in graph.inputs() {
-        let input = turner.builder.input(name.clone(), graph.ty(*value).clone());
-        turner.map.insert(*value, input);
-    }
-    for (_, node) in graph.nodes() {
-        turner.builder.set_origins(node.origins.clone());
-        turner.node(node, &images).map_err(|error| turner.builder.locate(error, &node.op, &[]))?;
-    }
-    for (name, value) in graph.outputs() {
-        let to = turner.plain(*value).map_err(|error| turner.builder.locate(error, &Op::from(Transpose { perm: Vec::new() }), &[]))?;
-        turner.builder.output(name.clone(), to);
-    }
-    Ok(turner.builder.finish())
+    let mut padded = BTreeMap::new();
+    Turner::run(graph, |turner, node| turn(turner, node, &images, &mut padded))
 }
 
 /// Can a convolution be done in words, four channels at a time? Its weights must be constants that fit signed bytes; what stands for
@@ -110,113 +98,78 @@ fn is_nest(graph: &Graph, node: &Node) -> bool {
     matches!(node.op, Op::Window(_) | Op::Concat(_) | Op::Relu(_) | Op::Clip(_)) && matches!(node.op.def().body(&types), Ok(Body::Loops(nests)) if nests.len() == 1)
 }
 
-struct Turner<'a> {
-    graph: &'a Graph,
-    builder: Builder,
-    map: BTreeMap<ValueId, ValueId>,
-    /// Images with their channels last.
-    last: BTreeMap<ValueId, ValueId>,
-    /// And read in the old order.
-    back: BTreeMap<ValueId, ValueId>,
-    /// Images with margins, read in the old order.
-    padded: BTreeMap<(ValueId, Vec<i64>, Vec<i64>), ValueId>,
+/// Images with margins, read in the old order.
+type Padded = BTreeMap<(ValueId, Vec<i64>, Vec<i64>), ValueId>;
+
+/// A node with its images turned.
+fn turn(turner: &mut Turner<'_>, node: &Node, images: &BTreeSet<ValueId>, padded: &mut Padded) -> Result<(), OpError> {
+    let outputs = match &node.op {
+        Op::ConvInteger(conv) if in_words(turner.graph, node) => convolution(turner, conv, node, padded)?,
+        Op::Concat(concat) if concat.axis == 1 && images.contains(&node.outputs[0]) && node.inputs.iter().all(|v| turner.last.contains_key(v)) => {
+            let operands: Vec<ValueId> = node.inputs.iter().map(|v| turner.last[v]).collect();
+            let axis = turner.rank(node.outputs[0]) - 1;
+            let joined = turner.builder.apply(Concat { axis }, &operands)?;
+            turner.last.insert(node.outputs[0], joined);
+            return Ok(());
+        }
+        op => {
+            let operands = turner.operands(node)?;
+            turner.builder.apply_all(op.clone(), &operands)?
+        }
+    };
+    turner.made(node, outputs);
+    for value in node.outputs.iter().filter(|v| images.contains(v)) {
+        turned(turner, *value)?;
+    }
+    Ok(())
 }
 
-impl Turner<'_> {
-    fn node(&mut self, node: &Node, images: &BTreeSet<ValueId>) -> Result<(), OpError> {
-        let is_turned = |v: &ValueId| self.last.contains_key(v);
-        let outputs = match &node.op {
-            Op::ConvInteger(conv) if in_words(self.graph, node) => self.convolution(conv, node)?,
-            Op::Concat(concat) if concat.axis == 1 && images.contains(&node.outputs[0]) && node.inputs.iter().all(is_turned) => {
-                let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.last[v]).collect();
-                let axis = self.rank(node.outputs[0]) - 1;
-                let joined = self.builder.apply(Concat { axis }, &operands)?;
-                self.last.insert(node.outputs[0], joined);
-                return Ok(());
-            }
-            op => {
-                let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.plain(*v)).collect::<Result<_, _>>()?;
-                self.builder.apply_all(op.clone(), &operands)?
-            }
-        };
-        for (from, to) in node.outputs.iter().zip(outputs) {
-            if let Some(name) = &self.graph.value(*from).name {
-                self.builder.name(to, name.clone());
-            }
-            self.map.insert(*from, to);
-            if images.contains(from) {
-                self.turned(*from)?;
-            }
-        }
-        Ok(())
+/// An image with its channels last.
+fn turned(turner: &mut Turner<'_>, value: ValueId) -> Result<ValueId, OpError> {
+    if let Some(known) = turner.last.get(&value) {
+        return Ok(*known);
     }
+    let perm = last_order(turner.rank(value));
+    let last = turner.builder.apply(Transpose { perm }, &[turner.map[&value]])?;
+    turner.last.insert(value, last);
+    Ok(last)
+}
 
-    fn rank(&self, value: ValueId) -> usize {
-        self.graph.ty(value).rank().unwrap_or(0)
-    }
-
-    /// An image with its channels last.
-    fn turned(&mut self, value: ValueId) -> Result<ValueId, OpError> {
-        if let Some(known) = self.last.get(&value) {
-            return Ok(*known);
-        }
-        let rank = self.rank(value);
-        let last = self.builder.apply(Transpose { perm: last_order(rank) }, &[self.map[&value]])?;
-        self.last.insert(value, last);
-        Ok(last)
-    }
-
-    /// A value in the old order. An image that lies with its channels last is read there.
-    fn plain(&mut self, value: ValueId) -> Result<ValueId, OpError> {
-        if let Some(known) = self.back.get(&value) {
-            return Ok(*known);
-        }
-        match self.last.get(&value) {
-            Some(last) => {
-                let back = self.builder.apply(Transpose { perm: first_order(self.rank(value)) }, &[*last])?;
-                self.back.insert(value, back);
-                Ok(back)
+/// A convolution whose margins are part of the image, and whose channels are a multiple of four.
+fn convolution(turner: &mut Turner<'_>, conv: &ConvInteger, node: &Node, padded: &mut Padded) -> Result<Vec<ValueId>, OpError> {
+    let [x, w, x_zero, w_zero] = [node.inputs[0], node.inputs[1], node.inputs[2], node.inputs[3]];
+    let rank = turner.rank(x);
+    let last = turned(turner, x)?;
+    let channels = turner.graph.ty(w).extents()?[1];
+    let more = (4 - channels % 4) % 4;
+    let around = |margin: &[i64], channels: i64| [&[0], margin, &[channels]].concat();
+    let (before, after) = (around(&conv.before, 0), around(&conv.after, more));
+    let image = if before.iter().chain(&after).all(|n| *n == 0) {
+        turner.plain(x)?
+    } else {
+        let key = (x, before, after);
+        match padded.get(&key) {
+            Some(known) => *known,
+            None => {
+                let value = turner.graph.constant(x_zero).map_or(Scalar::Int(0), |zero| zero.get(0));
+                let image = turner.builder.apply(Pad { before: key.1.clone(), after: key.2.clone(), value }, &[last])?;
+                let image = turner.builder.apply(Transpose { perm: first_order(rank) }, &[image])?;
+                padded.insert(key, image);
+                image
             }
-            None => Ok(self.map[&value]),
         }
+    };
+    let mut weights = turner.map[&w];
+    if more > 0
+        && let Some(tensor) = turner.graph.constant(w)
+    {
+        let mut after = vec![0; rank];
+        after[1] = more;
+        let op = Op::from(Pad { before: vec![0; rank], after, value: Scalar::Int(0) });
+        weights = op.def().eval(&[tensor])?.into_iter().next().map_or(weights, |tensor| turner.builder.constant(tensor));
     }
-
-    /// A convolution whose margins are part of the image, and whose channels are a multiple of four.
-    fn convolution(&mut self, conv: &ConvInteger, node: &Node) -> Result<Vec<ValueId>, OpError> {
-        let [x, w, x_zero, w_zero] = [node.inputs[0], node.inputs[1], node.inputs[2], node.inputs[3]];
-        let rank = self.rank(x);
-        let last = self.turned(x)?;
-        let channels = self.graph.ty(w).extents()?[1];
-        let more = (4 - channels % 4) % 4;
-        let around = |margin: &[i64], channels: i64| [&[0], margin, &[channels]].concat();
-        let (before, after) = (around(&conv.before, 0), around(&conv.after, more));
-        let image = if before.iter().chain(&after).all(|n| *n == 0) {
-            self.plain(x)?
-        } else {
-            let key = (x, before, after);
-            match self.padded.get(&key) {
-                Some(known) => *known,
-                None => {
-                    let value = self.graph.constant(x_zero).map_or(Scalar::Int(0), |zero| zero.get(0));
-                    let padded = self.builder.apply(Pad { before: key.1.clone(), after: key.2.clone(), value }, &[last])?;
-                    let padded = self.builder.apply(Transpose { perm: first_order(rank) }, &[padded])?;
-                    self.padded.insert(key, padded);
-                    padded
-                }
-            }
-        };
-        let mut weights = self.map[&w];
-        if more > 0
-            && let Some(tensor) = self.graph.constant(w)
-        {
-            let mut after = vec![0; rank];
-            after[1] = more;
-            let op = Op::from(Pad { before: vec![0; rank], after, value: Scalar::Int(0) });
-            weights = op.def().eval(&[tensor])?.into_iter().next().map_or(weights, |tensor| self.builder.constant(tensor));
-        }
-        let zeros = vec![0; conv.strides.len()];
-        let plain = ConvInteger { before: zeros.clone(), after: zeros, ..conv.clone() };
-        let operands = [image, weights, self.map[&x_zero], self.map[&w_zero]];
-        self.builder.apply_all(plain, &operands)
-    }
+    let zeros = vec![0; conv.strides.len()];
+    let plain = ConvInteger { before: zeros.clone(), after: zeros, ..conv.clone() };
+    let operands = [image, weights, turner.map[&x_zero], turner.map[&w_zero]];
+    turner.builder.apply_all(plain, &operands)
 }

@@ -5,14 +5,14 @@
 //! (element by element, with margins, pooled, joined, cut, upsampled, by Winograd's matrices) follows; everybody else reads the same
 //! floats in another order. Must not know: kernels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use frit_ir::graph::{Graph, Node, NodeId, Producer, ValueId};
 use frit_ir::ops::{broadcast::Broadcast, concat::Concat, conv::Conv, pad::Pad, reshape::Reshape, slice::Slice, transpose::Transpose, window::Window};
 use frit_ir::vector::Target;
-use frit_ir::{Builder, DType, Error, Op, OpError};
+use frit_ir::{DType, Error, Op, OpError};
 
-use super::{first_order, last, last_order};
+use super::{Turner, first_order, last, last_order};
 
 /// Vector cycles of one element that is fetched or stored by itself.
 const APART: f64 = 1.5;
@@ -28,20 +28,7 @@ pub(super) fn channels_last(graph: &Graph, target: &Target) -> Result<Graph, Err
     if images.is_empty() {
         return Ok(graph.clone());
     }
-    let mut turner = Turner { graph, builder: Builder::new(graph.name.clone()), map: BTreeMap::new(), last: BTreeMap::new(), back: BTreeMap::new() };
-    for (name, value) in graph.inputs() {
-        let input = turner.builder.input(name.clone(), graph.ty(*value).clone());
-        turner.map.insert(*value, input);
-    }
-    for (_, node) in graph.nodes() {
-        turner.builder.set_origins(node.origins.clone());
-        turner.node(node, &images).map_err(|error| turner.builder.locate(error, &node.op, &[]))?;
-    }
-    for (name, value) in graph.outputs() {
-        let to = turner.plain(*value).map_err(|error| turner.builder.locate(error, &Op::from(Transpose { perm: Vec::new() }), &[]))?;
-        turner.builder.output(name.clone(), to);
-    }
-    Ok(turner.builder.finish())
+    Turner::run(graph, |turner, node| turn(turner, node, &images))
 }
 
 /// Which images lie with their channels last.
@@ -176,124 +163,95 @@ impl Images<'_> {
     }
 }
 
-struct Turner<'a> {
-    graph: &'a Graph,
-    builder: Builder,
-    map: BTreeMap<ValueId, ValueId>,
-    /// Images with their channels last.
-    last: BTreeMap<ValueId, ValueId>,
-    /// And read in the old order.
-    back: BTreeMap<ValueId, ValueId>,
+/// A node with its images turned.
+fn turn(turner: &mut Turner<'_>, node: &Node, images: &BTreeSet<ValueId>) -> Result<(), OpError> {
+    let out = node.outputs[0];
+    if !images.contains(&out) {
+        if is_last(&node.op)
+            && let Some(known) = turner.last.get(&node.inputs[0])
+        {
+            turner.map.insert(out, *known);
+            return Ok(());
+        }
+        let operands = turner.operands(node)?;
+        let outputs = turner.builder.apply_all(node.op.clone(), &operands)?;
+        turner.made(node, outputs);
+        return Ok(());
+    }
+    let rank = turner.graph.ty(out).rank()?;
+    let turned = match &node.op {
+        Op::Conv(_) | Op::WinogradInput(_) | Op::WinogradOutput(_) => {
+            let mut operands = turner.operands(node)?;
+            if let Op::Conv(conv) = &node.op {
+                operands[1] = weights(turner, conv, node)?;
+            }
+            let made = turner.builder.apply_all(node.op.clone(), &operands)?;
+            turner.builder.apply(Transpose { perm: last_order(rank) }, &made)?
+        }
+        Op::Pad(pad) => turner.builder.apply(Pad { before: last(&pad.before), after: last(&pad.after), value: pad.value }, &[turner.last[&node.inputs[0]]])?,
+        Op::Window(window) => {
+            let turned = Window {
+                how: window.how,
+                extents: last(&window.extents),
+                strides: last(&window.strides),
+                dilations: last(&window.dilations),
+                before: last(&window.before),
+                after: last(&window.after),
+            };
+            turner.builder.apply(turned, &[turner.last[&node.inputs[0]]])?
+        }
+        Op::Transpose(_) => turner.plain(node.inputs[0])?,
+        Op::Reshape(reshape) => turner.builder.apply(Reshape { extents: last(&reshape.extents) }, &[turner.last[&node.inputs[0]]])?,
+        Op::Broadcast(broadcast) => turner.builder.apply(Broadcast { extents: last(&broadcast.extents) }, &[turner.last[&node.inputs[0]]])?,
+        Op::Slice(slice) => {
+            let turned = Slice { starts: last(&slice.starts), extents: last(&slice.extents), steps: last(&slice.steps) };
+            turner.builder.apply(turned, &[turner.last[&node.inputs[0]]])?
+        }
+        Op::Concat(_) => {
+            let operands: Vec<ValueId> = node.inputs.iter().map(|v| turner.last[v]).collect();
+            turner.builder.apply(Concat { axis: rank - 1 }, &operands)?
+        }
+        op => {
+            let operands: Vec<ValueId> = node.inputs.iter().map(|v| beside(turner, *v, rank)).collect::<Result<_, _>>()?;
+            turner.builder.apply_all(op.clone(), &operands)?[0]
+        }
+    };
+    turner.last.insert(out, turned);
+    Ok(())
 }
 
-impl Turner<'_> {
-    fn node(&mut self, node: &Node, images: &BTreeSet<ValueId>) -> Result<(), OpError> {
-        let out = node.outputs[0];
-        if is_last(&node.op)
-            && !images.contains(&out)
-            && let Some(known) = self.last.get(&node.inputs[0])
-        {
-            self.map.insert(out, *known);
-            return Ok(());
-        }
-        if !images.contains(&out) {
-            let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.plain(*v)).collect::<Result<_, _>>()?;
-            let outputs = self.builder.apply_all(node.op.clone(), &operands)?;
-            for (from, to) in node.outputs.iter().zip(outputs) {
-                if let Some(name) = &self.graph.value(*from).name {
-                    self.builder.name(to, name.clone());
-                }
-                self.map.insert(*from, to);
-            }
-            return Ok(());
-        }
-        let rank = self.graph.ty(out).rank()?;
-        let turned = match &node.op {
-            Op::Conv(_) | Op::WinogradInput(_) | Op::WinogradOutput(_) => {
-                let mut operands: Vec<ValueId> = node.inputs.iter().map(|v| self.plain(*v)).collect::<Result<_, _>>()?;
-                if let Op::Conv(conv) = &node.op {
-                    operands[1] = self.weights(conv, node)?;
-                }
-                let made = self.builder.apply_all(node.op.clone(), &operands)?;
-                self.builder.apply(Transpose { perm: last_order(rank) }, &made)?
-            }
-            Op::Pad(pad) => self.builder.apply(Pad { before: last(&pad.before), after: last(&pad.after), value: pad.value }, &[self.last[&node.inputs[0]]])?,
-            Op::Window(window) => {
-                let turned = Window {
-                    how: window.how,
-                    extents: last(&window.extents),
-                    strides: last(&window.strides),
-                    dilations: last(&window.dilations),
-                    before: last(&window.before),
-                    after: last(&window.after),
-                };
-                self.builder.apply(turned, &[self.last[&node.inputs[0]]])?
-            }
-            Op::Transpose(_) => self.plain(node.inputs[0])?,
-            Op::Reshape(reshape) => self.builder.apply(Reshape { extents: last(&reshape.extents) }, &[self.last[&node.inputs[0]]])?,
-            Op::Broadcast(broadcast) => self.builder.apply(Broadcast { extents: last(&broadcast.extents) }, &[self.last[&node.inputs[0]]])?,
-            Op::Slice(slice) => {
-                let turned = Slice { starts: last(&slice.starts), extents: last(&slice.extents), steps: last(&slice.steps) };
-                self.builder.apply(turned, &[self.last[&node.inputs[0]]])?
-            }
-            Op::Concat(_) => {
-                let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.last[v]).collect();
-                self.builder.apply(Concat { axis: rank - 1 }, &operands)?
-            }
-            op => {
-                let operands: Vec<ValueId> = node.inputs.iter().map(|v| self.beside(*v, rank)).collect::<Result<_, _>>()?;
-                self.builder.apply_all(op.clone(), &operands)?[0]
-            }
-        };
-        self.last.insert(out, turned);
-        Ok(())
+/// An operand of what works on images element by element, its channels last.
+fn beside(turner: &mut Turner<'_>, value: ValueId, rank: usize) -> Result<ValueId, OpError> {
+    let extents = turner.graph.ty(value).extents()?;
+    if let Some(known) = turner.last.get(&value).filter(|_| extents.len() == rank) {
+        return Ok(*known);
     }
+    let plain = turner.plain(value)?;
+    if extents.iter().product::<i64>() == 1 {
+        return Ok(plain);
+    }
+    let full = [vec![1; rank - extents.len()], extents].concat();
+    if let Some(tensor) = turner.graph.constant(value) {
+        let reshaped = tensor.reshaped(&full)?;
+        let turned = Op::from(Transpose { perm: last_order(rank) }).def().eval(&[&reshaped])?;
+        return Ok(turned.into_iter().next().map_or(plain, |tensor| turner.builder.constant(tensor)));
+    }
+    let wide = turner.builder.apply(Reshape { extents: full.clone() }, &[plain])?;
+    if full[2..].iter().all(|n| *n == 1) {
+        return turner.builder.apply(Reshape { extents: last(&full) }, &[wide]);
+    }
+    turner.builder.apply(Transpose { perm: last_order(rank) }, &[wide])
+}
 
-    /// An operand of what works on images element by element, its channels last.
-    fn beside(&mut self, value: ValueId, rank: usize) -> Result<ValueId, OpError> {
-        let extents = self.graph.ty(value).extents()?;
-        if let Some(known) = self.last.get(&value).filter(|_| extents.len() == rank) {
-            return Ok(*known);
-        }
-        let plain = self.plain(value)?;
-        if extents.iter().product::<i64>() == 1 {
-            return Ok(plain);
-        }
-        let full = [vec![1; rank - extents.len()], extents].concat();
-        if let Some(tensor) = self.graph.constant(value) {
-            let reshaped = tensor.reshaped(&full)?;
-            let turned = Op::from(Transpose { perm: last_order(rank) }).def().eval(&[&reshaped])?;
-            return Ok(turned.into_iter().next().map_or(plain, |tensor| self.builder.constant(tensor)));
-        }
-        let wide = self.builder.apply(Reshape { extents: full.clone() }, &[plain])?;
-        if full[2..].iter().all(|n| *n == 1) {
-            return self.builder.apply(Reshape { extents: last(&full) }, &[wide]);
-        }
-        self.builder.apply(Transpose { perm: last_order(rank) }, &[wide])
-    }
-
-    /// A convolution's weights. Those of single channels lie side by side for a window's element.
-    fn weights(&mut self, conv: &Conv, node: &Node) -> Result<ValueId, OpError> {
-        let own = self.map[&node.inputs[1]];
-        let Some(tensor) = self.graph.constant(node.inputs[1]).filter(|w| is_depthwise(conv, w.extents())) else { return Ok(own) };
-        let rank = tensor.extents().len();
-        let turned = Op::from(Transpose { perm: (1..rank).chain([0]).collect() }).def().eval(&[tensor])?;
-        let Some(turned) = turned.into_iter().next() else { return Ok(own) };
-        let turned = self.builder.constant(turned);
-        self.builder.apply(Transpose { perm: std::iter::once(rank - 1).chain(0..rank - 1).collect() }, &[turned])
-    }
-
-    /// A value in the old order. An image that lies with its channels last is read there.
-    fn plain(&mut self, value: ValueId) -> Result<ValueId, OpError> {
-        if let Some(known) = self.back.get(&value) {
-            return Ok(*known);
-        }
-        let Some(last) = self.last.get(&value) else { return Ok(self.map[&value]) };
-        let rank = self.graph.ty(value).rank()?;
-        let back = self.builder.apply(Transpose { perm: first_order(rank) }, &[*last])?;
-        self.back.insert(value, back);
-        Ok(back)
-    }
+/// A convolution's weights. Those of single channels lie side by side for a window's element.
+fn weights(turner: &mut Turner<'_>, conv: &Conv, node: &Node) -> Result<ValueId, OpError> {
+    let own = turner.map[&node.inputs[1]];
+    let Some(tensor) = turner.graph.constant(node.inputs[1]).filter(|w| is_depthwise(conv, w.extents())) else { return Ok(own) };
+    let rank = tensor.extents().len();
+    let turned = Op::from(Transpose { perm: (1..rank).chain([0]).collect() }).def().eval(&[tensor])?;
+    let Some(turned) = turned.into_iter().next() else { return Ok(own) };
+    let turned = turner.builder.constant(turned);
+    turner.builder.apply(Transpose { perm: std::iter::once(rank - 1).chain(0..rank - 1).collect() }, &[turned])
 }
 
 /// Does a convolution with such weights look at one channel at a time?
