@@ -578,6 +578,16 @@ fn images_lie_with_their_channels_last() {
         let filter = weights(&mut builder, &[18, 17, 3, 3]);
         let large = node(&mut builder, conv(2, 1, 1).into(), &[large, filter]);
         builder.output("large", large);
+        // Two of each channel, and a number, whose order of axes is empty.
+        let filter = weights(&mut builder, &[48, 1, 3, 3]);
+        let twice = node(&mut builder, conv(1, 1, 24).into(), &[wide, filter]);
+        let filter = weights(&mut builder, &[18, 48, 1, 1]);
+        let twice = node(&mut builder, conv(1, 0, 1).into(), &[twice, filter]);
+        builder.output("twice", twice);
+        let number = node(&mut builder, Reduce { how: How::Max, axes: vec![0, 1, 2, 3] }.into(), &[wide]);
+        let number = node(&mut builder, Reshape { extents: Vec::new() }.into(), &[number]);
+        let number = node(&mut builder, Transpose { perm: Vec::new() }.into(), &[number]);
+        builder.output("number", number);
         // Channels last anyway, and whoever reads them in the old order.
         let turned = node(&mut builder, Transpose { perm: vec![0, 2, 3, 1] }.into(), &[wide]);
         let doubled = node(&mut builder, Add {}.into(), &[turned, turned]);

@@ -86,6 +86,9 @@ impl Images<'_> {
         let mut able: BTreeSet<ValueId> = BTreeSet::new();
         for (_, node) in self.graph.nodes() {
             let [out] = node.outputs[..] else { continue };
+            if !is_image(&out) {
+                continue;
+            }
             let of_images = match &node.op {
                 // Windows of single channels run along them in what they read as well.
                 Op::Conv(conv) => self.graph.constant(node.inputs[1]).is_some_and(|w| !is_depthwise(conv, w.extents()) || able.contains(&node.inputs[0])),
@@ -101,7 +104,7 @@ impl Images<'_> {
                 }
                 _ => false,
             };
-            if of_images && is_image(&out) {
+            if of_images {
                 able.insert(out);
             }
         }
@@ -237,6 +240,7 @@ fn beside(turner: &mut Turner<'_>, value: ValueId, rank: usize) -> Result<ValueI
         return Ok(turned.into_iter().next().map_or(plain, |tensor| turner.builder.constant(tensor)));
     }
     let wide = turner.builder.apply(Reshape { extents: full.clone() }, &[plain])?;
+    // Where only channels are not 1 their order stays.
     if full[2..].iter().all(|n| *n == 1) {
         return turner.builder.apply(Reshape { extents: last(&full) }, &[wide]);
     }
@@ -254,9 +258,9 @@ fn weights(turner: &mut Turner<'_>, conv: &Conv, node: &Node) -> Result<ValueId,
     turner.builder.apply(Transpose { perm: std::iter::once(rank - 1).chain(0..rank - 1).collect() }, &[turned])
 }
 
-/// Does a convolution with such weights look at one channel at a time?
+/// Does a convolution with such weights make each channel of one of its own?
 fn is_depthwise(conv: &Conv, weights: &[i64]) -> bool {
-    conv.groups > 1 && weights[1] == 1
+    conv.groups > 1 && weights[..2] == [conv.groups, 1]
 }
 
 /// Does a node put channels last?
