@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use bytes::Bytes;
 use half::{bf16, f16};
+use memmap2::MmapMut;
 
 use crate::dtype::{Class, DType};
 use crate::error::OpError;
@@ -17,11 +18,22 @@ use crate::shape::{Shape, TensorType};
 /// Buffers start at multiples of this many bytes.
 pub const ALIGNMENT: usize = 64;
 
-/// Bytes on the heap whose first lies at a multiple of [`ALIGNMENT`].
+/// What a large page holds on x86-64 and on most AArch64 systems, in bytes.
+const LARGE_PAGE: usize = 2 << 20;
+/// A buffer that would fill this much of a large page lies in one, where the system has some. To the caches such memory is one piece,
+/// while small pages from all over the machine fill their sets unevenly; and it takes few entries of the TLB.
+const LARGE: usize = LARGE_PAGE / 4 * 3;
+
+/// Bytes in memory whose first lies at a multiple of [`ALIGNMENT`].
 pub struct AlignedBytes {
-    buffer: Vec<u8>,
+    memory: Memory,
     start: usize,
     len: usize,
+}
+
+enum Memory {
+    Heap(Vec<u8>),
+    Pages(MmapMut),
 }
 
 impl AlignedBytes {
@@ -31,25 +43,45 @@ impl AlignedBytes {
     /// Unsupported if there is not that much memory.
     pub fn zeroed(len: usize) -> Result<Self, OpError> {
         let too_large = || OpError::unsupported(format!("a buffer of {len} bytes does not fit into memory"));
-        let whole = len.checked_add(ALIGNMENT).filter(|n| *n <= isize::MAX as usize).ok_or_else(too_large)?;
-        // A zeroed vector comes from the allocator as untouched pages; the reservation is tried first so that
-        // running out of address space is an error and not an abort.
-        let mut probe: Vec<u8> = Vec::new();
-        probe.try_reserve_exact(whole).map_err(|_| too_large())?;
-        drop(probe);
-        let buffer = vec![0u8; whole];
-        let start = buffer.as_ptr().align_offset(ALIGNMENT);
-        Ok(Self { buffer, start, len })
+        if len < LARGE {
+            let memory = vec![0u8; len + ALIGNMENT];
+            let start = memory.as_ptr().align_offset(ALIGNMENT);
+            return Ok(Self { memory: Memory::Heap(memory), start, len });
+        }
+        let whole = len.checked_add(2 * LARGE_PAGE).filter(|n| *n <= isize::MAX as usize).ok_or_else(too_large)?;
+        let pages = MmapMut::map_anon(whole).map_err(|_| too_large())?;
+        let start = pages.as_ptr().align_offset(LARGE_PAGE);
+        #[cfg(target_os = "linux")]
+        {
+            let large = (len + LARGE_PAGE - LARGE) / LARGE_PAGE * LARGE_PAGE;
+            // Where there are none, small pages do as well.
+            let _ = pages.advise_range(memmap2::Advice::HugePage, start, large);
+        }
+        Ok(Self { memory: Memory::Pages(pages), start, len })
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &self.buffer[self.start..self.start + self.len]
+        let memory: &[u8] = match &self.memory {
+            Memory::Heap(memory) => memory,
+            Memory::Pages(pages) => pages,
+        };
+        &memory[self.start..self.start + self.len]
     }
 
     /// The bytes, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.start + self.len]
+        let memory: &mut [u8] = match &mut self.memory {
+            Memory::Heap(memory) => memory,
+            Memory::Pages(pages) => pages,
+        };
+        &mut memory[self.start..self.start + self.len]
+    }
+}
+
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 
@@ -142,6 +174,32 @@ impl Tensor {
         if let Storage::Shared(data, Some(pages)) = &self.storage {
             pages.release(data);
         }
+    }
+
+    /// Brings tensors of few bytes into one buffer, each to begin at a multiple of [`ALIGNMENT`]. Large ones and text stay where
+    /// they are.
+    ///
+    /// # Errors
+    /// Unsupported if there is not that much memory.
+    pub fn gather(tensors: &mut [Self]) -> Result<(), OpError> {
+        let few = |tensor: &&mut Self| !matches!(tensor.storage, Storage::Text(_)) && tensor.bytes().len() < LARGE;
+        let len = tensors.iter_mut().filter(few).map(|tensor| tensor.bytes().len().next_multiple_of(ALIGNMENT)).sum();
+        let mut buffer = AlignedBytes::zeroed(len)?;
+        let mut left = buffer.as_mut_slice();
+        for tensor in tensors.iter_mut().filter(few) {
+            let bytes = tensor.bytes();
+            let (place, rest) = left.split_at_mut(bytes.len().next_multiple_of(ALIGNMENT));
+            place[..bytes.len()].copy_from_slice(bytes);
+            left = rest;
+        }
+        let buffer = Bytes::from_owner(buffer);
+        let mut first = 0;
+        for tensor in tensors.iter_mut().filter(few) {
+            let len = tensor.bytes().len();
+            tensor.storage = Storage::Shared(buffer.slice(first..first + len), None);
+            first += len.next_multiple_of(ALIGNMENT);
+        }
+        Ok(())
     }
 
     fn check_len(dtype: DType, extents: &[i64], len: usize) -> Result<(), OpError> {
@@ -465,5 +523,35 @@ pub fn write(bytes: &mut [u8], at: usize, dtype: DType, value: Scalar) {
         (_, Class::Bool) => put(&[u8::from(value.as_bool())]),
         (_, Class::Signed | Class::Unsigned) => put(&value.as_int().to_le_bytes()[..dtype.size()]),
         (_, Class::Text) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGNMENT, AlignedBytes, LARGE, LARGE_PAGE, Tensor};
+
+    #[test]
+    fn buffers_are_aligned_zero_and_as_long_as_asked_for() {
+        for len in [0, 1, 64, LARGE - 1, LARGE, LARGE + 1, LARGE_PAGE, 3 * LARGE_PAGE - 1] {
+            let mut buffer = AlignedBytes::zeroed(len).expect("memory");
+            assert_eq!((buffer.as_slice().len(), buffer.as_slice().as_ptr() as usize % ALIGNMENT), (len, 0));
+            assert!(buffer.as_slice().iter().all(|byte| *byte == 0));
+            buffer.as_mut_slice().fill(7);
+            assert_eq!(buffer.as_ref().last(), (len > 0).then_some(&7));
+        }
+        assert!(AlignedBytes::zeroed(usize::MAX).is_err() && AlignedBytes::zeroed(isize::MAX as usize).is_err());
+    }
+
+    #[test]
+    fn gathered_tensors_lie_together_and_are_the_same() {
+        let large = Tensor::from_slice(&[LARGE as i64], &vec![3u8; LARGE]);
+        let text = Tensor::from_strings(&[1], vec!["a".into()]).expect("one string");
+        let before = [Tensor::from_ints(&[1, 2, 3]), large, text, Tensor::from_slice(&[0], &[0f32; 0]), Tensor::from_slice(&[], &[2.5f32])];
+        let mut after = before.clone();
+        Tensor::gather(&mut after).expect("memory");
+        assert!(before.iter().eq(&after));
+        assert_eq!(after[1].bytes().as_ptr(), before[1].bytes().as_ptr());
+        assert_eq!(after[4].bytes().as_ptr() as usize - after[0].bytes().as_ptr() as usize, ALIGNMENT);
+        assert!(Tensor::gather(&mut []).is_ok());
     }
 }

@@ -15,7 +15,7 @@ use frit_ir::compute::Compute;
 use frit_ir::executable::{Code, Executable, Param};
 use frit_ir::loops::{Kernel, Space};
 use frit_ir::vector::{Instructions, Program, Target};
-use frit_ir::{Error, OpError};
+use frit_ir::{Error, OpError, Tensor};
 use rayon::prelude::*;
 
 use crate::schedule::Schedule;
@@ -102,7 +102,7 @@ fn code(program: &Program, target: &Target) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// As [`program`], and what the emitter says.
-pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
+pub fn lower(mut schedule: Schedule, target: &Target) -> Result<Executable, Error> {
     let emitted: Vec<Emitted> = schedule.kernels.par_iter().zip(&schedule.costs).map(|(kernel, cost)| emit(kernel, *cost, target)).collect::<Result<_, Error>>()?;
     let (mut code, filler) = if target.is_cuda() { (cuda::PRELUDE.as_bytes().to_vec(), b'\n') } else { (Vec::new(), 0) };
     let mut kernels = Vec::new();
@@ -126,6 +126,8 @@ pub fn lower(schedule: Schedule, target: &Target) -> Result<Executable, Error> {
     if kernels.is_empty() {
         code.clear();
     }
+    // Few pages for the processor to look up, as in an artifact.
+    Tensor::gather(&mut schedule.constants).map_err(|error| Error::at(error, "", Vec::new()))?;
     Ok(Executable {
         name: schedule.name,
         target: target.clone(),
