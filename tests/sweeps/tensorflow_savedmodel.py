@@ -5,7 +5,7 @@
 
     tensorflow_savedmodel.py [TEXT]
 
-Exports those whose names hold TEXT, else all, runs them on a drawn input, compares (|a - b| <= 1e-4 + 1e-3 |b|), and writes the table
+Exports those whose names hold TEXT, else all, runs them on a drawn input, compares (|a - b| <= 1e-4 + 1e-3 |b|), and writes their rows of the table
 tensorflow.md beside this script. Of each architecture the smallest variant and a small image are taken.
 """
 
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from weights import draw
 
 sys.path.pop(0)  # this file's folder, where keras.py would be taken for keras
 
@@ -39,20 +41,7 @@ def made(name, size):
     keras.utils.set_random_seed(1)
     make = getattr(keras.applications, name)
     model = make(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
-    rng = np.random.default_rng(1)
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.moving_mean.shape
-            layer.moving_mean.assign(rng.normal(0, 0.1, shape))
-            layer.moving_variance.assign(rng.uniform(0.5, 1.5, shape))
-            if layer.gamma is not None:
-                layer.gamma.assign(rng.uniform(0.7, 1.3, shape))
-            if layer.beta is not None:
-                layer.beta.assign(rng.normal(0, 0.1, shape))
-        elif name.startswith("VGG") and hasattr(layer, "kernel"):
-            # Nothing normalises what gets smaller from layer to layer.
-            shape = layer.kernel.shape
-            layer.kernel.assign(rng.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape))
+    draw(model, np.random.default_rng(1))
     return model
 
 
@@ -82,8 +71,8 @@ def row(frit, model, form, folder, image):
 def main():
     frit = os.environ.get("FRIT", HERE.parent.parent / "target/release/frit")
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    lines = ["| architecture | saved by | result | steps | seconds to import, compile and run | note |", "|---|---|---|---|---|---|"]
-    count = matched = 0
+    table = HERE / "tensorflow.md"
+    rows = [line for line in table.read_text().splitlines() if line.startswith("| ")][1:] if wanted else []
     for name, size in ARCHITECTURES:
         if wanted not in name:
             continue
@@ -97,14 +86,16 @@ def main():
                 else:
                     tf.saved_model.save(model, str(folder))
                 result, kernels, seconds, note = row(frit, model, form, folder, image)
-            count += 1
-            matched += result == "matches"
-            lines.append(f"| {name} | {form} | {result} | {kernels} | {seconds:.1f} | {note} |")
-            print(lines[-1], flush=True)
+            start = f"| {name} | {form} |"
+            rows = [line for line in rows if not line.startswith(start)] + [f"{start} {result} | {kernels} | {seconds:.1f} | {note} |"]
+            print(rows[-1], flush=True)
         keras.backend.clear_session()
-    if not wanted:
-        head = f"# keras.applications as SavedModels\n\nWritten by `tests/sweeps/tensorflow_savedmodel.py`. {matched} of {count} match TensorFlow {tf.__version__}.\n\n"
-        (HERE / "tensorflow.md").write_text(head + "\n".join(lines) + "\n")
+    order = [name for name, _ in ARCHITECTURES]
+    rows.sort(key=lambda line: order.index(line.split(" | ")[0].removeprefix("| ")))
+    matched = sum(line.split(" | ")[2] == "matches" for line in rows)
+    head = f"# keras.applications as SavedModels\n\nWritten by `tests/sweeps/tensorflow_savedmodel.py`. {matched} of {len(rows)} match TensorFlow {tf.__version__}.\n\n"
+    head += "| architecture | saved by | result | steps | seconds to import, compile and run | note |\n|---|---|---|---|---|---|\n"
+    table.write_text(head + "\n".join(rows) + "\n")
 
 
 if __name__ == "__main__":
