@@ -143,6 +143,104 @@ fn weights_outside_the_folder_are_refused() {
     std::fs::remove_dir_all(&folder).ok();
 }
 
+/// A block of a table, with what says how it is compressed and its checksum behind it; keys share nothing.
+fn block(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (key, value) in entries {
+        block.extend([0, u8::try_from(key.len()).expect("a short key"), u8::try_from(value.len()).expect("a short value")]);
+        block.extend(key.bytes().chain(value.iter().copied()));
+    }
+    block.extend([0, 0, 0, 0, 1, 0, 0, 0]);
+    block
+}
+
+/// A checkpoint's index that has one block, stored as `kind` says, and where it is said to lie.
+fn index(stored: Vec<u8>, kind: u8, at: Option<u64>) -> Vec<u8> {
+    let number = |mut n: u64| {
+        let mut bytes = Vec::new();
+        while n >= 128 {
+            bytes.push(n as u8 & 127 | 128);
+            n >>= 7;
+        }
+        bytes.push(n as u8);
+        bytes
+    };
+    let mut file = Vec::new();
+    let mut put = |mut block: Vec<u8>, kind: u8| {
+        let handle = [number(file.len() as u64), number(block.len() as u64)].concat();
+        block.push(kind);
+        file.extend(&block);
+        file.extend(crc32c::crc32c(&block).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes());
+        handle
+    };
+    let length = stored.len() as u64;
+    let own = put(stored, kind);
+    let handle = at.map_or(own, |at| [number(at), number(length)].concat());
+    let mut footer = [vec![0, 0], put(block(&[("z", handle)]), 0)].concat();
+    footer.resize(40, 0);
+    file.extend(footer);
+    file.extend(0xdb47_7524_8b80_fb57u64.to_le_bytes());
+    file
+}
+
+/// What is said of the checkpoint in two shards with its index or a shard (`file`) replaced, or taken away.
+fn said_of_shards(file: &str, bytes: Option<Vec<u8>>) -> String {
+    let folder = folder("shards");
+    for file in std::fs::read_dir(models().join("shards")).expect("the sample can be read").filter_map(Result::ok) {
+        std::fs::copy(file.path(), folder.join(file.file_name())).expect("it can be copied");
+    }
+    let path = folder.join(format!("model.ckpt.{file}"));
+    match bytes {
+        Some(bytes) => std::fs::write(path, bytes).expect("the folder can be written"),
+        None => std::fs::remove_file(path).expect("the file is there"),
+    }
+    let said = said(&folder, None);
+    std::fs::remove_dir_all(&folder).ok();
+    said
+}
+
+#[test]
+fn damaged_checkpoints_are_explained() {
+    let shard = "data-00001-of-00002";
+    let sample = |file: &str| std::fs::read(models().join("shards").join(format!("model.ckpt.{file}"))).expect("the sample can be read");
+    assert_eq!(said_of_shards(shard, Some(sample(shard))), "imported");
+    holds(&said_of_shards(shard, None), &["invalid", "data-00001-of-00002", "lie side by side"]);
+    holds(&said_of_shards(shard, Some(sample(shard)[..40].to_vec())), &["invalid", "lies outside its shard"]);
+    let mut wrong = sample(shard);
+    wrong[3] ^= 1;
+    holds(&said_of_shards(shard, Some(wrong)), &["invalid", "has another checksum than the index says"]);
+
+    let mut wrong = sample("index");
+    wrong[9] ^= 1;
+    holds(&said_of_shards("index", Some(wrong)), &["invalid", "a block of the index has another checksum"]);
+    holds(&said_of_shards("index", Some(sample("index")[1..].to_vec())), &["invalid", "of the index"]);
+    holds(&said_of_shards("index", Some(b"short".to_vec())), &["invalid", "no index of a checkpoint"]);
+    for at in [1 << 20, u64::MAX] {
+        holds(&said_of_shards("index", Some(index(block(&[]), 0, Some(at)))), &["invalid", "of the index"]);
+    }
+    let kinds = |stored: Vec<u8>, kind: u8| said_of_shards("index", Some(index(stored, kind, None)));
+    holds(&kinds(block(&[]), 7), &["unsupported", "compression 7"]);
+    // Of 2 GB, as it says; a copy of what is not there; cut off.
+    holds(&kinds(vec![0xff, 0xff, 0xff, 0xff, 7, 0], 1), &["invalid", "too long"]);
+    holds(&kinds(vec![8, 0b1_1110, 9, 0], 1), &["invalid", "can't be unpacked"]);
+    holds(&kinds(vec![8, 0b1_1100, 1], 1), &["invalid", "can't be unpacked"]);
+
+    let entry = |shard_id: i32, offset: i64, size: i64| wire::BundleEntry { dtype: 1, shape: Some(shape(&[4])), shard_id, offset, size, crc32c: 0, slices: Vec::new() }.encode_to_vec();
+    let said = |shards: i32, entry: Vec<u8>| {
+        let header = wire::BundleHeader { num_shards: shards, ..wire::BundleHeader::default() }.encode_to_vec();
+        said_of_shards("index", Some(index(block(&[("", header), ("net/layer_0/bias", entry)]), 0, None)))
+    };
+    holds(&said(2, entry(0, 0, 16)), &["invalid", "'net/layer_0/bias' has another checksum", "the checkpoint holds no 'net/layer_0/weight'"]);
+    holds(&said(2, entry(0, -16, 16)), &["invalid", "'net/layer_0/bias' lies outside its shard"]);
+    holds(&said(2, entry(0, 1 << 40, 16)), &["invalid", "'net/layer_0/bias' lies outside its shard"]);
+    holds(&said(2, entry(0, i64::MAX, i64::MAX)), &["invalid", "'net/layer_0/bias' lies outside its shard"]);
+    holds(&said(2, entry(1, 0, -1)), &["invalid", "'net/layer_0/bias' lies outside its shard"]);
+    holds(&said(2, entry(2, 0, 16)), &["invalid", "lies in shard 2 of 2"]);
+    holds(&said(2, entry(-1, 0, 16)), &["invalid", "lies in shard -1 of 2"]);
+    holds(&said(i32::MAX, entry(9, 0, 16)), &["invalid", "data-00009-of-65536"]);
+    holds(&said(2, b"\xff\xff".to_vec()), &["invalid", "an entry of the index can't be read"]);
+}
+
 /// Damaged variants of each file.
 const VARIANTS: u64 = 60;
 

@@ -605,6 +605,151 @@ def old():
             write("checkpoint", {"in": value}, {out: session.run(y, {x: value})})
 
 
+def shards():
+    """A checkpoint whose variables lie in two shards, and the same with an index of small blocks that are compressed, which TensorFlow reads and doesn't write."""
+    folder, packed = clear("shards"), clear("shards_packed")
+    folder.mkdir()
+    rng = rng_of("shards")
+    with tf.Graph().as_default(), V1.Session(config=V1.ConfigProto(device_count={"CPU": 2})) as session:
+        x = h = V1.placeholder(F, [None, 4], name="in")
+        for layer in range(4):
+            with tf.device(f"/cpu:{layer % 2}"), V1.variable_scope(f"net/layer_{layer}", use_resource=layer < 2):
+                w = V1.get_variable("weight", initializer=draw(rng, [4, 4], F))
+                b = V1.get_variable("bias", initializer=draw(rng, [4], F))
+            h = tf.tanh(tf.matmul(h, w) + b)
+        y = tf.identity(h, "out")
+        session.run(V1.global_variables_initializer())
+        saver = V1.train.Saver(sharded=True)
+        saver.save(session, str(folder / "model.ckpt"), write_state=False)
+        value = draw(rng, [3, 4], F)
+        expected = session.run(y, {x: value})
+        write("shards", {"in": value}, {"out": expected})
+        shutil.copytree(folder, packed)
+        index = packed / "model.ckpt.index"
+        index.write_bytes(table(entries(index.read_bytes())))
+        session.run([V1.assign(variable, tf.zeros_like(variable)) for variable in V1.global_variables()])
+        saver.restore(session, str(packed / "model.ckpt"))
+        restored = session.run(y, {x: value})
+        assert (restored == expected).all()
+        write("shards_packed", {"in": value}, {"out": restored})
+
+
+# The table that an index is: https://github.com/google/leveldb/blob/main/doc/table_format.md
+
+def varint(number):
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def read_varint(data, at):
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return number, at
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def snappy(data):
+    """Snappy's format: what stood before within 64 KiB is copied, the rest is literal."""
+    out, seen, at, literal = bytearray(varint(len(data))), {}, 0, 0
+
+    def flush(end):
+        nonlocal literal
+        while literal < end:
+            part = data[literal : min(end, literal + 60)]
+            out.append(len(part) - 1 << 2)
+            out.extend(part)
+            literal += len(part)
+
+    while at < len(data):
+        before = seen.get(data[at : at + 4])
+        seen[data[at : at + 4]] = at
+        length = 0
+        if before is not None:
+            while at + length < len(data) and length < 64 and data[before + length] == data[at + length]:
+                length += 1
+        if length >= 4:
+            flush(at)
+            out.append(length - 1 << 2 | 2)
+            out.extend((at - before).to_bytes(2, "little"))
+            literal = at = at + length
+        else:
+            at += 1
+    flush(len(data))
+    return bytes(out)
+
+
+def block_entries(block):
+    end = len(block) - 4 - 4 * int.from_bytes(block[-4:], "little")
+    at, key, found = 0, b"", []
+    while at < end:
+        shared, at = read_varint(block, at)
+        rest, at = read_varint(block, at)
+        length, at = read_varint(block, at)
+        key = key[:shared] + block[at : at + rest]
+        found.append((key, block[at + rest : at + rest + length]))
+        at += rest + length
+    return found
+
+
+def entries(data):
+    """Keys and values of a table whose blocks are not compressed."""
+    footer = data[-48:]
+    _, at = read_varint(footer, 0)
+    _, at = read_varint(footer, at)
+    offset, at = read_varint(footer, at)
+    length, at = read_varint(footer, at)
+    found = []
+    for _, handle in block_entries(data[offset : offset + length]):
+        offset, at = read_varint(handle, 0)
+        length, at = read_varint(handle, at)
+        assert data[offset + length] == 0
+        found += block_entries(data[offset : offset + length])
+    return found
+
+
+def block(found):
+    out, last = bytearray(), b""
+    for key, value in found:
+        shared = len(os.path.commonprefix([key, last]))
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        last = key
+    return bytes(out) + (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
+
+
+def table(found, each=3):
+    """A table whose blocks hold so many entries each and are compressed."""
+    out, handles = bytearray(), []
+
+    def put(plain):
+        packed = snappy(plain) + bytes([1])
+        handle = varint(len(out)) + varint(len(packed) - 1)
+        crc = crc32c(packed)
+        masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        out.extend(packed + masked.to_bytes(4, "little"))
+        return handle
+
+    for at in range(0, len(found), each):
+        part = found[at : at + each]
+        handles.append((part[-1][0], put(block(part))))
+    handles = put(block([])) + put(block(handles))
+    return bytes(out) + handles.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
+
+
 def keras_models():
     import keras
     from keras import layers as L
@@ -783,6 +928,8 @@ def main():
         module()
     if wanted("v1") or wanted("checkpoint"):
         old()
+    if wanted("shards"):
+        shards()
     keras_models()
     samples()
 
