@@ -2,96 +2,67 @@
 
 use std::fmt::Write;
 
+use frit_compiler::import::{self, Family, Known};
 use frit_compiler::rewrite::{Class, FUNCTIONS, tables};
 use frit_tests::golden::{blessing, home};
 
-#[test]
-fn the_list_of_onnx_ops_is_fresh() {
-    let mut text = "# ONNX ops that Frit imports\n\nOpsets 7 to 28 of ai.onnx. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n".to_owned();
-    for (domain, names) in frit_compiler::import::onnx::supported() {
-        writeln!(text, "\n## {domain}: {} ops\n", names.len()).expect("text takes text");
-        for line in names.chunks(8) {
-            writeln!(text, "{}", line.join(", ")).expect("text takes text");
+/// The document of a format's ops, after what it says of the format.
+fn listed(file: &str, intro: &str, known: Known) {
+    let mut text = format!("{intro} Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n");
+    for Family { kind, own, expanded } in known.families {
+        for (how, names) in [("supported, one op here or none", own), ("expanded, made of several", expanded)] {
+            if names.is_empty() {
+                continue;
+            }
+            write!(text, "\n## {kind}: {how}: {}\n\n", names.len()).expect("text takes text");
+            for line in names.chunks(8) {
+                writeln!(text, "{}", line.join(", ")).expect("text takes text");
+            }
         }
     }
-    compare("onnx.md", &text);
+    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| what | name | why | instead |\n|---|---|---|---|\n";
+    for (what, (name, why, instead)) in known.refused {
+        writeln!(text, "| {what} | `{name}` | {why} | {instead} |").expect("text takes text");
+    }
+    compare(file, &text);
+}
+
+#[test]
+fn the_list_of_onnx_ops_is_fresh() {
+    listed("onnx.md", "# ONNX ops that Frit imports\n\nOpsets 7 to 28 of ai.onnx.", import::onnx::known());
 }
 
 #[test]
 fn the_list_of_pytorch_ops_is_fresh() {
-    let (names, unsupported) = frit_compiler::import::pytorch::supported();
-    let mut text = format!(
-        "# PyTorch operators that Frit imports\n\n{} operators of ATen and of torchvision, with all their overloads unless one is named, from exported programs (undecomposed and \
+    let intro = "# PyTorch operators that Frit imports\n\nOperators of ATen and of torchvision, with all their overloads unless one is named, from exported programs (undecomposed and \
          decomposed) and TorchScript. Those that write to a tensor (`add_`, `copy_`) are the same with an underscore. Beside them: `cond`, `while_loop`, `scan` and `map`; arithmetic on \
-         sizes. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n",
-        names.len()
-    );
-    for line in names.chunks(8) {
-        writeln!(text, "{}", line.join(", ")).expect("text takes text");
-    }
-    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| operator | why |\n|---|---|\n";
-    for (name, why) in unsupported {
-        writeln!(text, "| {name} | {why} |").expect("text takes text");
-    }
-    compare("pytorch.md", &text);
+         sizes.";
+    listed("pytorch.md", intro, import::pytorch::known());
 }
 
 #[test]
 fn the_list_of_tensorflow_ops_is_fresh() {
-    let (own, expanded, unsupported) = frit_compiler::import::tensorflow::supported();
-    let mut text = "# TensorFlow ops that Frit imports\n\nFrom SavedModels, GraphDefs, checkpoints with their meta graphs, and graph models of TensorFlow.js. Written by \
-        `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n\
+    let intro = "# TensorFlow ops that Frit imports\n\nFrom SavedModels, GraphDefs, checkpoints with their meta graphs, and graph models of TensorFlow.js.\n\n\
         A model with signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or the only one. A graph \
         without signatures has its placeholders as inputs (those with a constant as their default keep it) and as outputs what nobody uses. \
         Variables that a run assigns are states: in a stream the next run begins with what the last one left. Functions are inlined; `While`, `If`, \
-        `Case` and the control flow of version 1 become loops and branches, lists of tensors in loops what these scan, collect or carry.\n"
-        .to_owned();
-    for (how, names) in [("Supported: one op here, or none", own), ("Expanded: made of several", expanded)] {
-        write!(text, "\n## {how}: {} ops\n\n", names.len()).expect("text takes text");
-        for line in names.chunks(6) {
-            writeln!(text, "{}", line.join(", ")).expect("text takes text");
-        }
-    }
-    text += "\n## Not supported\n\nAll others, among them (`*` stands for the rest of a name):\n\n| op | why |\n|---|---|\n";
-    for (op, why) in unsupported {
-        writeln!(text, "| {op} | {why} |").expect("text takes text");
-    }
-    compare("tensorflow.md", &text);
+        `Case` and the control flow of version 1 become loops and branches, lists of tensors in loops what these scan, collect or carry.";
+    listed("tensorflow.md", intro, import::tensorflow::known());
 }
 
 #[test]
 fn the_list_of_tflite_ops_is_fresh() {
-    let (names, unsupported) = frit_compiler::import::tflite::supported();
-    let mut text = format!(
-        "# TensorFlow Lite ops that Frit imports\n\nFloats, weights of 16 and 8 bits, full quantisation to 8 bits and to 16 with weights of 8; sparse constants. A model with \
+    let intro = "# TensorFlow Lite ops that Frit imports\n\nFloats, weights of 16 and 8 bits, full quantisation to 8 bits and to 16 with weights of 8; sparse constants. A model with \
          signatures has their names for inputs and outputs; `--signature` picks one, else it is `serving_default` or that of the first subgraph. Variables, and states of recurrent ops, \
-         live from call to call. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n\n## Supported: {} ops\n\n",
-        names.len()
-    );
-    for line in names.chunks(6) {
-        writeln!(text, "{}", line.join(", ")).expect("text takes text");
-    }
-    text += "\n## Not supported\n\nAll others, among them:\n\n| op | why |\n|---|---|\n";
-    for (op, why) in unsupported {
-        writeln!(text, "| {op} | {why} |").expect("text takes text");
-    }
-    text += "| STABLEHLO_* | ops of another dialect; export with TensorFlow Lite's own |\n| custom ops | only their authors know them |\n";
-    compare("tflite.md", &text);
+         live from call to call. Operands and results that are quantised are converted beside what is said here.";
+    listed("tflite.md", intro, import::tflite::known());
 }
 
 #[test]
 fn the_list_of_keras_layers_is_fresh() {
-    let mut text = "# What Frit imports of Keras\n\n`.keras` archives of Keras 3 and of Keras 2.12 and newer, and HDF5 files of Keras 2 and 3. Sequential and Functional models, within each other too. \
-        Layers that draw numbers do in a run what Keras does outside of training; layers with state begin each run with zeros. What is not listed is not supported, among it Lambda and custom layers: \
-        their code is not in the file. Written by `BLESS=1 cargo test --release -p frit-tests --test docs`.\n"
-        .to_owned();
-    for (family, names) in frit_compiler::import::keras::supported() {
-        writeln!(text, "\n## {family}: {}\n", names.len()).expect("text takes text");
-        for line in names.chunks(8) {
-            writeln!(text, "{}", line.join(", ")).expect("text takes text");
-        }
-    }
-    compare("keras.md", &text);
+    let intro = "# What Frit imports of Keras\n\n`.keras` archives of Keras 3 and of Keras 2.12 and newer, and HDF5 files of Keras 2 and 3. Sequential and Functional models, within each other too. \
+        Layers that draw numbers do in a run what Keras does outside of training; layers with state begin each run with zeros. Custom layers are not supported: their code is not in the file.";
+    listed("keras.md", intro, import::keras::known());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod archive;
 mod ends;
 mod format;
+mod known;
 mod layout;
 
 pub mod keras;
@@ -25,6 +26,7 @@ use frit_ir::{Error, Graph};
 use crate::specialise::Binding;
 
 pub use format::Format;
+pub use known::{Family, Known, Refused};
 
 /// Reads a model. Weights stay in the mapped file where their alignment allows. Dimensions that `binding` binds are
 /// known from the start, so that shape arithmetic is folded as it is read. `signature` picks one where a model has
@@ -51,11 +53,6 @@ pub fn load(path: &Path, binding: &Binding, signature: Option<&str>) -> Result<G
         Format::Keras | Format::KerasHdf5 => keras::import(&model, format),
         Format::ExportedProgram | Format::TorchScript => pytorch::import(&model, format),
     }
-}
-
-/// Is a name what a table says, where `*` stands for the rest of a name?
-pub(crate) fn is_named(name: &str, listed: &str) -> bool {
-    listed.strip_suffix('*').map_or(listed == name, |start| name.starts_with(start))
 }
 
 /// What is asked of an importer.

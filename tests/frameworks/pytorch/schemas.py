@@ -28,9 +28,9 @@ def main():
     names = set()
     for table in sorted(ATEN.glob("*.rs")):
         text = table.read_text()
-        start = text.find("const OPS")
-        if start >= 0:
-            names |= {name.split(".")[0] for name in re.findall(r'^    \("([A-Za-z0-9_.:]+)"', text[start:], re.M)}
+        start = re.search(r"const (OPS|EXPANDED): &\[\(&str, Handler\)\]", text)
+        if start:
+            names |= {name.split(".")[0] for name in re.findall(r'^    \("([A-Za-z0-9_.:]+)"', text[start.start():], re.M)}
     names = {name if "::" in name else f"aten::{name}" for name in names}
     # Writers to their first argument are the operators without the underscore.
     wanted = names | {f"{name}_" for name in names}

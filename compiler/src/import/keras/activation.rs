@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::config::{Config, integers};
 use super::layer::{Call, Layer, Masked, bare};
 use super::{Mask, Row, Version};
+use crate::import::Family;
 
 type Values = Result<Vec<Masked>, OpError>;
 type Made = Result<ValueId, OpError>;
@@ -18,12 +19,11 @@ type Made = Result<ValueId, OpError>;
 type Function = fn(&mut Layer<'_>, ValueId) -> Made;
 
 /// The functions, by the names that configurations have for them.
-pub(super) const FUNCTIONS: &[(&str, Function)] = &[
+const FUNCTIONS: &[(&str, Function)] = &[
     ("celu", |n, x| n.apply(Celu { alpha: 1.0 }, &[x])),
     ("elu", |n, x| n.apply(Elu { alpha: 1.0 }, &[x])),
     ("exponential", |n, x| n.apply(Exp {}, &[x])),
     ("gelu", |n, x| n.apply(Gelu { tanh: false }, &[x])),
-    ("glu", |n, x| glu(n, x, -1)),
     ("hard_shrink", |n, x| n.apply(Shrink { lambda: 0.5, bias: 0.0 }, &[x])),
     ("hard_sigmoid", hard_sigmoid),
     ("hard_silu", |n, x| n.apply(HardSwish {}, &[x])),
@@ -31,7 +31,6 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("hard_tanh", |n, x| clip(n, x, -1.0, 1.0)),
     ("leaky_relu", |n, x| n.apply(LeakyRelu { alpha: 0.2 }, &[x])),
     ("linear", |_, x| Ok(x)),
-    ("log_sigmoid", log_sigmoid),
     ("log_softmax", |n, x| log_softmax(n, x, -1)),
     ("mish", |n, x| n.apply(Mish {}, &[x])),
     ("relu", |n, x| n.apply(Relu {}, &[x])),
@@ -43,12 +42,18 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("softmax", |n, x| softmax(n, x, -1)),
     ("softplus", |n, x| n.apply(Softplus {}, &[x])),
     ("softsign", |n, x| n.apply(Softsign {}, &[x])),
-    ("sparse_plus", sparse_plus),
     ("sparse_sigmoid", |n, x| n.apply(HardSigmoid { alpha: 0.5, beta: 0.5 }, &[x])),
-    ("sparsemax", |n, x| sparsemax(n, x, -1)),
-    ("squareplus", |n, x| squareplus(n, x, 4.0)),
     ("swish", |n, x| n.apply(Swish { alpha: 1.0 }, &[x])),
     ("tanh", |n, x| n.apply(Tanh {}, &[x])),
+];
+
+/// Made of several of ours.
+const EXPANDED_FUNCTIONS: &[(&str, Function)] = &[
+    ("glu", |n, x| glu(n, x, -1)),
+    ("log_sigmoid", log_sigmoid),
+    ("sparse_plus", sparse_plus),
+    ("sparsemax", |n, x| sparsemax(n, x, -1)),
+    ("squareplus", |n, x| squareplus(n, x, 4.0)),
     ("tanh_shrink", tanh_shrink),
 ];
 
@@ -82,6 +87,12 @@ pub(super) const LAYERS: &[Row] = &[
     }),
 ];
 
+/// What becomes of the functions.
+pub(super) fn family() -> Family {
+    let names = |table: &'static [(&str, Function)]| table.iter().map(|(name, _)| *name);
+    Family::new("Activations", names(FUNCTIONS), names(EXPANDED_FUNCTIONS))
+}
+
 /// Applies the function that an entry of the configuration names; none where it is left out.
 pub(super) fn activate(n: &mut Layer<'_>, x: ValueId, entry: &str) -> Made {
     let config = n.config;
@@ -112,7 +123,7 @@ fn activate_by(n: &mut Layer<'_>, x: ValueId, said: &Value) -> Made {
 
 /// Applies a function by its name.
 pub(super) fn function(n: &mut Layer<'_>, x: ValueId, name: &str) -> Made {
-    let function = FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function);
+    let function = FUNCTIONS.iter().chain(EXPANDED_FUNCTIONS).find(|(known, _)| *known == name).map(|(_, function)| *function);
     let function = function.ok_or_else(|| OpError::unsupported(format!("activation '{name}' is not Keras's own, or not supported")).help("docs/keras.md lists what is; say it with other activations or keras.ops, or export the model: model.export(\"folder\") writes a SavedModel"))?;
     function(n, x)
 }

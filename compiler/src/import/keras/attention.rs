@@ -10,7 +10,7 @@ use super::{Mask, Row, Version};
 
 type Values = Result<Vec<Masked>, OpError>;
 
-pub(super) const LAYERS: &[Row] = &[
+pub(super) const EXPANDED: &[Row] = &[
     ("AdditiveAttention", Mask::Own, |n| simple(n, true)),
     ("Attention", Mask::Own, |n| simple(n, false)),
     ("GroupQueryAttention", Mask::Own, grouped),

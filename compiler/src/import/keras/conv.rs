@@ -12,9 +12,13 @@ use crate::import::layout;
 type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[
+    ("Conv2D", Mask::Ends, |n| convolution(n, 2)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
     ("Conv1D", Mask::Ends, |n| convolution(n, 1)),
     ("Conv1DTranspose", Mask::Ends, |n| transposed(n, 1)),
-    ("Conv2D", Mask::Ends, |n| convolution(n, 2)),
     ("Conv2DTranspose", Mask::Ends, |n| transposed(n, 2)),
     ("Conv3D", Mask::Ends, |n| convolution(n, 3)),
     ("Conv3DTranspose", Mask::Ends, |n| transposed(n, 3)),

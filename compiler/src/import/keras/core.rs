@@ -15,10 +15,7 @@ type Values = Result<Vec<Masked>, OpError>;
 pub(super) const LAYERS: &[Row] = &[
     ("ActivityRegularization", Mask::Stays, same),
     ("AlphaDropout", Mask::Stays, same),
-    ("Dense", Mask::Stays, dense),
     ("Dropout", Mask::Stays, same),
-    ("EinsumDense", Mask::Ends, einsum_dense),
-    ("Embedding", Mask::Own, embedding),
     ("GaussianDropout", Mask::Stays, same),
     ("GaussianNoise", Mask::Stays, same),
     ("Identity", Mask::Stays, same),
@@ -26,17 +23,24 @@ pub(super) const LAYERS: &[Row] = &[
         let (x, factor) = (n.x()?, n.weight(0)?);
         Ok(bare([n.mul(x, factor)?]))
     }),
-    ("Masking", Mask::Own, masking),
     ("SpatialDropout1D", Mask::Stays, same),
     ("SpatialDropout2D", Mask::Stays, same),
     ("SpatialDropout3D", Mask::Stays, same),
+    ("StochasticDepth", Mask::Ends, same),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("Dense", Mask::Stays, dense),
+    ("EinsumDense", Mask::Ends, einsum_dense),
+    ("Embedding", Mask::Own, embedding),
+    ("Masking", Mask::Own, masking),
     ("SpectralNormalization", Mask::Ends, |n| {
         // What it divides by is in the weights when they are saved.
         let layer = n.config.get("layer").ok_or_else(|| Config::missing("layer"))?;
         let x = n.first()?;
         n.inner(layer, "layer", Call::of(x))
     }),
-    ("StochasticDepth", Mask::Ends, same),
 ];
 
 /// What a layer does that only matters in training.

@@ -15,9 +15,6 @@ use super::{Mask, Row};
 type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[
-    ("CategoryEncoding", Mask::Ends, categories),
-    ("CenterCrop", Mask::Ends, center_crop),
-    ("Discretization", Mask::Ends, discretize),
     ("RandomBrightness", Mask::Ends, same),
     ("RandomColorDegeneration", Mask::Ends, same),
     ("RandomColorJitter", Mask::Ends, same),
@@ -37,8 +34,15 @@ pub(super) const LAYERS: &[Row] = &[
     ("RandomShear", Mask::Ends, same),
     ("RandomTranslation", Mask::Ends, same),
     ("RandomZoom", Mask::Ends, same),
-    ("Rescaling", Mask::Stays, rescale),
     ("Resizing", Mask::Ends, resize),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("CategoryEncoding", Mask::Ends, categories),
+    ("CenterCrop", Mask::Ends, center_crop),
+    ("Discretization", Mask::Ends, discretize),
+    ("Rescaling", Mask::Stays, rescale),
 ];
 
 fn rescale(n: &mut Layer<'_>) -> Values {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::layer::{Arg, Call, Layer, Masked};
 use super::{Mask, Row, ops};
+use crate::import::Family;
 
 type Values = Result<Vec<Masked>, OpError>;
 
@@ -78,9 +79,10 @@ const FUNCTIONS: &[(&str, &str, Keywords)] = &[
     ("transpose", "Transpose", &[("perm", "axes")]),
 ];
 
-/// The names of the functions that are known.
-pub(super) fn supported() -> Vec<&'static str> {
-    FUNCTIONS.iter().map(|(name, ..)| *name).collect()
+/// What becomes of the functions: what does of the operations.
+pub(super) fn family() -> Family {
+    let names = |expanded: bool| FUNCTIONS.iter().filter(move |(_, class, _)| ops::is_expanded(class) == expanded).map(|(name, ..)| *name);
+    Family::new("Functions of TensorFlow in models of Keras 2", names(false), names(true))
 }
 
 /// An argument without values, as a configuration has it.

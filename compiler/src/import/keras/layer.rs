@@ -6,7 +6,8 @@ use frit_ir::{Builder, DType, Dim, Op, OpError, ValueId};
 use serde_json::Value;
 
 use super::config::Config;
-use super::{Importer, Mask, TABLES, Version, is_operation, net, ops};
+use super::{EXPANDED, Importer, LAYERS, Mask, REFUSED, Version, is_operation, net, ops};
+use crate::import::known;
 use crate::import::layout;
 
 /// A value, and which of its steps count: a bool for each of the first axes.
@@ -193,11 +194,11 @@ pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value
         return net::run(builder, importer, &inner, inputs)?.ok_or_else(|| OpError::invalid(format!("model '{}' could not be imported", inner.name())));
     }
     if is_operation(spec) {
-        let handler = ops::handler(class).ok_or_else(|| OpError::unsupported(format!("operation '{class}' is not supported")).help("docs/keras.md lists what is"))?;
+        let handler = ops::handler(class).ok_or_else(|| known::unsupported("operation", class, ops::REFUSED, "docs/keras.md lists what is"))?;
         let policy = Policy::plain("float32")?;
         return handler(&mut Layer { builder, importer, class, config, path: path.to_owned(), call, policy });
     }
-    let row = TABLES.iter().flat_map(|table| table.iter()).find(|(name, ..)| *name == class);
+    let row = LAYERS.iter().chain(EXPANDED).flat_map(|table| table.iter()).find(|(name, ..)| *name == class);
     let Some((_, mask, handler)) = row else { return Err(unknown(class)) };
     let policy = Policy::of(&config)?;
     let call = if policy.compute.is_float() {
@@ -220,10 +221,7 @@ pub(super) fn apply(builder: &mut Builder, importer: &mut Importer, spec: &Value
 }
 
 fn unknown(class: &str) -> OpError {
-    if class == "Lambda" {
-        return OpError::unsupported("it is a Lambda, whose Python code can't be read").help("say it with layers or keras.ops instead, or export the model: model.export(\"folder\") writes a SavedModel");
-    }
-    OpError::unsupported(format!("layer class '{class}' is not Keras's own, or not supported")).help("docs/keras.md lists what is; say it with other layers or keras.ops, or export the model: model.export(\"folder\") writes a SavedModel")
+    known::unsupported("layer", class, REFUSED, "docs/keras.md lists what is; the code of layers that are not Keras's own is not in the file: say it with other layers or keras.ops, or export the model: model.export(\"folder\") writes a SavedModel")
 }
 
 /// A layer under import.

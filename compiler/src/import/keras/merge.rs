@@ -14,6 +14,15 @@ pub(super) const LAYERS: &[Row] = &[
     ("Add", Mask::Own, |n| merge(n, |n, x, y| n.add(x, y))),
     ("Average", Mask::Own, |n| merge_all(n, Average {})),
     ("Concatenate", Mask::Own, concatenate),
+    ("Dot", Mask::Own, dot),
+    ("Maximum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Max {}, &[x, y]))),
+    ("Minimum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Min {}, &[x, y]))),
+    ("Multiply", Mask::Own, |n| merge(n, |n, x, y| n.mul(x, y))),
+    ("Subtract", Mask::Own, |n| merge(n, |n, x, y| n.sub(x, y))),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
     ("CustomScaleLayer", Mask::Ends, |n| {
         // A part of Keras's own InceptionResNetV2.
         let inputs = n.inputs();
@@ -22,11 +31,6 @@ pub(super) const LAYERS: &[Row] = &[
         let scaled = n.scale(y.value, scale)?;
         Ok(bare([n.add(x.value, scaled)?]))
     }),
-    ("Dot", Mask::Own, dot),
-    ("Maximum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Max {}, &[x, y]))),
-    ("Minimum", Mask::Own, |n| merge(n, |n, x, y| n.apply(Min {}, &[x, y]))),
-    ("Multiply", Mask::Own, |n| merge(n, |n, x, y| n.mul(x, y))),
-    ("Subtract", Mask::Own, |n| merge(n, |n, x, y| n.sub(x, y))),
 ];
 
 /// All values, those with fewer axes with more of extent 1 behind the first.

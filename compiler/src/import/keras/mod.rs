@@ -35,7 +35,7 @@ use frit_ir::{Builder, Error, Graph, OpError, ValueId};
 use serde_json::Value;
 
 use super::archive::{Archive, Member};
-use super::{Format, Mapped, Model, ends, map};
+use super::{Family, Format, Known, Mapped, Model, Refused, ends, map};
 use layer::{Layer, Masked};
 use weights::Weights;
 
@@ -56,21 +56,45 @@ type Handler = fn(&mut Layer<'_>) -> Result<Vec<Masked>, OpError>;
 /// A row of a table: a class, what becomes of a mask, and what it is made of.
 type Row = (&'static str, Mask, Handler);
 
-/// Which layers of which family are known.
-const TABLES: &[&[Row]] = &[activation::LAYERS, attention::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, lambda::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
+/// Layers that are one op of ours, or none.
+const LAYERS: &[&[Row]] = &[activation::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, lambda::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
+/// Layers that are made of several of ours.
+const EXPANDED: &[&[Row]] = &[attention::EXPANDED, conv::EXPANDED, self::core::EXPANDED, image::EXPANDED, merge::EXPANDED, norm::EXPANDED, pool::EXPANDED, recurrent::EXPANDED];
 
-/// What can be imported: layers, activations and operations of `keras.ops`, each sorted.
-pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
-    let sorted = |mut names: Vec<&'static str>| {
-        names.sort_unstable();
-        names
-    };
-    vec![
-        ("Layers", sorted(TABLES.iter().flat_map(|table| table.iter().map(|(name, ..)| *name)).collect())),
-        ("Activations", sorted(activation::FUNCTIONS.iter().map(|(name, _)| *name).collect())),
-        ("Operations of keras.ops", sorted(ops::OPS.iter().chain(shapes::OPS).map(|(name, _)| *name).collect())),
-        ("Functions of TensorFlow in models of Keras 2", lambda::supported()),
-    ]
+/// Layers that people meet and that are not supported.
+const REFUSED: &[Refused] = &[
+    ("CuDNNGRU", CUDNN, "load the model with Keras 2 and save it with GRU layers"),
+    ("CuDNNLSTM", CUDNN, "load the model with Keras 2 and save it with LSTM layers"),
+    ("FlaxLayer", OTHERS, EXPORT),
+    ("HashedCrossing", TEXT, TEXT_INSTEAD),
+    ("Hashing", TEXT, TEXT_INSTEAD),
+    ("IntegerLookup", "it looks up a table", "look indices up before the model"),
+    ("JaxLayer", OTHERS, EXPORT),
+    ("Lambda", "its Python code can't be read", "say it with layers or keras.ops instead, or export the model: model.export(\"folder\") writes a SavedModel"),
+    ("STFTSpectrogram", COMPLEX, EXPORT),
+    ("StringLookup", TEXT, TEXT_INSTEAD),
+    ("TFSMLayer", OTHERS, EXPORT),
+    ("TextVectorization", TEXT, TEXT_INSTEAD),
+    ("TorchModuleWrapper", OTHERS, EXPORT),
+];
+
+const COMPLEX: &str = "its numbers are complex";
+const CUDNN: &str = "it is a GPU's kernel";
+const EXPORT: &str = "export the model: model.export(\"folder\") writes a SavedModel";
+const OTHERS: &str = "what it wraps is not in the file";
+const TEXT: &str = "it works on text";
+const TEXT_INSTEAD: &str = "prepare text before the model";
+
+/// What becomes of layers, activations and operations.
+pub fn known() -> Known {
+    let layers = |tables: &'static [&[Row]]| tables.iter().flat_map(|table| table.iter().map(|(name, ..)| *name));
+    let families = vec![
+        Family::new("Layers", layers(LAYERS), layers(EXPANDED)),
+        activation::family(),
+        ops::family(),
+        lambda::family(),
+    ];
+    Known::new(families, &[("layer", REFUSED), ("operation", ops::REFUSED)])
 }
 
 /// The major version of Keras that wrote a file.

@@ -15,8 +15,12 @@ pub(super) const LAYERS: &[Row] = &[
     ("BatchNormalization", Mask::Stays, batch),
     ("GroupNormalization", Mask::Stays, group),
     ("LayerNormalization", Mask::Stays, layer),
-    ("Normalization", Mask::Stays, given),
     ("RMSNormalization", Mask::Ends, rms),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("Normalization", Mask::Stays, given),
     ("UnitNormalization", Mask::Stays, unit),
 ];
 

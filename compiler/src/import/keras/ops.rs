@@ -18,14 +18,54 @@ use super::config::{Config, integer, integers, number};
 use super::layer::{Arg, Layer, Masked, bare, dtype};
 use super::norm::{numbers, unit_length};
 use super::{Handler, shapes};
+use crate::import::{Family, Refused};
 
 type Values = Result<Vec<Masked>, OpError>;
 type Made = Result<ValueId, OpError>;
 
 /// How an operation is made, if it is known.
 pub(super) fn handler(class: &str) -> Option<Handler> {
-    [OPS, shapes::OPS].into_iter().flatten().find(|(name, _)| *name == class).map(|(_, handler)| *handler)
+    [OPS, EXPANDED, shapes::OPS, shapes::EXPANDED].into_iter().flatten().find(|(name, _)| *name == class).map(|(_, handler)| *handler)
 }
+
+/// What becomes of the operations.
+pub(super) fn family() -> Family {
+    let names = |tables: [&'static [(&str, Handler)]; 2]| tables.into_iter().flatten().map(|(name, _)| *name);
+    Family::new("Operations of keras.ops", names([OPS, shapes::OPS]), names([EXPANDED, shapes::EXPANDED]))
+}
+
+/// Is an operation made of several ops of ours?
+pub(super) fn is_expanded(class: &str) -> bool {
+    [EXPANDED, shapes::EXPANDED].into_iter().flatten().any(|(name, _)| *name == class)
+}
+
+/// Operations that people meet and that are not supported.
+pub(super) const REFUSED: &[Refused] = &[
+    ("AssociativeScan", FUNCTIONS, super::EXPORT),
+    ("Cholesky*", MATRICES, MATRICES_INSTEAD),
+    ("Cond", FUNCTIONS, super::EXPORT),
+    ("Eig*", MATRICES, MATRICES_INSTEAD),
+    ("FFT*", super::COMPLEX, super::EXPORT),
+    ("ForiLoop", FUNCTIONS, super::EXPORT),
+    ("IFFT2", super::COMPLEX, super::EXPORT),
+    ("IRFFT", super::COMPLEX, super::EXPORT),
+    ("ISTFT", super::COMPLEX, super::EXPORT),
+    ("LuFactor", MATRICES, MATRICES_INSTEAD),
+    ("Map", FUNCTIONS, super::EXPORT),
+    ("QR", MATRICES, MATRICES_INSTEAD),
+    ("RFFT", super::COMPLEX, super::EXPORT),
+    ("STFT", super::COMPLEX, super::EXPORT),
+    ("SVD", MATRICES, MATRICES_INSTEAD),
+    ("Scan", FUNCTIONS, super::EXPORT),
+    ("Solve*", MATRICES, MATRICES_INSTEAD),
+    ("Switch", FUNCTIONS, super::EXPORT),
+    ("VectorizedMap", FUNCTIONS, super::EXPORT),
+    ("WhileLoop", FUNCTIONS, super::EXPORT),
+];
+
+const FUNCTIONS: &str = "the functions that it calls are not in the file";
+const MATRICES: &str = "it factorises matrices";
+const MATRICES_INSTEAD: &str = "compute what depends on weights only before the model is saved";
 
 /// Is there such an operation?
 pub(super) fn known(class: &str) -> bool {
@@ -60,13 +100,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Cumprod", |n| running(n, Running::Product)),
     ("Cumsum", |n| running(n, Running::Sum)),
     ("Divide", divide),
-    ("DivideNoNan", |n| {
-        let (x, y) = floats(n)?;
-        let zero = n.number_like(y, 0.0);
-        let none = n.apply(Equal {}, &[y, zero])?;
-        let ratio = n.div(x, y)?;
-        Ok(bare([n.select(none, zero, ratio)?]))
-    }),
     ("Dot", |n| pair(n, Dot {})),
     ("Einsum", |n| {
         let equation = n.config.maybe_text("subscripts")?.ok_or_else(|| Config::missing("subscripts"))?.to_owned();
@@ -82,39 +115,10 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Equal", |n| pair(n, Equal {})),
     ("Erf", |n| unary(n, Erf {})),
     ("Exp", |n| unary(n, Exp {})),
-    ("Exp2", |n| {
-        let x = float(n)?;
-        let x = n.scale(x, std::f64::consts::LN_2)?;
-        Ok(bare([n.apply(Exp {}, &[x])?]))
-    }),
-    ("Expm1", |n| {
-        let x = float(n)?;
-        // Below zero the unit that has it loses nothing; above it nothing that matters is lost.
-        let low = n.apply(Elu { alpha: 1.0 }, &[x])?;
-        let power = n.apply(Exp {}, &[x])?;
-        let high = n.offset(power, -1.0)?;
-        let zero = n.number_like(x, 0.0);
-        let below = n.apply(Less {}, &[x, zero])?;
-        Ok(bare([n.select(below, low, high)?]))
-    }),
     ("Floor", |n| unary(n, Floor {})),
-    ("FloorDivide", |n| {
-        let (x, y) = operands(n)?;
-        if n.builder.dtype(x).is_float() {
-            let ratio = n.div(x, y)?;
-            return Ok(bare([n.apply(Floor {}, &[ratio])?]));
-        }
-        let rest = n.apply(Modulo {}, &[x, y])?;
-        let whole = n.sub(x, rest)?;
-        Ok(bare([n.div(whole, y)?]))
-    }),
     ("Gelu", |n| {
         let tanh = n.config.flag("approximate", true)?;
         unary(n, Gelu { tanh })
-    }),
-    ("Glu", |n| {
-        let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
-        Ok(bare([glu(n, x, axis)?]))
     }),
     ("Greater", |n| {
         let (x, y) = operands(n)?;
@@ -131,12 +135,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("HardSigmoid", |n| named(n, "hard_sigmoid")),
     ("HardSilu", |n| named(n, "hard_silu")),
     ("HardTanh", |n| named(n, "hard_tanh")),
-    ("Isfinite", |n| {
-        let x = float(n)?;
-        let (nan, infinite) = (n.apply(IsNan {}, &[x])?, n.apply(IsInf { negative: true, positive: true }, &[x])?);
-        let either = n.apply(Or {}, &[nan, infinite])?;
-        Ok(bare([n.apply(Not {}, &[either])?]))
-    }),
     ("Isinf", |n| unary(n, IsInf { negative: true, positive: true })),
     ("Isnan", |n| unary(n, IsNan {})),
     ("LeakyRelu", |n| {
@@ -146,26 +144,9 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Less", |n| pair(n, Less {})),
     ("LessEqual", |n| pair(n, LessEqual {})),
     ("Log", |n| unary(n, Log {})),
-    ("Log10", |n| logarithm(n, 1.0 / std::f64::consts::LN_10)),
-    ("Log1p", |n| {
-        let x = float(n)?;
-        let sum = n.offset(x, 1.0)?;
-        Ok(bare([n.apply(Log {}, &[sum])?]))
-    }),
-    ("Log2", |n| logarithm(n, std::f64::consts::LOG2_E)),
-    ("LogSigmoid", |n| named(n, "log_sigmoid")),
     ("LogSoftmax", |n| {
         let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
         Ok(bare([log_softmax(n, x, axis)?]))
-    }),
-    ("Logaddexp", |n| {
-        // max + log(1 + exp(-|x - y|)), which does not overflow.
-        let (x, y) = floats(n)?;
-        let (most, off) = (n.apply(Max {}, &[x, y])?, n.sub(x, y)?);
-        let off = n.apply(Abs {}, &[off])?;
-        let soft = n.apply(Softplus {}, &[off])?;
-        let extra = n.sub(soft, off)?;
-        Ok(bare([n.add(most, extra)?]))
     }),
     ("LogicalAnd", |n| logical(n, And {})),
     ("LogicalNot", |n| {
@@ -186,6 +167,127 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Multiply", |n| pair(n, Mul {})),
     ("Negative", |n| keeping(n, Neg {})),
     ("Norm", norm),
+    ("Power", |n| {
+        let (x, y) = operands(n)?;
+        Ok(bare([n.apply(Pow {}, &[x, y])?]))
+    }),
+    ("Prod", |n| statistic(n, Statistic::Product)),
+    ("Reciprocal", |n| unary(n, Reciprocal {})),
+    ("Relu", |n| keeping_named(n, "relu")),
+    ("Relu6", |n| named(n, "relu6")),
+    ("Round", |n| {
+        if n.config.maybe_int("decimals")?.unwrap_or(0) != 0 {
+            return Err(OpError::unsupported("rounding to decimals is not supported").help("multiply before and divide after it"));
+        }
+        unary(n, Round {})
+    }),
+    ("Selu", |n| named(n, "selu")),
+    ("Sigmoid", |n| named(n, "sigmoid")),
+    ("Sign", |n| keeping(n, Sign {})),
+    ("Silu", |n| named(n, "silu")),
+    ("Sin", |n| unary(n, Sin {})),
+    ("Sinh", |n| unary(n, Sinh {})),
+    ("SoftShrink", |n| {
+        let lambda = n.config.float("threshold", 0.5)?;
+        unary(n, Shrink { lambda, bias: lambda })
+    }),
+    ("Softmax", |n| {
+        let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
+        Ok(bare([softmax(n, x, axis)?]))
+    }),
+    ("Softplus", |n| unary(n, Softplus {})),
+    ("Softsign", |n| named(n, "softsign")),
+    ("SparseSigmoid", |n| named(n, "sparse_sigmoid")),
+    ("Sqrt", |n| unary(n, Sqrt {})),
+    ("Square", |n| {
+        let x = n.x()?;
+        Ok(bare([n.mul(x, x)?]))
+    }),
+    ("StopGradient", |n| Ok(bare([n.x()?]))),
+    ("Subtract", |n| pair(n, Sub {})),
+    ("Sum", |n| statistic(n, Statistic::Sum)),
+    ("Tan", |n| unary(n, Tan {})),
+    ("Tanh", |n| unary(n, Tanh {})),
+    ("TopK", |n| {
+        let x = n.x()?;
+        let axis = n.axis_of(x, -1)?;
+        let k = n.config.count("k")?;
+        let k = n.builder.ints(&[k]);
+        let k = n.reshape(k, &[])?;
+        let results = n.builder.apply_all(TopK { axis, largest: true }, &[x, k])?;
+        let places = n.cast(results[1], DType::I32)?;
+        Ok(bare([results[0], places]))
+    }),
+    ("TrueDivide", divide),
+    ("Where", |n| {
+        let condition = n.x()?;
+        let condition = n.cast(condition, DType::Bool)?;
+        let (x, y) = two(n, (1, "x1"), (2, "x2"))?;
+        Ok(bare([n.select(condition, x, y)?]))
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("DivideNoNan", |n| {
+        let (x, y) = floats(n)?;
+        let zero = n.number_like(y, 0.0);
+        let none = n.apply(Equal {}, &[y, zero])?;
+        let ratio = n.div(x, y)?;
+        Ok(bare([n.select(none, zero, ratio)?]))
+    }),
+    ("Exp2", |n| {
+        let x = float(n)?;
+        let x = n.scale(x, std::f64::consts::LN_2)?;
+        Ok(bare([n.apply(Exp {}, &[x])?]))
+    }),
+    ("Expm1", |n| {
+        let x = float(n)?;
+        // Below zero the unit that has it loses nothing; above it nothing that matters is lost.
+        let low = n.apply(Elu { alpha: 1.0 }, &[x])?;
+        let power = n.apply(Exp {}, &[x])?;
+        let high = n.offset(power, -1.0)?;
+        let zero = n.number_like(x, 0.0);
+        let below = n.apply(Less {}, &[x, zero])?;
+        Ok(bare([n.select(below, low, high)?]))
+    }),
+    ("FloorDivide", |n| {
+        let (x, y) = operands(n)?;
+        if n.builder.dtype(x).is_float() {
+            let ratio = n.div(x, y)?;
+            return Ok(bare([n.apply(Floor {}, &[ratio])?]));
+        }
+        let rest = n.apply(Modulo {}, &[x, y])?;
+        let whole = n.sub(x, rest)?;
+        Ok(bare([n.div(whole, y)?]))
+    }),
+    ("Glu", |n| {
+        let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
+        Ok(bare([glu(n, x, axis)?]))
+    }),
+    ("Isfinite", |n| {
+        let x = float(n)?;
+        let (nan, infinite) = (n.apply(IsNan {}, &[x])?, n.apply(IsInf { negative: true, positive: true }, &[x])?);
+        let either = n.apply(Or {}, &[nan, infinite])?;
+        Ok(bare([n.apply(Not {}, &[either])?]))
+    }),
+    ("Log10", |n| logarithm(n, 1.0 / std::f64::consts::LN_10)),
+    ("Log1p", |n| {
+        let x = float(n)?;
+        let sum = n.offset(x, 1.0)?;
+        Ok(bare([n.apply(Log {}, &[sum])?]))
+    }),
+    ("Log2", |n| logarithm(n, std::f64::consts::LOG2_E)),
+    ("LogSigmoid", |n| named(n, "log_sigmoid")),
+    ("Logaddexp", |n| {
+        // max + log(1 + exp(-|x - y|)), which does not overflow.
+        let (x, y) = floats(n)?;
+        let (most, off) = (n.apply(Max {}, &[x, y])?, n.sub(x, y)?);
+        let off = n.apply(Abs {}, &[off])?;
+        let soft = n.apply(Softplus {}, &[off])?;
+        let extra = n.sub(soft, off)?;
+        Ok(bare([n.add(most, extra)?]))
+    }),
     ("Normalize", |n| {
         let x = float(n)?;
         if n.config.maybe_int("order")?.unwrap_or(2) != 2 {
@@ -220,51 +322,15 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let indices = n.select(below, behind, indices)?;
         Ok(bare([n.apply(OneHot { depth, axis }, &[indices, values])?]))
     }),
-    ("Power", |n| {
-        let (x, y) = operands(n)?;
-        Ok(bare([n.apply(Pow {}, &[x, y])?]))
-    }),
-    ("Prod", |n| statistic(n, Statistic::Product)),
-    ("Reciprocal", |n| unary(n, Reciprocal {})),
-    ("Relu", |n| keeping_named(n, "relu")),
-    ("Relu6", |n| named(n, "relu6")),
-    ("Round", |n| {
-        if n.config.maybe_int("decimals")?.unwrap_or(0) != 0 {
-            return Err(OpError::unsupported("rounding to decimals is not supported").help("multiply before and divide after it"));
-        }
-        unary(n, Round {})
-    }),
     ("Rsqrt", |n| {
         let x = float(n)?;
         let root = n.apply(Sqrt {}, &[x])?;
         Ok(bare([n.apply(Reciprocal {}, &[root])?]))
     }),
-    ("Selu", |n| named(n, "selu")),
-    ("Sigmoid", |n| named(n, "sigmoid")),
-    ("Sign", |n| keeping(n, Sign {})),
-    ("Silu", |n| named(n, "silu")),
-    ("Sin", |n| unary(n, Sin {})),
-    ("Sinh", |n| unary(n, Sinh {})),
-    ("SoftShrink", |n| {
-        let lambda = n.config.float("threshold", 0.5)?;
-        unary(n, Shrink { lambda, bias: lambda })
-    }),
-    ("Softmax", |n| {
-        let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
-        Ok(bare([softmax(n, x, axis)?]))
-    }),
-    ("Softplus", |n| unary(n, Softplus {})),
-    ("Softsign", |n| named(n, "softsign")),
     ("SparsePlus", |n| named(n, "sparse_plus")),
-    ("SparseSigmoid", |n| named(n, "sparse_sigmoid")),
     ("Sparsemax", |n| {
         let (x, axis) = (n.x()?, n.config.maybe_int("axis")?.unwrap_or(-1));
         Ok(bare([sparsemax(n, x, axis)?]))
-    }),
-    ("Sqrt", |n| unary(n, Sqrt {})),
-    ("Square", |n| {
-        let x = n.x()?;
-        Ok(bare([n.mul(x, x)?]))
     }),
     ("Squareplus", |n| {
         let (x, b) = (float(n)?, n.config.float("b", 4.0)?);
@@ -274,11 +340,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let variance = variance(n)?;
         Ok(bare([n.apply(Sqrt {}, &[variance])?]))
     }),
-    ("StopGradient", |n| Ok(bare([n.x()?]))),
-    ("Subtract", |n| pair(n, Sub {})),
-    ("Sum", |n| statistic(n, Statistic::Sum)),
-    ("Tan", |n| unary(n, Tan {})),
-    ("Tanh", |n| unary(n, Tanh {})),
     ("TanhShrink", |n| named(n, "tanh_shrink")),
     ("Threshold", |n| {
         let x = float(n)?;
@@ -287,24 +348,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let above = n.apply(Less {}, &[bound, x])?;
         Ok(bare([n.select(above, x, other)?]))
     }),
-    ("TopK", |n| {
-        let x = n.x()?;
-        let axis = n.axis_of(x, -1)?;
-        let k = n.config.count("k")?;
-        let k = n.builder.ints(&[k]);
-        let k = n.reshape(k, &[])?;
-        let results = n.builder.apply_all(TopK { axis, largest: true }, &[x, k])?;
-        let places = n.cast(results[1], DType::I32)?;
-        Ok(bare([results[0], places]))
-    }),
-    ("TrueDivide", divide),
     ("Var", |n| Ok(bare([variance(n)?]))),
-    ("Where", |n| {
-        let condition = n.x()?;
-        let condition = n.cast(condition, DType::Bool)?;
-        let (x, y) = two(n, (1, "x1"), (2, "x2"))?;
-        Ok(bare([n.select(condition, x, y)?]))
-    }),
 ];
 
 /// The dtype that two are brought to.

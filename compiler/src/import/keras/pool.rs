@@ -13,12 +13,6 @@ use super::{Mask, Row};
 type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[
-    ("AdaptiveAveragePooling1D", Mask::Ends, |n| adaptive(n, 1, Statistic::Mean)),
-    ("AdaptiveAveragePooling2D", Mask::Ends, |n| adaptive(n, 2, Statistic::Mean)),
-    ("AdaptiveAveragePooling3D", Mask::Ends, |n| adaptive(n, 3, Statistic::Mean)),
-    ("AdaptiveMaxPooling1D", Mask::Ends, |n| adaptive(n, 1, Statistic::Max)),
-    ("AdaptiveMaxPooling2D", Mask::Ends, |n| adaptive(n, 2, Statistic::Max)),
-    ("AdaptiveMaxPooling3D", Mask::Ends, |n| adaptive(n, 3, Statistic::Max)),
     ("AveragePooling1D", Mask::Ends, |n| average(n, 1)),
     ("AveragePooling2D", Mask::Ends, |n| average(n, 2)),
     ("AveragePooling3D", Mask::Ends, |n| average(n, 3)),
@@ -32,6 +26,16 @@ pub(super) const LAYERS: &[Row] = &[
     ("MaxPooling1D", Mask::Ends, |n| max(n, 1)),
     ("MaxPooling2D", Mask::Ends, |n| max(n, 2)),
     ("MaxPooling3D", Mask::Ends, |n| max(n, 3)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("AdaptiveAveragePooling1D", Mask::Ends, |n| adaptive(n, 1, Statistic::Mean)),
+    ("AdaptiveAveragePooling2D", Mask::Ends, |n| adaptive(n, 2, Statistic::Mean)),
+    ("AdaptiveAveragePooling3D", Mask::Ends, |n| adaptive(n, 3, Statistic::Mean)),
+    ("AdaptiveMaxPooling1D", Mask::Ends, |n| adaptive(n, 1, Statistic::Max)),
+    ("AdaptiveMaxPooling2D", Mask::Ends, |n| adaptive(n, 2, Statistic::Max)),
+    ("AdaptiveMaxPooling3D", Mask::Ends, |n| adaptive(n, 3, Statistic::Max)),
 ];
 
 /// Extents of windows, their distance and how margins are found.

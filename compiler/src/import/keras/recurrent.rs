@@ -15,16 +15,18 @@ use crate::import::layout;
 type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[
-    ("Bidirectional", Mask::Own, bidirectional),
-    ("ConvLSTM1D", Mask::Own, |n| conv_lstm(n, 1)),
-    ("ConvLSTM2D", Mask::Own, |n| conv_lstm(n, 2)),
-    ("ConvLSTM3D", Mask::Own, |n| conv_lstm(n, 3)),
-    ("CuDNNGRU", Mask::Own, |_| Err(OpError::unsupported("layers for cuDNN are not supported").help("load the model with Keras 2 and save it with GRU layers"))),
-    ("CuDNNLSTM", Mask::Own, |_| Err(OpError::unsupported("layers for cuDNN are not supported").help("load the model with Keras 2 and save it with LSTM layers"))),
     ("GRU", Mask::Own, layer),
     ("LSTM", Mask::Own, layer),
     ("RNN", Mask::Own, layer),
     ("SimpleRNN", Mask::Own, layer),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("Bidirectional", Mask::Own, bidirectional),
+    ("ConvLSTM1D", Mask::Own, |n| conv_lstm(n, 1)),
+    ("ConvLSTM2D", Mask::Own, |n| conv_lstm(n, 2)),
+    ("ConvLSTM3D", Mask::Own, |n| conv_lstm(n, 3)),
     ("TimeDistributed", Mask::Stays, time_distributed),
 ];
 

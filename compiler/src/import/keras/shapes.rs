@@ -112,19 +112,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let (last, antialias) = (n.channels_last()?, n.config.flag("antialias", false)?);
         Ok(bare([resized(n, x, last, &sizes, interpolation, antialias)?]))
     }),
-    ("RGBToGrayscale", |n| {
-        let x = n.x()?;
-        let axis = n.axis_of(x, if n.channels_last()? { -1 } else { -3 })?;
-        let rank = n.rank(x)?;
-        let mut shape = vec![1; rank];
-        shape[axis] = 3;
-        let weights = n.builder.constant(frit_ir::Tensor::from_slice::<f32>(&shape, &[0.2989, 0.587, 0.114]));
-        let own = n.builder.dtype(x);
-        let weights = n.cast(weights, own)?;
-        let parts = n.mul(x, weights)?;
-        Ok(bare([n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[parts])?]))
-    }),
-    ("Roll", roll),
     ("Slice", |n| {
         let x = n.x()?;
         let shape = n.config.maybe_ints("shape")?.ok_or_else(|| Config::missing("shape"))?;
@@ -218,6 +205,28 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("Tril", |n| triangle(n, false)),
     ("Triu", |n| triangle(n, true)),
+    ("ZerosLike", |n| {
+        let x = n.x()?;
+        let zero = n.number_like(x, 0.0);
+        filled(n, x, zero)
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("RGBToGrayscale", |n| {
+        let x = n.x()?;
+        let axis = n.axis_of(x, if n.channels_last()? { -1 } else { -3 })?;
+        let rank = n.rank(x)?;
+        let mut shape = vec![1; rank];
+        shape[axis] = 3;
+        let weights = n.builder.constant(frit_ir::Tensor::from_slice::<f32>(&shape, &[0.2989, 0.587, 0.114]));
+        let own = n.builder.dtype(x);
+        let weights = n.cast(weights, own)?;
+        let parts = n.mul(x, weights)?;
+        Ok(bare([n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[parts])?]))
+    }),
+    ("Roll", roll),
     ("Unstack", |n| {
         let x = n.x()?;
         let axis = n.axis_of(x, n.config.maybe_int("axis")?.unwrap_or(0))?;
@@ -225,11 +234,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let values = n.builder.apply_all(Split { axis, parts }, &[x])?;
         let place = n.builder.ints(&[axis as i64]);
         values.into_iter().map(|x| Ok(n.apply(Squeeze {}, &[x, place])?.into())).collect()
-    }),
-    ("ZerosLike", |n| {
-        let x = n.x()?;
-        let zero = n.number_like(x, 0.0);
-        filled(n, x, zero)
     }),
 ];
 

@@ -11,6 +11,10 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let x = n.input(0)?;
         Ok(vec![loss(n, x)?])
     }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("SoftmaxCrossEntropyLoss", |n| {
         let logits = n.input(0)?;
         let logs = n.apply(Flattened { function: RowFunction::LogSoftmax, axis: 1, alone: true }, &[logits])?;

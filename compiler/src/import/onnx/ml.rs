@@ -31,6 +31,12 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         }
         Ok(vec![n.apply(Concat { axis: 1 }, &parts)?])
     }),
+    ("Normalizer", normalizer),
+    ("TreeEnsemble", tree_ensemble),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("Imputer", imputer),
     ("LabelEncoder", label_encoder),
     ("LinearClassifier", linear_classifier),
@@ -39,7 +45,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let scores = linear(n, targets, "coefficients", "intercepts")?;
         Ok(vec![transformed(n, scores)?])
     }),
-    ("Normalizer", normalizer),
     ("Scaler", |n| {
         let mut x = floats(n)?;
         if let Some(offset) = n.maybe_floats("offset") {
@@ -52,7 +57,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         }
         Ok(vec![x])
     }),
-    ("TreeEnsemble", tree_ensemble),
     ("TreeEnsembleClassifier", tree_classifier),
     ("TreeEnsembleRegressor", |n| {
         let votes = match n.text("aggregate_function", "SUM") {

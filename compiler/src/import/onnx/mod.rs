@@ -34,7 +34,7 @@ use frit_ir::{Builder, Dim, Error, Graph, OpError, Shape, ValueId};
 use frit_proto::onnx as wire;
 use prost::Message;
 
-use crate::import::ends;
+use crate::import::{Family, Known, Refused, ends, known};
 use crate::specialise::Binding;
 
 pub(crate) use node::Node;
@@ -45,36 +45,59 @@ type Subgraphs = (Vec<Result<Graph, Error>>, Vec<ValueId>);
 /// Makes values of a node's operands.
 type Handler = fn(&mut Node<'_, '_>) -> Result<Vec<ValueId>, OpError>;
 
-/// Which ops of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[
-    attention::OPS,
-    control::OPS,
-    image::OPS,
-    loss::OPS,
-    math::OPS,
-    movement::OPS,
-    nn::OPS,
-    quantise::OPS,
-    recurrent::OPS,
-    signal::OPS,
+/// Ops of a domain by family: those that are one of ours, or none, and those that are made of several.
+struct Domain {
+    /// Its name, as models have it.
+    name: &'static str,
+    own: &'static [&'static [(&'static str, Handler)]],
+    expanded: &'static [&'static [(&'static str, Handler)]],
+}
+
+/// The domains that are known. Of ONNX Runtime's own only what its quantiser writes is.
+const DOMAINS: &[Domain] = &[
+    Domain {
+        name: "",
+        own: &[attention::OPS, control::OPS, image::OPS, loss::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS, signal::OPS],
+        expanded: &[loss::EXPANDED, quantise::EXPANDED],
+    },
+    Domain { name: "ai.onnx.ml", own: &[ml::OPS], expanded: &[ml::EXPANDED] },
+    Domain { name: "com.microsoft", own: &[], expanded: &[quantise::MICROSOFT] },
 ];
 
-/// Another domain that is known; its ops are those of [`ml`].
-const ML: &str = "ai.onnx.ml";
-/// And ONNX Runtime's own, of which only what its quantiser writes is.
-const MICROSOFT: &str = "com.microsoft";
+/// Ops that people meet and that are not supported, those of other domains than the first two with it.
+const REFUSED: &[Refused] = &[
+    ("CastMap", MAPS, MAPS_INSTEAD),
+    ("CategoryMapper", TEXT, TEXT_INSTEAD),
+    ("ConcatFromSequence", LISTS, LISTS_INSTEAD),
+    ("DictVectorizer", MAPS, MAPS_INSTEAD),
+    ("ImageDecoder", "it decodes files", "export the model with decoded tensors as inputs"),
+    ("Multinomial", "it draws as values say", "give probabilities out, and draw behind the model"),
+    ("Optional*", "what may not be there is no tensor", "export the model without optional values"),
+    ("RegexFullMatch", TEXT, TEXT_INSTEAD),
+    ("Sequence*", LISTS, LISTS_INSTEAD),
+    ("SplitToSequence", LISTS, LISTS_INSTEAD),
+    ("String*", TEXT, TEXT_INSTEAD),
+    ("TfIdfVectorizer", TEXT, TEXT_INSTEAD),
+    ("ZipMap", MAPS, "export the model with zipmap=False"),
+    ("ai.onnx.preview.training::*", "it is for training", "export the model for inference"),
+    ("com.microsoft::*", "it is ONNX Runtime's own", "export the model with ops of ai.onnx, before ONNX Runtime optimises it"),
+];
+
+const LISTS: &str = "its lists are no tensors";
+const LISTS_INSTEAD: &str = "export the model with tensors that are joined and split";
+const MAPS: &str = "its maps are no tensors";
+const MAPS_INSTEAD: &str = "export the model with tensors as results";
+const TEXT: &str = "it works on text";
+const TEXT_INSTEAD: &str = "prepare text before the model";
 
 /// The opsets that are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
-/// The ops that can be imported: domains, each with the names of its ops, sorted.
-pub fn supported() -> Vec<(&'static str, Vec<&'static str>)> {
-    let names = |tables: &[&[(&'static str, Handler)]]| {
-        let mut names: Vec<&str> = tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect();
-        names.sort_unstable();
-        names
-    };
-    vec![("ai.onnx", names(TABLES)), (ML, names(&[ml::OPS])), (MICROSOFT, names(&[quantise::MICROSOFT]))]
+/// What becomes of ops.
+pub fn known() -> Known {
+    let names = |tables: &'static [&[(&str, Handler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name));
+    let families = DOMAINS.iter().map(|domain| Family::new(if domain.name.is_empty() { "ai.onnx" } else { domain.name }, names(domain.own), names(domain.expanded)));
+    Known::new(families.collect(), &[("op", REFUSED)])
 }
 
 /// Decodes a tensor that lies in a file of its own (ONNX's test data).
@@ -86,13 +109,8 @@ pub fn decode_tensor(tensor: &wire::Tensor) -> Result<frit_ir::Tensor, OpError> 
 }
 
 fn handler(domain: &str, name: &str) -> Option<Handler> {
-    let tables = match domain {
-        "" => TABLES,
-        ML => &[ml::OPS],
-        MICROSOFT => &[quantise::MICROSOFT],
-        _ => &[],
-    };
-    tables.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)
+    let domain = DOMAINS.iter().find(|known| known.name == domain)?;
+    domain.own.iter().chain(domain.expanded).flat_map(|table| table.iter()).find(|(known, _)| *known == name).map(|(_, handler)| *handler)
 }
 
 /// Imports a model. `pages` are those of `bytes`, where they are mapped; external data lies in `folder`.
@@ -308,10 +326,8 @@ impl<'m> Importer<'m> {
             return Err(OpError::invalid(format!("the model imports no opset of domain '{}'", node.domain())).help("add it to the model's opset_import"));
         };
         let Some(handler) = handler(key.0, node.op_type()) else {
-            if !key.0.is_empty() {
-                return Err(OpError::unsupported(format!("op '{}' of domain '{}' is not supported", node.op_type(), key.0)).help("export the model with ops of ai.onnx only"));
-            }
-            return Err(OpError::unsupported(format!("op '{}' is not supported", node.op_type())).help("docs/onnx.md lists what is"));
+            let name = if matches!(key.0, "" | "ai.onnx.ml") { node.op_type().to_owned() } else { format!("{}::{}", key.0, node.op_type()) };
+            return Err(known::unsupported("op", &name, REFUSED, "docs/onnx.md lists what is"));
         };
         let mut node = Node { builder, importer: self, scope, inputs, attributes: known, opset, outputs: node.output.len(), op: node.op_type(), wire: node, misread: RefCell::new(None) };
         let done = handler(&mut node);

@@ -19,9 +19,13 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("DequantizeLinear", dequantize),
     ("DynamicQuantizeLinear", |n| n.simple(DynamicQuantize {}, 1)),
     ("MatMulInteger", matmul_integer),
-    ("QLinearConv", quantised_convolution),
     ("QLinearMatMul", |n| n.simple(MatMulQuantized {}, 8)),
     ("QuantizeLinear", quantize),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("QLinearConv", quantised_convolution),
 ];
 
 /// ONNX Runtime's own, which its quantiser writes: an op between numbers that are made floats and quantised again.

@@ -12,12 +12,11 @@ mod value;
 
 use frit_ir::{Error, Graph};
 
-use super::{Format, Model};
+use super::{Format, Known, Model};
 
-/// The operators that can be imported, sorted: those of ATen without their namespace. Each is an op of Frit's or made of several; what writes
-/// to its first operand (`add_`) and what only says how gradients are kept is not listed. Then some that can't be, and why.
-pub fn supported() -> (Vec<&'static str>, &'static [(&'static str, &'static str)]) {
-    (aten::names(), aten::UNSUPPORTED)
+/// What becomes of operators: those of ATen are without their namespace. What writes to its first operand (`add_`) is not listed.
+pub fn known() -> Known {
+    Known::new(vec![aten::family()], &[("op", aten::REFUSED)])
 }
 
 /// Imports a model.

@@ -39,7 +39,7 @@ use self::bundle::Bundle;
 use self::evaluate::{Bound, Env, Importer};
 use self::node::Node;
 use self::variables::Variables;
-use super::{Format, Mapped, Model, ends};
+use super::{Family, Format, Known, Mapped, Model, Refused, ends, known};
 
 /// A node's attributes.
 type Attributes = BTreeMap<String, wire::Attribute>;
@@ -64,7 +64,7 @@ const EXPANDED: &[&[(&str, Handler)]] = &[math::EXPANDED, movement::EXPANDED, nn
 const BOUNDS: &[&[(&str, BoundHandler)]] = &[control::OPS, control::HANDED_ON, list::OPS, movement::HANDED_ON, signal::OPS, state::OPS];
 
 /// What is asked for now and then, and why it is not supported. `*` stands for the rest of a name.
-const UNSUPPORTED: &[(&str, &str, &str)] = &[
+const REFUSED: &[Refused] = &[
     ("AsString", TEXT, TEXT_HELP),
     ("DecodeBase64", TEXT, TEXT_HELP),
     ("DecodeGif", FILES, FILES_HELP),
@@ -83,11 +83,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("RandomGamma*", "its results are random", "export the model for inference"),
     ("RandomPoisson*", "its results are random", "export the model for inference"),
     ("RandomShuffle", "its results are random", "export the model for inference"),
-    ("Ragged*", "ragged tensors are not supported", "export the model with padded tensors"),
+    ("Ragged*", "its tensors are ragged", "export the model with padded tensors"),
     ("ReadFile", FILES, FILES_HELP),
     ("RegexFullMatch", TEXT, TEXT_HELP),
     ("RegexReplace", TEXT, TEXT_HELP),
-    ("Sparse*", "sparse tensors are not supported", "export the model with dense tensors"),
+    ("Sparse*", "its tensors are sparse", "export the model with dense tensors"),
     ("StatefulRandom*", "its results are random", "export the model for inference"),
     ("StatelessRandom*", "its results are random", "export the model for inference"),
     ("StaticRegex*", TEXT, TEXT_HELP),
@@ -99,11 +99,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
 /// The number of the dtype of text.
 const TEXT_TYPE: i32 = 7;
 
-const TEXT: &str = "it works on text, which is not supported";
+const TEXT: &str = "it works on text";
 const TEXT_HELP: &str = "choose or export a signature that takes numbers, and prepare text before";
-const FILES: &str = "it decodes files, which is not supported";
+const FILES: &str = "it decodes files";
 const FILES_HELP: &str = "choose or export a signature that takes decoded tensors";
-const TABLES: &str = "it looks up a table, which is not supported";
+const TABLES: &str = "it looks up a table";
 const TABLES_HELP: &str = "choose or export a signature that takes indices, and look them up before";
 
 fn handler(op: &str) -> Option<How> {
@@ -113,23 +113,15 @@ fn handler(op: &str) -> Option<How> {
 
 /// The complaint about an op that has no row.
 fn unsupported(op: &str) -> OpError {
-    let known = UNSUPPORTED.iter().find(|(name, ..)| super::is_named(op, name));
-    match known {
-        Some((_, why, help)) => OpError::unsupported(format!("op '{op}' is not supported: {why}")).help(*help),
-        None => OpError::unsupported(format!("op '{op}' is not supported")).help("docs/tensorflow.md lists what is"),
-    }
+    known::unsupported("op", op, REFUSED, "docs/tensorflow.md lists what is")
 }
 
-/// What becomes of the ops that are known: names of those that are one op here, of those that are expanded, and of those that are not supported, with why. Sorted.
-pub fn supported() -> (Vec<&'static str>, Vec<&'static str>, Vec<(&'static str, &'static str)>) {
+/// What becomes of ops.
+pub fn known() -> Known {
     let values = |tables: &[&[(&'static str, Handler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
-    let mut own = values(OPS);
-    own.extend(BOUNDS.iter().flat_map(|table| table.iter().map(|(name, _)| *name)));
-    own.extend(["Merge", "NextIteration", "VarHandleOp", "VariableV2"]);
-    let mut expanded = values(EXPANDED);
-    own.sort_unstable();
-    expanded.sort_unstable();
-    (own, expanded, UNSUPPORTED.iter().map(|(name, why, _)| (*name, *why)).collect())
+    let bounds = BOUNDS.iter().flat_map(|table| table.iter().map(|(name, _)| *name));
+    let own = values(OPS).into_iter().chain(bounds).chain(["Merge", "NextIteration", "VarHandleOp", "VariableV2"]);
+    Known::new(vec![Family::new("Ops", own, values(EXPANDED))], &[("op", REFUSED)])
 }
 
 /// Imports a model.

@@ -19,8 +19,6 @@ pub(super) const OPS: &[Row] = &[
         let y = n.apply(DepthToSpace { block, channels_first: false }, &[x])?;
         Ok(vec![channels_last(n.builder, y)?])
     }),
-    (120, "NON_MAX_SUPPRESSION_V4", Stored, non_max_suppression),
-    (121, "NON_MAX_SUPPRESSION_V5", Stored, non_max_suppression),
     (23, "RESIZE_BILINEAR", Real, |n| {
         let (align, half) = (n.flag(2)?, n.flag(3)?);
         resize(n, Interpolation::Linear, align, half)
@@ -36,6 +34,12 @@ pub(super) const OPS: &[Row] = &[
         let y = n.apply(SpaceToDepth { block }, &[x])?;
         Ok(vec![channels_last(n.builder, y)?])
     }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    (120, "NON_MAX_SUPPRESSION_V4", Stored, non_max_suppression),
+    (121, "NON_MAX_SUPPRESSION_V5", Stored, non_max_suppression),
 ];
 
 fn resize(n: &mut Node<'_, '_>, interpolation: Interpolation, align: bool, half: bool) -> Values {

@@ -14,20 +14,10 @@ use super::node::{Node, Values};
 
 pub(super) const OPS: &[Row] = &[
     (101, "ABS", Real, |n| n.simple(Abs {}, 1)),
-    (106, "ADD_N", Real, |n| {
-        let inputs = n.all_inputs()?;
-        let mut sum = n.input(0)?;
-        for next in &inputs[1..] {
-            sum = n.add(sum, *next)?;
-        }
-        Ok(vec![sum])
-    }),
     (56, "ARG_MAX", Stored, |n| arg_extreme(n, true)),
     (79, "ARG_MIN", Stored, |n| arg_extreme(n, false)),
-    (156, "ATAN2", Real, atan2),
     (159, "BITCAST", Stored, bitcast),
     (160, "BITWISE_XOR", Stored, |n| n.simple(Xor {}, 2)),
-    (147, "BUCKETIZE", Stored, bucketize),
     (53, "CAST", Stored, |n| {
         let (x, to) = (n.input(0)?, n.result_dtype(0)?);
         Ok(vec![n.cast(x, to)?])
@@ -50,9 +40,7 @@ pub(super) const OPS: &[Row] = &[
     (111, "ELU", Real, |n| n.simple(Elu { alpha: 1.0 }, 1)),
     (71, "EQUAL", Real, |n| n.simple(Equal {}, 2)),
     (47, "EXP", Real, |n| n.simple(Exp {}, 1)),
-    (80, "FAKE_QUANT", Real, fake_quant),
     (8, "FLOOR", Real, |n| n.simple(Floor {}, 1)),
-    (90, "FLOOR_DIV", Real, floor_div),
     (95, "FLOOR_MOD", Real, |n| n.simple(Modulo {}, 2)),
     (150, "GELU", Real, |n| {
         let tanh = n.flag(0)?;
@@ -60,7 +48,6 @@ pub(super) const OPS: &[Row] = &[
     }),
     (61, "GREATER", Real, |n| swapped(n, Less {}.into())),
     (62, "GREATER_EQUAL", Real, |n| swapped(n, LessEqual {}.into())),
-    (11, "L2_NORMALIZATION", Real, l2_normalization),
     (98, "LEAKY_RELU", Real, |n| {
         let alpha = n.float(0, 0.0)?;
         n.simple(LeakyRelu { alpha }, 1)
@@ -79,10 +66,6 @@ pub(super) const OPS: &[Row] = &[
     (55, "MAXIMUM", Moved, |n| n.simple(Max {}, 2)),
     (57, "MINIMUM", Moved, |n| n.simple(Min {}, 2)),
     (59, "NEG", Real, |n| n.simple(Neg {}, 1)),
-    (72, "NOT_EQUAL", Real, |n| {
-        let equal = n.simple(Equal {}, 2)?;
-        Ok(vec![n.apply(Not {}, &equal)?])
-    }),
     (78, "POW", Real, |n| n.simple(Pow {}, 2)),
     (54, "PRELU", Real, |n| n.simple(Prelu {}, 2)),
     (114, "QUANTIZE", Real, |n| Ok(vec![n.input(0)?])),
@@ -97,10 +80,6 @@ pub(super) const OPS: &[Row] = &[
     (20, "RELU_N1_TO_1", Real, |n| bounded(n, -1.0, 1.0)),
     (161, "RIGHT_SHIFT", Stored, |n| n.simple(Shr {}, 2)),
     (116, "ROUND", Real, |n| n.simple(Round {}, 1)),
-    (76, "RSQRT", Real, |n| {
-        let root = n.simple(Sqrt {}, 1)?;
-        Ok(vec![n.apply(Reciprocal {}, &root)?])
-    }),
     (64, "SELECT", Moved, select),
     (123, "SELECT_V2", Moved, |n| n.simple(Select {}, 3)),
     (158, "SIGN", Real, |n| n.simple(Sign {}, 1)),
@@ -118,6 +97,31 @@ pub(super) const OPS: &[Row] = &[
     (92, "SQUARE", Real, |n| Ok(vec![n.mul(n.input(0)?, n.input(0)?)?])),
     (74, "SUM", Real, |n| aggregate(n, Statistic::Sum)),
     (28, "TANH", Real, |n| n.simple(Tanh {}, 1)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    (106, "ADD_N", Real, |n| {
+        let inputs = n.all_inputs()?;
+        let mut sum = n.input(0)?;
+        for next in &inputs[1..] {
+            sum = n.add(sum, *next)?;
+        }
+        Ok(vec![sum])
+    }),
+    (156, "ATAN2", Real, atan2),
+    (147, "BUCKETIZE", Stored, bucketize),
+    (80, "FAKE_QUANT", Real, fake_quant),
+    (90, "FLOOR_DIV", Real, floor_div),
+    (11, "L2_NORMALIZATION", Real, l2_normalization),
+    (72, "NOT_EQUAL", Real, |n| {
+        let equal = n.simple(Equal {}, 2)?;
+        Ok(vec![n.apply(Not {}, &equal)?])
+    }),
+    (76, "RSQRT", Real, |n| {
+        let root = n.simple(Sqrt {}, 1)?;
+        Ok(vec![n.apply(Reciprocal {}, &root)?])
+    }),
 ];
 
 fn swapped(n: &mut Node<'_, '_>, op: Op) -> Values {

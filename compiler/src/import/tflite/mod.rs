@@ -29,7 +29,7 @@ use frit_ir::build::Folding;
 use frit_ir::tensor::{Pages, checked_elems};
 use frit_ir::{Builder, DType, Dim, Error, Graph, OpError, Tensor, TensorType, ValueId};
 
-use super::{Mapped, Model, ends, map};
+use super::{Family, Known, Mapped, Model, Refused, ends, known, map};
 use flat::File;
 use node::{Node, Values, dequantised, quantised};
 use schema::{Described, Operator, Schema, Signature, Subgraph, dtype};
@@ -51,50 +51,67 @@ enum How {
 /// A row: an op's number and name, how it takes quantised numbers, what it becomes.
 type Row = (i32, &'static str, How, Handler);
 
-/// Which ops of which family are known.
-const TABLES: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS];
+/// Ops that are one of ours, or none.
+const OPS: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS];
+/// Ops that are made of several of ours.
+const EXPANDED: &[&[Row]] = &[image::EXPANDED, math::EXPANDED, movement::EXPANDED, quantise::EXPANDED];
 
 /// The number of ops that are known by name only.
 const CUSTOM: i32 = 32;
 
-/// Ops that can't be imported: number, name, why.
-const UNSUPPORTED: &[(i32, &str, &str)] = &[
-    (52, "BIDIRECTIONAL_SEQUENCE_LSTM", RECURRENT),
-    (46, "BIDIRECTIONAL_SEQUENCE_RNN", RECURRENT),
-    (31, "CALL", "converters write no calls"),
-    (135, "COMPLEX_ABS", COMPLEX),
-    (29, "CONCAT_EMBEDDINGS", OLD),
-    (33, "EMBEDDING_LOOKUP_SPARSE", "lists of weighted rows are not supported"),
-    (136, "HASHTABLE", TABLE),
-    (137, "HASHTABLE_FIND", TABLE),
-    (138, "HASHTABLE_IMPORT", TABLE),
-    (10, "HASHTABLE_LOOKUP", TABLE),
-    (139, "HASHTABLE_SIZE", TABLE),
-    (133, "IMAG", COMPLEX),
-    (15, "LSH_PROJECTION", OLD),
-    (16, "LSTM", "single steps are not supported; a sequence's are"),
-    (149, "MULTINOMIAL", RANDOM),
-    (146, "RANDOM_STANDARD_NORMAL", RANDOM),
-    (148, "RANDOM_UNIFORM", RANDOM),
-    (134, "REAL", COMPLEX),
-    (205, "REDUCE_WINDOW", "windows other than pools are not supported"),
-    (131, "RFFT2D", COMPLEX),
-    (24, "RNN", "single steps are not supported; a sequence's are"),
-    (30, "SKIP_GRAM", OLD),
-    (27, "SVDF", OLD),
+/// Ops that can't be imported, by their numbers.
+const REFUSED: &[(std::ops::RangeInclusive<i32>, Refused)] = &[
+    (52..=52, ("BIDIRECTIONAL_SEQUENCE_LSTM", BOTH, BOTH_INSTEAD)),
+    (46..=46, ("BIDIRECTIONAL_SEQUENCE_RNN", BOTH, BOTH_INSTEAD)),
+    (31..=31, ("CALL", "converters write no calls", CONVERT)),
+    (135..=135, ("COMPLEX_ABS", COMPLEX, SAVED)),
+    (29..=29, ("CONCAT_EMBEDDINGS", OLD, CONVERT)),
+    (33..=33, ("EMBEDDING_LOOKUP_SPARSE", "its rows are weighted lists", SAVED)),
+    (136..=136, ("HASHTABLE", TABLE, TABLE_INSTEAD)),
+    (137..=137, ("HASHTABLE_FIND", TABLE, TABLE_INSTEAD)),
+    (138..=138, ("HASHTABLE_IMPORT", TABLE, TABLE_INSTEAD)),
+    (10..=10, ("HASHTABLE_LOOKUP", TABLE, TABLE_INSTEAD)),
+    (139..=139, ("HASHTABLE_SIZE", TABLE, TABLE_INSTEAD)),
+    (133..=133, ("IMAG", COMPLEX, SAVED)),
+    (15..=15, ("LSH_PROJECTION", OLD, CONVERT)),
+    (16..=16, ("LSTM", STEP, STEP_INSTEAD)),
+    (149..=149, ("MULTINOMIAL", RANDOM, RANDOM_INSTEAD)),
+    (146..=146, ("RANDOM_STANDARD_NORMAL", RANDOM, RANDOM_INSTEAD)),
+    (148..=148, ("RANDOM_UNIFORM", RANDOM, RANDOM_INSTEAD)),
+    (134..=134, ("REAL", COMPLEX, SAVED)),
+    (205..=205, ("REDUCE_WINDOW", "its windows are other than pools", CONVERT)),
+    (131..=131, ("RFFT2D", COMPLEX, SAVED)),
+    (24..=24, ("RNN", STEP, STEP_INSTEAD)),
+    (30..=30, ("SKIP_GRAM", OLD, CONVERT)),
+    (162..=202, ("STABLEHLO_*", DIALECT, CONVERT)),
+    (204..=204, ("STABLEHLO_*", DIALECT, CONVERT)),
+    (206..=209, ("STABLEHLO_*", DIALECT, CONVERT)),
+    (27..=27, ("SVDF", OLD, CONVERT)),
 ];
 
-const RECURRENT: &str = "it is to be exported as two ops, one for each direction";
-const COMPLEX: &str = "complex numbers are not supported";
-const OLD: &str = "converters have not written it for years";
-const TABLE: &str = "tables are not supported";
-const RANDOM: &str = "random numbers are not supported";
+/// Ops that are known by name only, by these names.
+const CUSTOM_REFUSED: &[Refused] = &[("Flex*", "it is TensorFlow's own", SAVED), ("*", "only its author knows it", "export the model without custom ops")];
 
-/// The ops that can be imported, and those that can't with the reason, sorted by name.
-pub fn supported() -> (Vec<&'static str>, Vec<(&'static str, &'static str)>) {
-    let mut names: Vec<&str> = TABLES.iter().flat_map(|table| table.iter().map(|(_, name, ..)| *name)).collect();
-    names.sort_unstable();
-    (names, UNSUPPORTED.iter().map(|(_, name, why)| (*name, *why)).collect())
+const BOTH: &str = "it runs in both directions";
+const BOTH_INSTEAD: &str = "export the model with two ops, one for each direction";
+const COMPLEX: &str = "its numbers are complex";
+const CONVERT: &str = "convert the model anew, with TensorFlow Lite's own ops";
+const DIALECT: &str = "it is of another dialect";
+const OLD: &str = "converters have not written it for years";
+const RANDOM: &str = "its results are random";
+const RANDOM_INSTEAD: &str = "export the model for inference";
+const SAVED: &str = "import the SavedModel instead";
+const STEP: &str = "it is a single step";
+const STEP_INSTEAD: &str = "export the model with whole sequences";
+const TABLE: &str = "it looks up a table";
+const TABLE_INSTEAD: &str = "export the model with indices as inputs, and look them up before";
+
+/// What becomes of ops.
+pub fn known() -> Known {
+    let names = |tables: &'static [&[Row]]| tables.iter().flat_map(|table| table.iter().map(|(_, name, ..)| *name));
+    let mut refused: Vec<Refused> = REFUSED.iter().map(|(_, refused)| *refused).collect();
+    refused.dedup();
+    Known::new(vec![Family::new("Ops", names(OPS), names(EXPANDED))], &[("op", &refused), ("custom op", CUSTOM_REFUSED)])
 }
 
 /// Imports a model.
@@ -271,7 +288,7 @@ impl<'f> Importer<'f> {
 
     /// Adds one operator.
     fn operator(&mut self, builder: &mut Builder, scope: &mut Scope, subgraph: &'f Subgraph<'f>, operator: &'f Operator<'f>) {
-        let row = TABLES.iter().flat_map(|table| table.iter()).find(|(code, ..)| *code == operator.code && *code != CUSTOM);
+        let row = OPS.iter().chain(EXPANDED).flat_map(|table| table.iter()).find(|(code, ..)| *code == operator.code && *code != CUSTOM);
         let op = row.map_or_else(|| name_of(operator), |(_, name, ..)| (*name).to_owned());
         let name = operator.outputs.first().map_or("", |tensor| subgraph.tensors[*tensor].name.as_str());
         let outer = builder.origins().clone();
@@ -358,18 +375,18 @@ fn poison(scope: &mut Scope, operator: &Operator<'_>) {
 }
 
 fn unsupported(operator: &Operator<'_>) -> OpError {
+    let name = name_of(operator);
     if operator.code == CUSTOM {
-        let help = if operator.custom.starts_with("Flex") { "it is TensorFlow's own: import the SavedModel instead" } else { "export the model without custom ops" };
-        return OpError::unsupported(format!("custom op '{}' is not supported", operator.custom)).help(help);
+        return known::unsupported("custom op", &name, CUSTOM_REFUSED, "");
     }
-    let why = UNSUPPORTED.iter().find(|(code, ..)| *code == operator.code).map(|(_, _, why)| format!(": {why}"));
-    OpError::unsupported(format!("op '{}' is not supported{}", name_of(operator), why.unwrap_or_default())).help("docs/tflite.md lists what is")
+    let refused = REFUSED.iter().find(|(codes, _)| codes.contains(&operator.code));
+    known::unsupported("op", &name, refused.map(|(_, refused)| refused), "docs/tflite.md lists what is")
 }
 
 /// The name of an op that can't be imported.
 fn name_of(operator: &Operator<'_>) -> String {
-    match UNSUPPORTED.iter().find(|(code, ..)| *code == operator.code) {
-        Some((_, name, _)) => (*name).to_owned(),
+    match REFUSED.iter().find(|(codes, _)| codes.contains(&operator.code)) {
+        Some((_, (name, ..))) => (*name).to_owned(),
         None if operator.code == CUSTOM => operator.custom.clone(),
         None => format!("number {}", operator.code),
     }

@@ -15,15 +15,12 @@ use super::Row;
 use super::node::{Node, Value, Values};
 
 pub(super) const OPS: &[Row] = &[
-    (145, "BROADCAST_ARGS", Stored, broadcast_args),
     (130, "BROADCAST_TO", Moved, |n| {
         let operands = [n.input(0)?, n.index_list(1)?];
         Ok(vec![n.apply(ExpandTo {}, &operands)?])
     }),
     (2, "CONCATENATION", Moved, concatenation),
     (124, "DENSIFY", Stored, |n| Ok(vec![n.input(0)?])),
-    (203, "DILATE", Stored, dilate),
-    (151, "DYNAMIC_UPDATE_SLICE", Moved, dynamic_update_slice),
     (7, "EMBEDDING_LOOKUP", Real, |n| {
         let operands = [n.input(1)?, n.input(0)?];
         Ok(vec![n.apply(Gather { axis: 0 }, &operands)?])
@@ -51,25 +48,7 @@ pub(super) const OPS: &[Row] = &[
         let mask = diagonal(n, x)?;
         Ok(vec![n.apply(Select {}, &[mask, wide, zero])?])
     }),
-    (115, "MATRIX_SET_DIAG", Moved, |n| {
-        let (x, values) = (n.input(0)?, n.input(1)?);
-        let mask = diagonal_of(n, x)?;
-        let shape = n.builder.extents(x)?;
-        let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
-        // The diagonal's elements stand in the columns; those beyond it are never seen.
-        let short = columns - rows.min(columns);
-        let mut after = vec![0; shape.len() - 1];
-        *after.last_mut().ok_or_else(|| OpError::invalid("'MATRIX_SET_DIAG' of a vector"))? = short;
-        let before = vec![0; after.len()];
-        let zero = n.number(x, 0.0);
-        let pads = n.builder.ints(&before.into_iter().chain(after).collect::<Vec<_>>());
-        let values = n.apply(PadBy { mode: PadMode::Constant }, &[values, pads, zero])?;
-        let axes = n.builder.ints(&[-2]);
-        let values = n.apply(Unsqueeze {}, &[values, axes])?;
-        Ok(vec![n.apply(Select {}, &[mask, values, x])?])
-    }),
     (100, "MIRROR_PAD", Moved, mirror_pad),
-    (85, "ONE_HOT", Moved, one_hot),
     (83, "PACK", Moved, pack),
     (34, "PAD", Moved, |n| pad(n, None)),
     (60, "PADV2", Moved, |n| {
@@ -123,7 +102,6 @@ pub(super) const OPS: &[Row] = &[
     }),
     (77, "SHAPE", Stored, |n| n.simple(ShapeOf { start: 0, end: None }, 1)),
     (65, "SLICE", Moved, slice),
-    (68, "SPARSE_TO_DENSE", Moved, sparse_to_dense),
     (49, "SPLIT", Moved, |n| {
         let at = n.known(0)?.first().copied().unwrap_or(0);
         let axis = n.axis(at, 1)?;
@@ -158,15 +136,41 @@ pub(super) const OPS: &[Row] = &[
         let made = n.simple(Unique { axis: None, sorted: false }, 1)?;
         Ok(vec![made[0], made[2]])
     }),
+    (109, "WHERE", Stored, |n| {
+        let places = n.simple(NonZero {}, 1)?;
+        Ok(vec![n.apply(Transpose { perm: vec![1, 0] }, &places)?])
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    (145, "BROADCAST_ARGS", Stored, broadcast_args),
+    (203, "DILATE", Stored, dilate),
+    (151, "DYNAMIC_UPDATE_SLICE", Moved, dynamic_update_slice),
+    (115, "MATRIX_SET_DIAG", Moved, |n| {
+        let (x, values) = (n.input(0)?, n.input(1)?);
+        let mask = diagonal_of(n, x)?;
+        let shape = n.builder.extents(x)?;
+        let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+        // The diagonal's elements stand in the columns; those beyond it are never seen.
+        let short = columns - rows.min(columns);
+        let mut after = vec![0; shape.len() - 1];
+        *after.last_mut().ok_or_else(|| OpError::invalid("'MATRIX_SET_DIAG' of a vector"))? = short;
+        let before = vec![0; after.len()];
+        let zero = n.number(x, 0.0);
+        let pads = n.builder.ints(&before.into_iter().chain(after).collect::<Vec<_>>());
+        let values = n.apply(PadBy { mode: PadMode::Constant }, &[values, pads, zero])?;
+        let axes = n.builder.ints(&[-2]);
+        let values = n.apply(Unsqueeze {}, &[values, axes])?;
+        Ok(vec![n.apply(Select {}, &[mask, values, x])?])
+    }),
+    (85, "ONE_HOT", Moved, one_hot),
+    (68, "SPARSE_TO_DENSE", Moved, sparse_to_dense),
     (88, "UNPACK", Moved, unpack),
     (154, "UNSORTED_SEGMENT_MAX", Stored, |n| unsorted(n, Update::Max)),
     (157, "UNSORTED_SEGMENT_MIN", Stored, |n| unsorted(n, Update::Min)),
     (153, "UNSORTED_SEGMENT_PROD", Stored, |n| unsorted(n, Update::Multiply)),
     (155, "UNSORTED_SEGMENT_SUM", Stored, |n| unsorted(n, Update::Add)),
-    (109, "WHERE", Stored, |n| {
-        let places = n.simple(NonZero {}, 1)?;
-        Ok(vec![n.apply(Transpose { perm: vec![1, 0] }, &places)?])
-    }),
     (93, "ZEROS_LIKE", Stored, |n| {
         let x = n.input(0)?;
         let zero = n.number(x, 0.0);

@@ -20,8 +20,12 @@ pub(super) const OPS: &[Row] = &[
     (117, "HARD_SWISH", Stored, hard_swish),
     (40, "MEAN", Stored, mean),
     (18, "MUL", Stored, product),
-    (99, "SQUARED_DIFFERENCE", Stored, squared_difference),
     (41, "SUB", Stored, |n| sum(n, -1.0)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    (99, "SQUARED_DIFFERENCE", Stored, squared_difference),
 ];
 
 /// One scale and zero point.

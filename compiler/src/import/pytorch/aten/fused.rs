@@ -6,7 +6,7 @@ use super::call::{Call, Values};
 use super::{Arguments, Handler, call};
 use crate::import::pytorch::value::Value;
 
-pub(super) const OPS: &[(&str, Handler)] = &[
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("_native_multi_head_attention", |c| {
         let [query, key, value, embed, heads] = all(c, ["query", "key", "value", "embed_dim", "num_head"]);
         let weights = all(c, ["qkv_weight", "qkv_bias", "proj_weight", "proj_bias"]);

@@ -43,7 +43,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("grid_sampler", grid_sample),
     ("grid_sampler_2d", grid_sample),
     ("grid_sampler_3d", grid_sample),
-    ("im2col", windows),
     ("native_channel_shuffle", |c| super::call(c.context, "aten::channel_shuffle", Some(""), &super::Arguments::positional(c.values.clone()))),
     ("pixel_shuffle", |c| {
         let x = c.tensor("self")?;
@@ -92,6 +91,18 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let y = c.apply(ChannelBias {}, &[y, bias])?;
         c.one(y)
     }),
+    ("upsample_bicubic2d", |c| resized(c, Interpolation::Cubic, 2, false)),
+    ("upsample_bilinear2d", |c| resized(c, Interpolation::Linear, 2, false)),
+    ("upsample_linear1d", |c| resized(c, Interpolation::Linear, 1, false)),
+    ("upsample_nearest1d", |c| nearest(c, 1, false)),
+    ("upsample_nearest2d", |c| nearest(c, 2, false)),
+    ("upsample_nearest3d", |c| nearest(c, 3, false)),
+    ("upsample_trilinear3d", |c| resized(c, Interpolation::Linear, 3, false)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("im2col", windows),
     ("torchvision::nms", |c| {
         let (boxes, scores) = (c.tensor("dets")?, c.tensor("scores")?);
         let threshold = c.float("iou_threshold")?;
@@ -121,13 +132,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(op, &[x, boxes, batch])?;
         c.one(value)
     }),
-    ("upsample_bicubic2d", |c| resized(c, Interpolation::Cubic, 2, false)),
-    ("upsample_bilinear2d", |c| resized(c, Interpolation::Linear, 2, false)),
-    ("upsample_linear1d", |c| resized(c, Interpolation::Linear, 1, false)),
-    ("upsample_nearest1d", |c| nearest(c, 1, false)),
-    ("upsample_nearest2d", |c| nearest(c, 2, false)),
-    ("upsample_nearest3d", |c| nearest(c, 3, false)),
-    ("upsample_trilinear3d", |c| resized(c, Interpolation::Linear, 3, false)),
 ];
 
 fn unbatched(c: &mut Call<'_>, x: ValueId, single: bool) -> Result<ValueId, OpError> {

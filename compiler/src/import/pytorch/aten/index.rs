@@ -20,7 +20,6 @@ type Built = Result<ValueId, OpError>;
 pub(super) const OPS: &[(&str, Handler)] = &[
     ("_unique2", |c| unique(c, None)),
     ("_unsafe_index", index),
-    ("_unsafe_index_put", index_put),
     ("argsort", |c| {
         let pair = sorted(c)?;
         c.one(pair[1])
@@ -29,18 +28,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let x = c.tensor("self")?;
         let value = places(c, x)?;
         c.one(value)
-    }),
-    ("bincount", |c| {
-        if c.has("weights") || c.int("minlength")? < 1 {
-            return Err(OpError::unsupported("'bincount' is only supported without weights and with a minlength that holds all numbers").help("use one_hot(x, count).sum(0)"));
-        }
-        let (x, depth) = (c.tensor("self")?, c.int("minlength")?);
-        let value = counted(c, x, depth)?;
-        c.one(value)
-    }),
-    ("bucketize", |c| {
-        let (x, edges) = (c.tensor("self")?, c.tensor("boundaries")?);
-        searched(c, edges, x)
     }),
     ("gather", |c| {
         let (x, index) = (c.tensor("self")?, c.tensor("index")?);
@@ -51,7 +38,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(GatherElements { axis }, &[x, index])?;
         c.one(value)
     }),
-    ("histc", histogram),
     ("index", index),
     ("index_add", |c| {
         let source = c.tensor("source")?;
@@ -75,7 +61,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let source = c.apply(ExpandTo {}, &[value, shape])?;
         rows(c, source, Update::Replace)
     }),
-    ("index_put", index_put),
     ("index_select", |c| {
         let (x, index) = (c.tensor("self")?, c.tensor("index")?);
         if c.rank(x)? == 0 {
@@ -86,44 +71,11 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Gather { axis }, &[x, index])?;
         c.one(value)
     }),
-    ("isin", |c| {
-        let (x, tests) = (c.tensor("elements")?, c.tensor("test_elements")?);
-        let pair = super::math::common(c, &[x, tests])?;
-        let axis = c.rank(x)?;
-        let x = unsqueezed(c, pair[0], &[axis as i64])?;
-        let tests = reshaped(c, pair[1], &[-1])?;
-        let equal = c.apply(Equal {}, &[x, tests])?;
-        let bytes = c.cast(equal, DType::U8)?;
-        let any = aggregate(c, bytes, Statistic::Max, &[axis], false)?;
-        let any = c.cast(any, DType::Bool)?;
-        let value = if c.flag("invert")? { c.apply(frit_ir::ops::not::Not {}, &[any])? } else { any };
-        c.one(value)
-    }),
     ("masked_fill", |c| {
         let (x, mask) = (c.tensor("self")?, c.tensor("mask")?);
         let dtype = c.dtype(x);
         let value = c.as_dtype("value", dtype)?;
         let value = c.apply(Select {}, &[mask, value, x])?;
-        c.one(value)
-    }),
-    ("masked_scatter", |c| {
-        // The k-th place that is masked takes the k-th element of the source.
-        let (x, mask, source) = (c.tensor("self")?, c.tensor("mask")?, c.tensor("source")?);
-        let mask = expand_like(c.builder(), mask, x)?;
-        let flat = reshaped(c, mask, &[-1])?;
-        let ones = c.cast(flat, DType::I64)?;
-        let before = c.apply(Cumulate { how: Running::Sum, axis: 0, exclusive: true, reverse: false }, &[ones])?;
-        let source = reshaped(c, source, &[-1])?;
-        let last = extent(c, source, 0)? - 1;
-        if last < 0 {
-            return c.one(x);
-        }
-        let last = c.builder().constant(Tensor::scalar(DType::I64, Scalar::Int(i128::from(last))));
-        let at = c.apply(Min {}, &[before, last])?;
-        let picked = c.apply(Gather { axis: 0 }, &[source, at])?;
-        let shape = c.extents_of(x)?;
-        let picked = c.apply(ReshapeTo { zero_copies: false }, &[picked, shape])?;
-        let value = c.apply(Select {}, &[mask, picked, x])?;
         c.one(value)
     }),
     ("masked_select", |c| {
@@ -160,44 +112,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         c.one(value)
     }),
     ("scatter", scatter),
-    ("scatter_add", |c| {
-        let source = c.tensor("src")?;
-        elements(c, source, Update::Add)
-    }),
-    ("scatter_reduce", |c| {
-        let update = match c.maybe_text("reduce")?.unwrap_or("") {
-            "sum" | "add" => Update::Add,
-            "prod" | "multiply" => Update::Multiply,
-            "amax" => Update::Max,
-            "amin" => Update::Min,
-            other => return Err(OpError::unsupported(format!("'scatter_reduce' with '{other}' is not supported"))),
-        };
-        let source = c.tensor("src")?;
-        if !c.has("include_self") || c.flag("include_self")? {
-            return elements(c, source, update);
-        }
-        // What is written to begins with what changes nothing.
-        let x = c.tensor("self")?;
-        let dtype = c.dtype(x);
-        let neutral = match update {
-            Update::Multiply => Scalar::one(dtype),
-            Update::Max => Scalar::lowest(dtype),
-            Update::Min => Scalar::highest(dtype),
-            Update::Replace | Update::Add => Scalar::zero(dtype),
-        };
-        let neutral = c.builder().constant(Tensor::scalar(dtype, neutral));
-        let index = c.tensor("index")?;
-        let neutral = expand_like(c.builder(), neutral, index)?;
-        let axis = c.axis("dim", x)?;
-        let begun = c.apply(ScatterElements { axis, update: Update::Replace }, &[x, index, neutral])?;
-        let source = cut_to(c, source, index)?;
-        let value = c.apply(ScatterElements { axis, update }, &[begun, index, source])?;
-        c.one(value)
-    }),
-    ("searchsorted", |c| {
-        let (edges, x) = (c.tensor("sorted_sequence")?, c.tensor("self")?);
-        searched(c, edges, x)
-    }),
     ("sort", |c| {
         let pair = sorted(c)?;
         c.several(&pair)
@@ -251,6 +165,96 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("where.ScalarOther", choose),
     ("where.ScalarSelf", choose),
     ("where.self", choose),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("_unsafe_index_put", index_put),
+    ("bincount", |c| {
+        if c.has("weights") || c.int("minlength")? < 1 {
+            return Err(OpError::unsupported("'bincount' is only supported without weights and with a minlength that holds all numbers").help("use one_hot(x, count).sum(0)"));
+        }
+        let (x, depth) = (c.tensor("self")?, c.int("minlength")?);
+        let value = counted(c, x, depth)?;
+        c.one(value)
+    }),
+    ("bucketize", |c| {
+        let (x, edges) = (c.tensor("self")?, c.tensor("boundaries")?);
+        searched(c, edges, x)
+    }),
+    ("histc", histogram),
+    ("index_put", index_put),
+    ("isin", |c| {
+        let (x, tests) = (c.tensor("elements")?, c.tensor("test_elements")?);
+        let pair = super::math::common(c, &[x, tests])?;
+        let axis = c.rank(x)?;
+        let x = unsqueezed(c, pair[0], &[axis as i64])?;
+        let tests = reshaped(c, pair[1], &[-1])?;
+        let equal = c.apply(Equal {}, &[x, tests])?;
+        let bytes = c.cast(equal, DType::U8)?;
+        let any = aggregate(c, bytes, Statistic::Max, &[axis], false)?;
+        let any = c.cast(any, DType::Bool)?;
+        let value = if c.flag("invert")? { c.apply(frit_ir::ops::not::Not {}, &[any])? } else { any };
+        c.one(value)
+    }),
+    ("masked_scatter", |c| {
+        // The k-th place that is masked takes the k-th element of the source.
+        let (x, mask, source) = (c.tensor("self")?, c.tensor("mask")?, c.tensor("source")?);
+        let mask = expand_like(c.builder(), mask, x)?;
+        let flat = reshaped(c, mask, &[-1])?;
+        let ones = c.cast(flat, DType::I64)?;
+        let before = c.apply(Cumulate { how: Running::Sum, axis: 0, exclusive: true, reverse: false }, &[ones])?;
+        let source = reshaped(c, source, &[-1])?;
+        let last = extent(c, source, 0)? - 1;
+        if last < 0 {
+            return c.one(x);
+        }
+        let last = c.builder().constant(Tensor::scalar(DType::I64, Scalar::Int(i128::from(last))));
+        let at = c.apply(Min {}, &[before, last])?;
+        let picked = c.apply(Gather { axis: 0 }, &[source, at])?;
+        let shape = c.extents_of(x)?;
+        let picked = c.apply(ReshapeTo { zero_copies: false }, &[picked, shape])?;
+        let value = c.apply(Select {}, &[mask, picked, x])?;
+        c.one(value)
+    }),
+    ("scatter_add", |c| {
+        let source = c.tensor("src")?;
+        elements(c, source, Update::Add)
+    }),
+    ("scatter_reduce", |c| {
+        let update = match c.maybe_text("reduce")?.unwrap_or("") {
+            "sum" | "add" => Update::Add,
+            "prod" | "multiply" => Update::Multiply,
+            "amax" => Update::Max,
+            "amin" => Update::Min,
+            other => return Err(OpError::unsupported(format!("'scatter_reduce' with '{other}' is not supported"))),
+        };
+        let source = c.tensor("src")?;
+        if !c.has("include_self") || c.flag("include_self")? {
+            return elements(c, source, update);
+        }
+        // What is written to begins with what changes nothing.
+        let x = c.tensor("self")?;
+        let dtype = c.dtype(x);
+        let neutral = match update {
+            Update::Multiply => Scalar::one(dtype),
+            Update::Max => Scalar::lowest(dtype),
+            Update::Min => Scalar::highest(dtype),
+            Update::Replace | Update::Add => Scalar::zero(dtype),
+        };
+        let neutral = c.builder().constant(Tensor::scalar(dtype, neutral));
+        let index = c.tensor("index")?;
+        let neutral = expand_like(c.builder(), neutral, index)?;
+        let axis = c.axis("dim", x)?;
+        let begun = c.apply(ScatterElements { axis, update: Update::Replace }, &[x, index, neutral])?;
+        let source = cut_to(c, source, index)?;
+        let value = c.apply(ScatterElements { axis, update }, &[begun, index, source])?;
+        c.one(value)
+    }),
+    ("searchsorted", |c| {
+        let (edges, x) = (c.tensor("sorted_sequence")?, c.tensor("self")?);
+        searched(c, edges, x)
+    }),
 ];
 
 fn choose(c: &mut Call<'_>) -> Values {

@@ -27,19 +27,15 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("acos", |c| float(c, Acos {})),
     ("acosh", |c| float(c, Acosh {})),
     ("add", |c| sum(c, true)),
-    ("addcdiv", |c| scaled_term(c, Div {}.into())),
-    ("addcmul", |c| scaled_term(c, Mul {}.into())),
     ("arccos", |c| float(c, Acos {})),
     ("arccosh", |c| float(c, Acosh {})),
     ("arcsin", |c| float(c, Asin {})),
     ("arcsinh", |c| float(c, Asinh {})),
     ("arctan", |c| float(c, Atan {})),
-    ("arctan2", atan2),
     ("arctanh", |c| float(c, Atanh {})),
     ("asin", |c| float(c, Asin {})),
     ("asinh", |c| float(c, Asinh {})),
     ("atan", |c| float(c, Atan {})),
-    ("atan2", atan2),
     ("atanh", |c| float(c, Atanh {})),
     ("bitwise_and", |c| bits(c, And {})),
     ("bitwise_left_shift", |c| shift(c, true)),
@@ -56,7 +52,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("clamp_max", |c| clamp(c, "", "max")),
     ("clamp_min", |c| clamp(c, "min", "")),
     ("clip", |c| clamp(c, "min", "max")),
-    ("copysign", copysign),
     ("cos", |c| float(c, Cos {})),
     ("cosh", |c| float(c, Cosh {})),
     ("deg2rad", |c| float_by(c, |c, x| scaled(c, x, std::f64::consts::PI / 180.0))),
@@ -65,12 +60,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("elu", elu),
     ("eq", |c| compare(c, Equal {}, false, false)),
     ("erf", |c| float(c, Erf {})),
-    ("erfc", |c| {
-        float_by(c, |c, x| {
-            let (erf, one) = (c.apply(Erf {}, &[x])?, c.like(x, 1.0));
-            c.apply(Sub {}, &[one, erf])
-        })
-    }),
     ("exp", |c| float(c, Exp {})),
     ("exp2", |c| {
         float_by(c, |c, x| {
@@ -80,33 +69,17 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             c.apply(Pow {}, &[base, x])
         })
     }),
-    ("expm1", |c| float_by(c, expm1)),
-    ("fix", |c| rounded_by(c, truncated)),
     ("float_power", |c| {
         let (x, exponent) = (c.as_dtype("self", DType::F64)?, c.as_dtype("exponent", DType::F64)?);
         power(c, x, exponent)
     }),
     ("floor", |c| rounded(c, Floor {})),
-    ("floor_divide", |c| {
-        let [a, b] = two(c)?;
-        let value = floor_quotient(c, a, b)?;
-        c.one(value)
-    }),
-    ("fmax", |c| ordered(c, Max {}.into())),
-    ("fmin", |c| ordered(c, Min {}.into())),
     ("fmod", |c| binary(c, Rem {})),
-    ("frac", |c| {
-        float_by(c, |c, x| {
-            let whole = truncated(c, x)?;
-            c.apply(Sub {}, &[x, whole])
-        })
-    }),
     ("ge", |c| compare(c, LessEqual {}, true, false)),
     ("gelu", |c| {
         let tanh = c.maybe_text("approximate")? == Some("tanh");
         unary(c, Gelu { tanh })
     }),
-    ("glu", glu),
     ("greater", |c| compare(c, Less {}, true, false)),
     ("greater_equal", |c| compare(c, LessEqual {}, true, false)),
     ("gt", |c| compare(c, Less {}, true, false)),
@@ -117,6 +90,154 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("hardsigmoid", |c| unary(c, HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 })),
     ("hardswish", |c| unary(c, HardSwish {})),
     ("hardtanh", |c| clamp(c, "min_val", "max_val")),
+    ("isinf", |c| {
+        let (_, infinite) = odd(c)?;
+        c.one(infinite)
+    }),
+    ("isnan", |c| {
+        let (nan, _) = odd(c)?;
+        c.one(nan)
+    }),
+    ("isneginf", |c| float(c, IsInf { negative: true, positive: false })),
+    ("isposinf", |c| float(c, IsInf { negative: false, positive: true })),
+    ("le", |c| compare(c, LessEqual {}, false, false)),
+    ("leaky_relu", |c| {
+        let alpha = c.float("negative_slope")?;
+        unary(c, LeakyRelu { alpha })
+    }),
+    ("less", |c| compare(c, Less {}, false, false)),
+    ("less_equal", |c| compare(c, LessEqual {}, false, false)),
+    ("log", |c| float(c, Log {})),
+    ("logical_and", |c| logical(c, And {})),
+    ("logical_not", |c| {
+        let x = c.tensor("self")?;
+        let x = truth(c, x)?;
+        let value = c.apply(Not {}, &[x])?;
+        c.one(value)
+    }),
+    ("logical_or", |c| logical(c, Or {})),
+    ("logical_xor", |c| logical(c, Xor {})),
+    ("lt", |c| compare(c, Less {}, false, false)),
+    ("max.other", |c| binary(c, Max {})),
+    ("maximum", |c| binary(c, Max {})),
+    ("min.other", |c| binary(c, Min {})),
+    ("minimum", |c| binary(c, Min {})),
+    ("mish", |c| unary(c, Mish {})),
+    ("mul", |c| product(c)),
+    ("multiply", |c| product(c)),
+    ("neg", |c| unary(c, Neg {})),
+    ("negative", |c| unary(c, Neg {})),
+    ("positive", |c| Ok(vec![c.get("self").clone()])),
+    ("pow", |c| {
+        let [x, exponent] = promoted(c, &["self", "exponent"])?;
+        power(c, x, exponent)
+    }),
+    ("prelu", |c| {
+        let (x, slope) = (c.tensor("self")?, c.tensor("weight")?);
+        let rank = c.rank(x)?;
+        let slope = if rank > 2 && c.rank(slope)? == 1 {
+            let mut shape = vec![1; rank];
+            shape[1] = -1;
+            shape.remove(0);
+            let shape = c.builder().ints(&shape);
+            c.apply(ReshapeTo { zero_copies: false }, &[slope, shape])?
+        } else {
+            slope
+        };
+        let value = c.apply(Prelu {}, &[x, slope])?;
+        c.one(value)
+    }),
+    ("rad2deg", |c| float_by(c, |c, x| scaled(c, x, 180.0 / std::f64::consts::PI))),
+    ("reciprocal", |c| float(c, Reciprocal {})),
+    ("relu", |c| unsigned_or(c, Relu {})),
+    ("relu6", |c| {
+        let x = c.tensor("self")?;
+        let (low, high) = (c.like(x, 0.0), c.like(x, 6.0));
+        let value = c.apply(Clip {}, &[x, low, high])?;
+        c.one(value)
+    }),
+    ("remainder", |c| binary(c, Modulo {})),
+    ("round", |c| rounded(c, Round {})),
+    ("round.decimals", |c| {
+        let factor = 10f64.powi(c.int("decimals")?.clamp(-300, 300) as i32);
+        float_by(c, |c, x| {
+            let x = scaled(c, x, factor)?;
+            let x = c.apply(Round {}, &[x])?;
+            let factor = c.like(x, factor);
+            c.apply(Div {}, &[x, factor])
+        })
+    }),
+    ("rrelu", rrelu),
+    ("rsub", |c| sum(c, false)),
+    ("selu", |c| unary(c, Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 })),
+    ("rrelu_with_noise_functional", rrelu),
+    ("sigmoid", |c| float(c, Sigmoid {})),
+    ("silu", |c| unary(c, Swish { alpha: 1.0 })),
+    ("sin", |c| float(c, Sin {})),
+    ("sinh", |c| float(c, Sinh {})),
+    ("softplus", softplus),
+    ("softshrink", |c| {
+        let lambda = c.float("lambd")?;
+        unary(c, Shrink { lambda, bias: lambda })
+    }),
+    ("special_erf", |c| float(c, Erf {})),
+    ("special_expit", |c| float(c, Sigmoid {})),
+    ("sqrt", |c| float(c, Sqrt {})),
+    ("square", |c| {
+        let x = c.tensor("self")?;
+        let value = c.apply(Mul {}, &[x, x])?;
+        c.one(value)
+    }),
+    ("sub", |c| sum(c, true)),
+    ("subtract", |c| sum(c, true)),
+    ("tan", |c| float(c, Tan {})),
+    ("tanh", |c| float(c, Tanh {})),
+    ("threshold", |c| {
+        let x = c.tensor("self")?;
+        let dtype = c.dtype(x);
+        let (limit, value) = (c.as_dtype("threshold", dtype)?, c.as_dtype("value", dtype)?);
+        if let (Some(limit), Some(0.0)) = (c.maybe_float("threshold")?, c.maybe_float("value")?)
+            && dtype.is_float()
+            && limit >= 0.0
+        {
+            return unary(c, ThresholdedRelu { alpha: limit });
+        }
+        let below = c.apply(LessEqual {}, &[x, limit])?;
+        let value = c.apply(Select {}, &[below, value, x])?;
+        c.one(value)
+    }),
+    ("true_divide", divide),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("addcdiv", |c| scaled_term(c, Div {}.into())),
+    ("addcmul", |c| scaled_term(c, Mul {}.into())),
+    ("arctan2", atan2),
+    ("atan2", atan2),
+    ("copysign", copysign),
+    ("erfc", |c| {
+        float_by(c, |c, x| {
+            let (erf, one) = (c.apply(Erf {}, &[x])?, c.like(x, 1.0));
+            c.apply(Sub {}, &[one, erf])
+        })
+    }),
+    ("expm1", |c| float_by(c, expm1)),
+    ("fix", |c| rounded_by(c, truncated)),
+    ("floor_divide", |c| {
+        let [a, b] = two(c)?;
+        let value = floor_quotient(c, a, b)?;
+        c.one(value)
+    }),
+    ("fmax", |c| ordered(c, Max {}.into())),
+    ("fmin", |c| ordered(c, Min {}.into())),
+    ("frac", |c| {
+        float_by(c, |c, x| {
+            let whole = truncated(c, x)?;
+            c.apply(Sub {}, &[x, whole])
+        })
+    }),
+    ("glu", glu),
     ("heaviside", |c| {
         let [x, at_zero] = promoted(c, &["self", "values"])?;
         let (zero, one) = (c.like(x, 0.0), c.like(x, 1.0));
@@ -167,21 +288,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Not {}, &[either])?;
         c.one(value)
     }),
-    ("isinf", |c| {
-        let (_, infinite) = odd(c)?;
-        c.one(infinite)
-    }),
-    ("isnan", |c| {
-        let (nan, _) = odd(c)?;
-        c.one(nan)
-    }),
-    ("isneginf", |c| float(c, IsInf { negative: true, positive: false })),
-    ("isposinf", |c| float(c, IsInf { negative: false, positive: true })),
-    ("le", |c| compare(c, LessEqual {}, false, false)),
-    ("leaky_relu", |c| {
-        let alpha = c.float("negative_slope")?;
-        unary(c, LeakyRelu { alpha })
-    }),
     ("lerp", |c| {
         let [start, end] = promoted(c, &["self", "end"])?;
         let dtype = c.dtype(start);
@@ -191,9 +297,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Add {}, &[start, part])?;
         c.one(value)
     }),
-    ("less", |c| compare(c, Less {}, false, false)),
-    ("less_equal", |c| compare(c, LessEqual {}, false, false)),
-    ("log", |c| float(c, Log {})),
     ("log10", |c| float_by(c, |c, x| logarithm(c, x, std::f64::consts::LOG10_E))),
     ("log1p", |c| float_by(c, log1p)),
     ("log2", |c| float_by(c, |c, x| logarithm(c, x, std::f64::consts::LOG2_E))),
@@ -212,15 +315,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Select {}, &[same, doubled, sum])?;
         c.one(value)
     }),
-    ("logical_and", |c| logical(c, And {})),
-    ("logical_not", |c| {
-        let x = c.tensor("self")?;
-        let x = truth(c, x)?;
-        let value = c.apply(Not {}, &[x])?;
-        c.one(value)
-    }),
-    ("logical_or", |c| logical(c, Or {})),
-    ("logical_xor", |c| logical(c, Xor {})),
     ("logit", |c| {
         let (low, high) = (c.maybe_float("eps")?, c.maybe_float("eps")?.map(|eps| 1.0 - eps));
         float_by(c, |c, x| {
@@ -237,79 +331,22 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             c.apply(Log {}, &[odds])
         })
     }),
-    ("lt", |c| compare(c, Less {}, false, false)),
-    ("max.other", |c| binary(c, Max {})),
-    ("maximum", |c| binary(c, Max {})),
-    ("min.other", |c| binary(c, Min {})),
-    ("minimum", |c| binary(c, Min {})),
-    ("mish", |c| unary(c, Mish {})),
-    ("mul", |c| product(c)),
-    ("multiply", |c| product(c)),
     ("nan_to_num", nan_to_num),
     ("ne", |c| compare(c, Equal {}, false, true)),
-    ("neg", |c| unary(c, Neg {})),
-    ("negative", |c| unary(c, Neg {})),
     ("not_equal", |c| compare(c, Equal {}, false, true)),
-    ("positive", |c| Ok(vec![c.get("self").clone()])),
-    ("pow", |c| {
-        let [x, exponent] = promoted(c, &["self", "exponent"])?;
-        power(c, x, exponent)
-    }),
-    ("prelu", |c| {
-        let (x, slope) = (c.tensor("self")?, c.tensor("weight")?);
-        let rank = c.rank(x)?;
-        let slope = if rank > 2 && c.rank(slope)? == 1 {
-            let mut shape = vec![1; rank];
-            shape[1] = -1;
-            shape.remove(0);
-            let shape = c.builder().ints(&shape);
-            c.apply(ReshapeTo { zero_copies: false }, &[slope, shape])?
-        } else {
-            slope
-        };
-        let value = c.apply(Prelu {}, &[x, slope])?;
-        c.one(value)
-    }),
-    ("rad2deg", |c| float_by(c, |c, x| scaled(c, x, 180.0 / std::f64::consts::PI))),
-    ("reciprocal", |c| float(c, Reciprocal {})),
-    ("relu", |c| unsigned_or(c, Relu {})),
-    ("relu6", |c| {
-        let x = c.tensor("self")?;
-        let (low, high) = (c.like(x, 0.0), c.like(x, 6.0));
-        let value = c.apply(Clip {}, &[x, low, high])?;
-        c.one(value)
-    }),
-    ("remainder", |c| binary(c, Modulo {})),
-    ("round", |c| rounded(c, Round {})),
-    ("round.decimals", |c| {
-        let factor = 10f64.powi(c.int("decimals")?.clamp(-300, 300) as i32);
-        float_by(c, |c, x| {
-            let x = scaled(c, x, factor)?;
-            let x = c.apply(Round {}, &[x])?;
-            let factor = c.like(x, factor);
-            c.apply(Div {}, &[x, factor])
-        })
-    }),
-    ("rrelu", rrelu),
     ("rsqrt", |c| {
         float_by(c, |c, x| {
             let root = c.apply(Sqrt {}, &[x])?;
             c.apply(Reciprocal {}, &[root])
         })
     }),
-    ("rsub", |c| sum(c, false)),
-    ("selu", |c| unary(c, Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 })),
-    ("rrelu_with_noise_functional", rrelu),
     ("sgn", sign),
-    ("sigmoid", |c| float(c, Sigmoid {})),
     ("sign", sign),
     ("signbit", |c| {
         let x = c.tensor("self")?;
         let value = negative(c, x)?;
         c.one(value)
     }),
-    ("silu", |c| unary(c, Swish { alpha: 1.0 })),
-    ("sin", |c| float(c, Sin {})),
     ("sinc", |c| {
         float_by(c, |c, x| {
             let angle = scaled(c, x, std::f64::consts::PI)?;
@@ -320,41 +357,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
             c.apply(Select {}, &[middle, one, quotient])
         })
     }),
-    ("sinh", |c| float(c, Sinh {})),
-    ("softplus", softplus),
-    ("softshrink", |c| {
-        let lambda = c.float("lambd")?;
-        unary(c, Shrink { lambda, bias: lambda })
-    }),
-    ("special_erf", |c| float(c, Erf {})),
-    ("special_expit", |c| float(c, Sigmoid {})),
     ("special_expm1", |c| float_by(c, expm1)),
     ("special_log1p", |c| float_by(c, log1p)),
-    ("sqrt", |c| float(c, Sqrt {})),
-    ("square", |c| {
-        let x = c.tensor("self")?;
-        let value = c.apply(Mul {}, &[x, x])?;
-        c.one(value)
-    }),
-    ("sub", |c| sum(c, true)),
-    ("subtract", |c| sum(c, true)),
-    ("tan", |c| float(c, Tan {})),
-    ("tanh", |c| float(c, Tanh {})),
-    ("threshold", |c| {
-        let x = c.tensor("self")?;
-        let dtype = c.dtype(x);
-        let (limit, value) = (c.as_dtype("threshold", dtype)?, c.as_dtype("value", dtype)?);
-        if let (Some(limit), Some(0.0)) = (c.maybe_float("threshold")?, c.maybe_float("value")?)
-            && dtype.is_float()
-            && limit >= 0.0
-        {
-            return unary(c, ThresholdedRelu { alpha: limit });
-        }
-        let below = c.apply(LessEqual {}, &[x, limit])?;
-        let value = c.apply(Select {}, &[below, value, x])?;
-        c.one(value)
-    }),
-    ("true_divide", divide),
     ("trunc", |c| rounded_by(c, truncated)),
     ("xlogy", |c| {
         let [x, y] = two(c)?;

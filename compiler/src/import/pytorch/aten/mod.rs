@@ -33,38 +33,52 @@ pub(crate) use schema::Arguments;
 
 use super::alias::{Aliases, TensorId};
 use super::value::Value;
+use crate::import::{Family, Refused};
 
 /// Makes the results of an operator, one for each that its signature has.
 type Handler = fn(&mut Call<'_>) -> Result<Vec<Value>, OpError>;
 
-/// Which operators of which family are known.
-const TABLES: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, fused::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
+/// Operators that are one op of ours, or none.
+const OPS: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
+/// Operators that are made of several of ours.
+const EXPANDED: &[&[(&str, Handler)]] = &[fused::EXPANDED, image::EXPANDED, index::EXPANDED, math::EXPANDED, movement::EXPANDED, nn::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, reduce::EXPANDED];
 
-/// Operators that people meet and that are not supported, without their namespace (`*` stands for the rest of a name), and why.
-pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
-    ("_embedding_bag*", "bags are ragged; sum or average embeddings of one length"),
-    ("_fft_*", "complex numbers"),
-    ("_nested_*", "nested tensors are ragged"),
-    ("_sparse_*", "sparse tensors"),
-    ("_thnn_*", "a GPU's kernels; export the model on the CPU"),
-    ("complex", "complex numbers"),
-    ("ctc_loss*", "training"),
-    ("cudnn_*", "a GPU's kernels; export the model on the CPU"),
-    ("embedding_bag", "bags are ragged; sum or average embeddings of one length"),
-    ("fft_*", "complex numbers"),
-    ("istft", "complex numbers"),
-    ("linalg_*", "factorisations of matrices"),
-    ("miopen_*", "a GPU's kernels; export the model on the CPU"),
-    ("multinomial", "draws whose number depends on values"),
-    ("polar", "complex numbers"),
-    ("quantize_per_*", "PyTorch's quantised tensors; export with simulated quantisation, or to ONNX"),
-    ("quantized::*", "PyTorch's quantised tensors; export with simulated quantisation, or to ONNX"),
-    ("stft", "complex numbers"),
-    ("to_sparse*", "sparse tensors"),
-    ("torchaudio::*", "operators with kernels of their own"),
-    ("view_as_complex", "complex numbers"),
-    ("view_as_real", "complex numbers"),
+/// Operators that people meet and that are not supported, without their namespace.
+pub(crate) const REFUSED: &[Refused] = &[
+    ("_embedding_bag*", BAGS, BAGS_INSTEAD),
+    ("_fft_*", COMPLEX, COMPLEX_INSTEAD),
+    ("_nested_*", "nested tensors are ragged", "export the model with padded tensors"),
+    ("_sparse_*", SPARSE, SPARSE_INSTEAD),
+    ("_thnn_*", KERNELS, KERNELS_INSTEAD),
+    ("complex", COMPLEX, COMPLEX_INSTEAD),
+    ("ctc_loss*", "it is for training", "export the model for inference"),
+    ("cudnn_*", KERNELS, KERNELS_INSTEAD),
+    ("embedding_bag", BAGS, BAGS_INSTEAD),
+    ("fft_*", COMPLEX, COMPLEX_INSTEAD),
+    ("istft", COMPLEX, COMPLEX_INSTEAD),
+    ("linalg_*", "it factorises matrices", "compute what depends on weights only before the export"),
+    ("miopen_*", KERNELS, KERNELS_INSTEAD),
+    ("multinomial", "it draws as values say", "give probabilities out, and draw behind the model"),
+    ("polar", COMPLEX, COMPLEX_INSTEAD),
+    ("quantize_per_*", QUANTISED, QUANTISED_INSTEAD),
+    ("quantized::*", QUANTISED, QUANTISED_INSTEAD),
+    ("stft", COMPLEX, COMPLEX_INSTEAD),
+    ("to_sparse*", SPARSE, SPARSE_INSTEAD),
+    ("torchaudio::*", "it has kernels of its own", "say it with PyTorch's own operators"),
+    ("view_as_complex", COMPLEX, COMPLEX_INSTEAD),
+    ("view_as_real", COMPLEX, COMPLEX_INSTEAD),
 ];
+
+const BAGS: &str = "its bags are ragged";
+const BAGS_INSTEAD: &str = "sum or average embeddings of one length";
+const COMPLEX: &str = "its numbers are complex";
+const COMPLEX_INSTEAD: &str = "compute with real and imaginary parts as tensors";
+const SPARSE: &str = "its tensors are sparse";
+const SPARSE_INSTEAD: &str = "export the model with dense tensors";
+const KERNELS: &str = "it is a GPU's kernel";
+const KERNELS_INSTEAD: &str = "export the model on the CPU";
+const QUANTISED: &str = "its tensors are PyTorch's quantised ones";
+const QUANTISED_INSTEAD: &str = "export with simulated quantisation, or to ONNX";
 
 /// A graph under construction and its tensors.
 pub(crate) struct Context {
@@ -101,16 +115,15 @@ impl Context {
     }
 }
 
-/// The names of the operators that are known, sorted.
-pub(crate) fn names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = TABLES.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect();
-    names.sort_unstable();
-    names
+/// What becomes of operators.
+pub(crate) fn family() -> Family {
+    let names = |tables: &'static [&[(&str, Handler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name));
+    Family::new("Operators", names(OPS), names(EXPANDED))
 }
 
 fn handler(name: &str, overload: &str) -> Option<Handler> {
     let whole = format!("{name}.{overload}");
-    let find = |wanted: &str| TABLES.iter().flat_map(|table| table.iter()).find(|(known, _)| *known == wanted).map(|(_, handler)| *handler);
+    let find = |wanted: &str| OPS.iter().chain(EXPANDED).flat_map(|table| table.iter()).find(|(known, _)| *known == wanted).map(|(_, handler)| *handler);
     find(&whole).or_else(|| find(name))
 }
 

@@ -48,17 +48,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.view(x, vec![View::Reshape(split), View::Transpose(perm), View::Reshape(whole)])?;
         fresh(c, value)
     }),
-    ("chunk", |c| {
-        let x = c.id("self")?;
-        let value = c.tensor("self")?;
-        let axis = c.axis("dim", value)?;
-        let (count, extent) = (c.int("chunks")?, extent(c, value, axis)?);
-        if !(1..=create::PARTS).contains(&count) {
-            return Err(OpError::invalid(format!("'chunk' into {count} parts")));
-        }
-        let size = (extent + count - 1) / count;
-        equal_parts(c, x, axis, size, extent)
-    }),
     ("clone", |c| {
         let x = c.tensor("self")?;
         c.one(x)
@@ -88,13 +77,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("detach_", same),
     ("detach_copy", same),
     ("diagonal", |c| diagonal(c).map(|value| vec![value])),
-    ("diagonal_scatter", |c| {
-        let x = c.tensor("self")?;
-        let base = c.context.aliases.fresh(x);
-        c.values[0] = Value::Tensor(base);
-        let part = diagonal(c)?;
-        scatter(c, base, &part)
-    }),
     ("expand", |c| expand(c, "size")),
     ("expand_as", |c| {
         let like = c.tensor("other")?;
@@ -138,7 +120,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = flipped(c, x, &[0])?;
         c.one(value)
     }),
-    ("hsplit.int", |c| split_into(c, "sections", 1)),
     ("hstack", |c| {
         let tensors = c.tensors("tensors")?;
         let mut parts = Vec::new();
@@ -267,7 +248,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("reshape_as", |c| like(c)),
     ("resolve_conj", same),
     ("resolve_neg", same),
-    ("roll", roll),
     ("rot90", |c| {
         let x = c.tensor("self")?;
         let axes = c.ints("dims")?;
@@ -293,42 +273,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("select", select),
     ("select_copy", select),
-    ("select_scatter", |c| {
-        let x = c.tensor("self")?;
-        let base = c.context.aliases.fresh(x);
-        let axis = c.axis("dim", x)?;
-        let views = select_views(c, x, axis)?;
-        let part = c.view(base, views)?.remove(0);
-        scatter(c, base, &part)
-    }),
     ("slice", slice),
     ("slice_copy", slice),
-    ("slice_scatter", |c| {
-        let x = c.tensor("self")?;
-        let base = c.context.aliases.fresh(x);
-        let view = slice_views(c, x)?;
-        let part = c.view(base, vec![view])?.remove(0);
-        scatter(c, base, &part)
-    }),
-    ("split", |c| {
-        let value = c.tensor("self")?;
-        if c.get("split_size").elements().is_some() {
-            let sizes = c.ints("split_size")?;
-            return split_with(c, &sizes);
-        }
-        let axis = c.axis("dim", value)?;
-        let (size, extent) = (c.int("split_size")?, extent(c, value, axis)?);
-        let x = c.id("self")?;
-        equal_parts(c, x, axis, size, extent)
-    }),
-    ("split_with_sizes", |c| {
-        let sizes = c.ints("split_sizes")?;
-        split_with(c, &sizes)
-    }),
-    ("split_with_sizes_copy", |c| {
-        let sizes = c.ints("split_sizes")?;
-        split_with(c, &sizes)
-    }),
     ("squeeze", |c| {
         let value = c.tensor("self")?;
         let axes: Vec<usize> = c.extents(value)?.iter().enumerate().filter(|(_, n)| **n == 1).map(|(axis, _)| axis).collect();
@@ -356,28 +302,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("t", |c| if rank(c)? < 2 { same(c) } else { swap(c, 0, 1) }),
     ("t_", |c| in_place(c, "t")),
-    ("tensor_split.indices", |c| {
-        let value = c.tensor("self")?;
-        let axis = c.axis("dim", value)?;
-        let extent = extent(c, value, axis)?;
-        let clamped = |n: i64| if n < 0 { (n + extent).max(0) } else { n.min(extent) };
-        let ends: Vec<i64> = c.ints("indices")?.into_iter().map(clamped).collect();
-        let bounds: Vec<(i64, i64)> = std::iter::once(0).chain(ends.iter().copied()).zip(ends.iter().copied().chain([extent])).collect();
-        let x = c.id("self")?;
-        parts(c, x, axis, &bounds)
-    }),
-    ("tensor_split.sections", |c| {
-        let value = c.tensor("self")?;
-        let axis = c.axis("dim", value)?;
-        let (count, extent) = (c.int("sections")?, extent(c, value, axis)?);
-        if !(1..=create::PARTS).contains(&count) {
-            return Err(OpError::invalid(format!("a tensor is split into {count} parts")));
-        }
-        let end = |k: i64| k * (extent / count) + k.min(extent % count);
-        let bounds: Vec<(i64, i64)> = (0..count).map(|k| (end(k), end(k + 1))).collect();
-        let x = c.id("self")?;
-        parts(c, x, axis, &bounds)
-    }),
     ("tile", |c| {
         let x = c.tensor("self")?;
         let repeats = c.get("dims").elements().ok_or_else(|| c.wrong("dims"))?.to_vec();
@@ -402,22 +326,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let dtype = c.dtype(like);
         converted(c, dtype, false)
     }),
-    ("unbind", |c| {
-        let value = c.tensor("self")?;
-        let axis = c.axis("dim", value)?;
-        let count = extent(c, value, axis)?;
-        if count > create::PARTS {
-            return Err(OpError::unsupported(format!("a tensor is cut into {count} parts")));
-        }
-        let rest = shape_without(c, value, &[axis])?;
-        let x = c.id("self")?;
-        let mut list = Vec::new();
-        for at in 0..count {
-            let cut = slice_view(c, axis, at, at + 1, 1);
-            list.extend(c.view(x, vec![cut, View::Reshape(rest)])?);
-        }
-        Ok(vec![Value::List(list)])
-    }),
     ("unflatten", |c| {
         let value = c.tensor("self")?;
         let at = c.axis("dim", value)?;
@@ -427,18 +335,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         reshape_values(c, &sizes)
     }),
     ("unfold", unfold),
-    ("unsafe_chunk", |c| split_into(c, "chunks", 0)),
-    ("unsafe_split", |c| {
-        let value = c.tensor("self")?;
-        let axis = c.axis("dim", value)?;
-        let (size, extent) = (c.int("split_size")?, extent(c, value, axis)?);
-        let x = c.id("self")?;
-        equal_parts(c, x, axis, size, extent)
-    }),
-    ("unsafe_split_with_sizes", |c| {
-        let sizes = c.ints("split_sizes")?;
-        split_with(c, &sizes)
-    }),
     ("unsqueeze", unsqueeze),
     ("unsqueeze_", |c| in_place(c, "unsqueeze")),
     ("unsqueeze_copy", unsqueeze),
@@ -458,6 +354,114 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let tensors = c.tensors("tensors")?;
         let parts = tensors.iter().map(|x| if c.rank(*x)? < 2 { reshaped(c, *x, &[1, -1]) } else { Ok(*x) }).collect::<Result<Vec<_>, _>>()?;
         join(c, &parts, 0)
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("chunk", |c| {
+        let x = c.id("self")?;
+        let value = c.tensor("self")?;
+        let axis = c.axis("dim", value)?;
+        let (count, extent) = (c.int("chunks")?, extent(c, value, axis)?);
+        if !(1..=create::PARTS).contains(&count) {
+            return Err(OpError::invalid(format!("'chunk' into {count} parts")));
+        }
+        let size = (extent + count - 1) / count;
+        equal_parts(c, x, axis, size, extent)
+    }),
+    ("diagonal_scatter", |c| {
+        let x = c.tensor("self")?;
+        let base = c.context.aliases.fresh(x);
+        c.values[0] = Value::Tensor(base);
+        let part = diagonal(c)?;
+        scatter(c, base, &part)
+    }),
+    ("hsplit.int", |c| split_into(c, "sections", 1)),
+    ("roll", roll),
+    ("select_scatter", |c| {
+        let x = c.tensor("self")?;
+        let base = c.context.aliases.fresh(x);
+        let axis = c.axis("dim", x)?;
+        let views = select_views(c, x, axis)?;
+        let part = c.view(base, views)?.remove(0);
+        scatter(c, base, &part)
+    }),
+    ("slice_scatter", |c| {
+        let x = c.tensor("self")?;
+        let base = c.context.aliases.fresh(x);
+        let view = slice_views(c, x)?;
+        let part = c.view(base, vec![view])?.remove(0);
+        scatter(c, base, &part)
+    }),
+    ("split", |c| {
+        let value = c.tensor("self")?;
+        if c.get("split_size").elements().is_some() {
+            let sizes = c.ints("split_size")?;
+            return split_with(c, &sizes);
+        }
+        let axis = c.axis("dim", value)?;
+        let (size, extent) = (c.int("split_size")?, extent(c, value, axis)?);
+        let x = c.id("self")?;
+        equal_parts(c, x, axis, size, extent)
+    }),
+    ("split_with_sizes", |c| {
+        let sizes = c.ints("split_sizes")?;
+        split_with(c, &sizes)
+    }),
+    ("split_with_sizes_copy", |c| {
+        let sizes = c.ints("split_sizes")?;
+        split_with(c, &sizes)
+    }),
+    ("tensor_split.indices", |c| {
+        let value = c.tensor("self")?;
+        let axis = c.axis("dim", value)?;
+        let extent = extent(c, value, axis)?;
+        let clamped = |n: i64| if n < 0 { (n + extent).max(0) } else { n.min(extent) };
+        let ends: Vec<i64> = c.ints("indices")?.into_iter().map(clamped).collect();
+        let bounds: Vec<(i64, i64)> = std::iter::once(0).chain(ends.iter().copied()).zip(ends.iter().copied().chain([extent])).collect();
+        let x = c.id("self")?;
+        parts(c, x, axis, &bounds)
+    }),
+    ("tensor_split.sections", |c| {
+        let value = c.tensor("self")?;
+        let axis = c.axis("dim", value)?;
+        let (count, extent) = (c.int("sections")?, extent(c, value, axis)?);
+        if !(1..=create::PARTS).contains(&count) {
+            return Err(OpError::invalid(format!("a tensor is split into {count} parts")));
+        }
+        let end = |k: i64| k * (extent / count) + k.min(extent % count);
+        let bounds: Vec<(i64, i64)> = (0..count).map(|k| (end(k), end(k + 1))).collect();
+        let x = c.id("self")?;
+        parts(c, x, axis, &bounds)
+    }),
+    ("unbind", |c| {
+        let value = c.tensor("self")?;
+        let axis = c.axis("dim", value)?;
+        let count = extent(c, value, axis)?;
+        if count > create::PARTS {
+            return Err(OpError::unsupported(format!("a tensor is cut into {count} parts")));
+        }
+        let rest = shape_without(c, value, &[axis])?;
+        let x = c.id("self")?;
+        let mut list = Vec::new();
+        for at in 0..count {
+            let cut = slice_view(c, axis, at, at + 1, 1);
+            list.extend(c.view(x, vec![cut, View::Reshape(rest)])?);
+        }
+        Ok(vec![Value::List(list)])
+    }),
+    ("unsafe_chunk", |c| split_into(c, "chunks", 0)),
+    ("unsafe_split", |c| {
+        let value = c.tensor("self")?;
+        let axis = c.axis("dim", value)?;
+        let (size, extent) = (c.int("split_size")?, extent(c, value, axis)?);
+        let x = c.id("self")?;
+        equal_parts(c, x, axis, size, extent)
+    }),
+    ("unsafe_split_with_sizes", |c| {
+        let sizes = c.ints("split_sizes")?;
+        split_with(c, &sizes)
     }),
 ];
 

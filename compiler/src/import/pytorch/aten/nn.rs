@@ -21,8 +21,6 @@ use crate::import::pytorch::value::Value;
 type Built = Result<ValueId, OpError>;
 
 pub(super) const OPS: &[(&str, Handler)] = &[
-    ("_adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
-    ("_adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
     ("_convolution", general_convolution),
     ("_convolution_mode", |c| {
         let x = c.tensor("input")?;
@@ -34,105 +32,20 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("_native_batch_norm_legit.no_stats", |c| batch_norm(c, 3)),
     ("_native_batch_norm_legit_no_training", |c| batch_norm(c, 3)),
     ("_softmax", |c| softmax(c, "dim")),
-    ("_weight_norm", |c| {
-        let value = weight_norm(c)?;
-        c.one(value)
-    }),
-    ("_weight_norm_interface", |c| {
-        let value = weight_norm(c)?;
-        padded_results(c, value, 2)
-    }),
-    ("adaptive_avg_pool1d", |c| adaptive_average(c, 1)),
-    ("adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
-    ("adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
-    ("adaptive_max_pool1d", |c| adaptive_max(c, 1)),
-    ("adaptive_max_pool2d", |c| adaptive_max(c, 2)),
-    ("adaptive_max_pool3d", |c| adaptive_max(c, 3)),
-    ("addbmm", |c| {
-        let (a, b) = (c.tensor("batch1")?, c.tensor("batch2")?);
-        let product = c.apply(MatMul {}, &[a, b])?;
-        let product = aggregate(c, product, Statistic::Sum, &[0], false)?;
-        added(c, product)
-    }),
     ("addmm", |c| {
         let op = Gemm { alpha: c.float("alpha")?, beta: c.float("beta")?, trans_a: false, trans_b: false };
         let (bias, a, b) = (c.tensor("self")?, c.tensor("mat1")?, c.tensor("mat2")?);
         let value = c.apply(op, &[a, b, bias])?;
         c.one(value)
     }),
-    ("addmv", |c| {
-        let (a, b) = (c.tensor("mat")?, c.tensor("vec")?);
-        let product = c.apply(Dot {}, &[a, b])?;
-        added(c, product)
-    }),
-    ("addr", |c| {
-        let (a, b) = (c.tensor("vec1")?, c.tensor("vec2")?);
-        let product = outer(c, a, b)?;
-        added(c, product)
-    }),
     ("alpha_dropout", dropout),
     ("avg_pool1d", |c| average_pool(c, 1)),
     ("avg_pool2d", |c| average_pool(c, 2)),
     ("avg_pool3d", |c| average_pool(c, 3)),
-    ("baddbmm", |c| {
-        let (a, b) = (c.tensor("batch1")?, c.tensor("batch2")?);
-        let product = c.apply(MatMul {}, &[a, b])?;
-        added(c, product)
-    }),
     ("batch_norm", |c| batch_norm(c, 1)),
-    ("bilinear", |c| {
-        let (a, b, weight) = (c.tensor("input1")?, c.tensor("input2")?, c.tensor("weight")?);
-        let value = c.apply(frit_ir::ops::einsum::Einsum { equation: "...i,oij,...j->...o".to_owned() }, &[a, weight, b])?;
-        let value = match c.maybe_tensor("bias")? {
-            Some(bias) => c.apply(Add {}, &[value, bias])?,
-            None => value,
-        };
-        c.one(value)
-    }),
-    ("binary_cross_entropy", |c| {
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let one = c.like(x, 1.0);
-        let (rest, other) = (c.apply(Sub {}, &[one, x])?, c.apply(Sub {}, &[one, target])?);
-        let low = c.like(x, -100.0);
-        let mut sum = None;
-        for (p, t) in [(x, target), (rest, other)] {
-            let log = c.apply(Log {}, &[p])?;
-            let log = c.apply(Max {}, &[log, low])?;
-            let part = c.apply(Mul {}, &[t, log])?;
-            sum = Some(match sum {
-                Some(sum) => c.apply(Add {}, &[sum, part])?,
-                None => part,
-            });
-        }
-        let sum = sum.ok_or_else(|| OpError::bug("two terms"))?;
-        let loss = c.apply(Neg {}, &[sum])?;
-        weighted_loss(c, loss)
-    }),
-    ("binary_cross_entropy_with_logits", |c| {
-        if c.has("pos_weight") {
-            return Err(c.wrong("pos_weight"));
-        }
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let soft = c.apply(Softplus {}, &[x])?;
-        let part = c.apply(Mul {}, &[x, target])?;
-        let loss = c.apply(Sub {}, &[soft, part])?;
-        weighted_loss(c, loss)
-    }),
     ("bmm", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("mat2")?);
         product(c, a, b)
-    }),
-    ("cdist", |c| {
-        let (a, b, p) = (c.tensor("x1")?, c.tensor("x2")?, c.float("p")?);
-        distances(c, a, b, p)
-    }),
-    ("_cdist_forward", |c| {
-        let (a, b, p) = (c.tensor("x1")?, c.tensor("x2")?, c.float("p")?);
-        distances(c, a, b, p)
-    }),
-    ("_euclidean_dist", |c| {
-        let (a, b) = (c.tensor("x1")?, c.tensor("x2")?);
-        distances(c, a, b, 2.0)
     }),
     ("conv1d", |c| convolve(c, 1)),
     ("conv2d", |c| convolve(c, 2)),
@@ -141,39 +54,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("conv_transpose2d", |c| deconvolve(c, 2)),
     ("conv_transpose3d", |c| deconvolve(c, 3)),
     ("convolution", general_convolution),
-    ("cosine_similarity", |c| {
-        let (a, b, eps) = (c.tensor("x1")?, c.tensor("x2")?, c.float("eps")?);
-        let types = [c.context.builder.ty(a), c.context.builder.ty(b)];
-        let rank = frit_ir::shape::broadcast(&types)?.len();
-        let axis = frit_ir::shape::axis(c.int("dim")?, rank)?;
-        let product = c.apply(Mul {}, &[a, b])?;
-        let sum = aggregate(c, product, Statistic::Sum, &[axis], false)?;
-        let mut norms = Vec::new();
-        for x in [a, b] {
-            let own = axis.checked_sub(rank - c.rank(x)?).ok_or_else(|| OpError::unsupported("'cosine_similarity' along an axis that one side lacks is not supported"))?;
-            let norm = aggregate(c, x, Statistic::L2, &[own], false)?;
-            let least = c.like(norm, eps);
-            norms.push(c.apply(Max {}, &[norm, least])?);
-        }
-        let below = c.apply(Mul {}, &[norms[0], norms[1]])?;
-        let value = c.apply(Div {}, &[sum, below])?;
-        c.one(value)
-    }),
-    ("cross_entropy_loss", |c| {
-        if c.float("label_smoothing")? != 0.0 {
-            return Err(c.wrong("label_smoothing"));
-        }
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let axis = usize::from(c.rank(x)? > 1);
-        let log = c.apply(LogSoftmax { axis }, &[x])?;
-        if c.dtype(target).is_float() {
-            let part = c.apply(Mul {}, &[log, target])?;
-            let sum = aggregate(c, part, Statistic::Sum, &[axis], false)?;
-            let loss = c.apply(Neg {}, &[sum])?;
-            return weighted_loss(c, loss);
-        }
-        nll(c, log)
-    }),
     ("dot", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("tensor")?);
         product(c, a, b)
@@ -190,10 +70,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let groups = c.int("num_groups")?;
         let value = group_norm(c, groups)?;
         c.one(value)
-    }),
-    ("huber_loss", |c| {
-        let delta = c.float("delta")?;
-        smooth(c, delta, false)
     }),
     ("inner", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("other")?);
@@ -214,42 +90,13 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = group_norm(c, 0)?;
         c.one(value)
     }),
-    ("kl_div", |c| {
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let loss = if c.flag("log_target")? {
-            let off = c.apply(Sub {}, &[target, x])?;
-            let weight = c.apply(Exp {}, &[target])?;
-            c.apply(Mul {}, &[weight, off])?
-        } else {
-            let log = c.apply(Log {}, &[target])?;
-            let off = c.apply(Sub {}, &[log, x])?;
-            let part = c.apply(Mul {}, &[target, off])?;
-            let zero = c.like(target, 0.0);
-            let there = c.apply(Less {}, &[zero, target])?;
-            c.apply(Select {}, &[there, part, zero])?
-        };
-        reduced(c, loss)
-    }),
-    ("l1_loss", |c| {
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let off = c.apply(Sub {}, &[x, target])?;
-        let loss = c.apply(Abs {}, &[off])?;
-        reduced(c, loss)
-    }),
     ("layer_norm", |c| {
         let values = layer_norm(c)?;
         c.one(values[0])
     }),
-    ("linalg_cross", cross),
-    ("cross", cross),
     ("linalg_det", |c| {
         let x = c.first()?;
         let value = c.apply(frit_ir::ops::det::Det {}, &[x])?;
-        c.one(value)
-    }),
-    ("linear", |c| {
-        let (x, weight, bias) = (c.tensor("input")?, c.tensor("weight")?, c.maybe_tensor("bias")?);
-        let value = linear(c, x, weight, bias)?;
         c.one(value)
     }),
     ("log_softmax", |c| log_softmax(c, "dim")),
@@ -258,20 +105,11 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         product(c, a, b)
     }),
     ("max_pool1d", |c| max_pool(c, 1, false)),
-    ("max_pool1d_with_indices", |c| max_pool(c, 1, true)),
     ("max_pool2d", |c| max_pool(c, 2, false)),
-    ("max_pool2d_with_indices", |c| max_pool(c, 2, true)),
     ("max_pool3d", |c| max_pool(c, 3, false)),
-    ("max_pool3d_with_indices", |c| max_pool(c, 3, true)),
     ("mm", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("mat2")?);
         product(c, a, b)
-    }),
-    ("mse_loss", |c| {
-        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
-        let off = c.apply(Sub {}, &[x, target])?;
-        let loss = c.apply(Mul {}, &[off, off])?;
-        reduced(c, loss)
     }),
     ("mv", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("vec")?);
@@ -318,16 +156,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = outer(c, a, b)?;
         c.one(value)
     }),
-    ("pairwise_distance", |c| {
-        let (a, b) = (c.tensor("x1")?, c.tensor("x2")?);
-        let (p, eps, keep) = (c.float("p")?, c.float("eps")?, c.flag("keepdim")?);
-        let off = c.apply(Sub {}, &[a, b])?;
-        let eps = c.like(off, eps);
-        let off = c.apply(Add {}, &[off, eps])?;
-        let axis = c.rank(off)?.saturating_sub(1);
-        let value = norm_of(c, off, p, &[axis], keep)?;
-        c.one(value)
-    }),
     ("rms_norm", |c| {
         let (x, shape) = (c.tensor("input")?, c.ints("normalized_shape")?);
         let value = rms_norm(c, x, &shape)?;
@@ -337,10 +165,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let (x, shape) = (c.tensor("input")?, c.ints("normalized_shape")?);
         let value = rms_norm(c, x, &shape)?;
         padded_results(c, value, 2)
-    }),
-    ("smooth_l1_loss", |c| {
-        let beta = c.float("beta")?;
-        smooth(c, beta, true)
     }),
     ("softmax", |c| softmax(c, "dim")),
     ("special_softmax", |c| softmax(c, "dim")),
@@ -366,21 +190,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(frit_ir::ops::einsum::Einsum { equation }, &[a, b])?;
         c.one(value)
     }),
-    ("_trilinear", |c| {
-        let mut product = None;
-        for (name, axes) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
-            let (x, axes) = (c.tensor(name)?, c.ints(axes)?);
-            let x = unsqueezed(c, x, &axes)?;
-            product = Some(match product {
-                Some(product) => c.apply(Mul {}, &[product, x])?,
-                None => x,
-            });
-        }
-        let product = product.ok_or_else(|| OpError::bug("three factors"))?;
-        let axes = c.axes("sumdim", product, false)?;
-        let value = aggregate(c, product, Statistic::Sum, &axes, false)?;
-        c.one(value)
-    }),
     ("kron", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("other")?);
         let (mut left, mut right) = (c.extents(a)?, c.extents(b)?);
@@ -397,6 +206,201 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("vdot", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("other")?);
         product(c, a, b)
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("_adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
+    ("_adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
+    ("_weight_norm", |c| {
+        let value = weight_norm(c)?;
+        c.one(value)
+    }),
+    ("_weight_norm_interface", |c| {
+        let value = weight_norm(c)?;
+        padded_results(c, value, 2)
+    }),
+    ("adaptive_avg_pool1d", |c| adaptive_average(c, 1)),
+    ("adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
+    ("adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
+    ("adaptive_max_pool1d", |c| adaptive_max(c, 1)),
+    ("adaptive_max_pool2d", |c| adaptive_max(c, 2)),
+    ("adaptive_max_pool3d", |c| adaptive_max(c, 3)),
+    ("addbmm", |c| {
+        let (a, b) = (c.tensor("batch1")?, c.tensor("batch2")?);
+        let product = c.apply(MatMul {}, &[a, b])?;
+        let product = aggregate(c, product, Statistic::Sum, &[0], false)?;
+        added(c, product)
+    }),
+    ("addmv", |c| {
+        let (a, b) = (c.tensor("mat")?, c.tensor("vec")?);
+        let product = c.apply(Dot {}, &[a, b])?;
+        added(c, product)
+    }),
+    ("addr", |c| {
+        let (a, b) = (c.tensor("vec1")?, c.tensor("vec2")?);
+        let product = outer(c, a, b)?;
+        added(c, product)
+    }),
+    ("baddbmm", |c| {
+        let (a, b) = (c.tensor("batch1")?, c.tensor("batch2")?);
+        let product = c.apply(MatMul {}, &[a, b])?;
+        added(c, product)
+    }),
+    ("bilinear", |c| {
+        let (a, b, weight) = (c.tensor("input1")?, c.tensor("input2")?, c.tensor("weight")?);
+        let value = c.apply(frit_ir::ops::einsum::Einsum { equation: "...i,oij,...j->...o".to_owned() }, &[a, weight, b])?;
+        let value = match c.maybe_tensor("bias")? {
+            Some(bias) => c.apply(Add {}, &[value, bias])?,
+            None => value,
+        };
+        c.one(value)
+    }),
+    ("binary_cross_entropy", |c| {
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let one = c.like(x, 1.0);
+        let (rest, other) = (c.apply(Sub {}, &[one, x])?, c.apply(Sub {}, &[one, target])?);
+        let low = c.like(x, -100.0);
+        let mut sum = None;
+        for (p, t) in [(x, target), (rest, other)] {
+            let log = c.apply(Log {}, &[p])?;
+            let log = c.apply(Max {}, &[log, low])?;
+            let part = c.apply(Mul {}, &[t, log])?;
+            sum = Some(match sum {
+                Some(sum) => c.apply(Add {}, &[sum, part])?,
+                None => part,
+            });
+        }
+        let sum = sum.ok_or_else(|| OpError::bug("two terms"))?;
+        let loss = c.apply(Neg {}, &[sum])?;
+        weighted_loss(c, loss)
+    }),
+    ("binary_cross_entropy_with_logits", |c| {
+        if c.has("pos_weight") {
+            return Err(c.wrong("pos_weight"));
+        }
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let soft = c.apply(Softplus {}, &[x])?;
+        let part = c.apply(Mul {}, &[x, target])?;
+        let loss = c.apply(Sub {}, &[soft, part])?;
+        weighted_loss(c, loss)
+    }),
+    ("cdist", |c| {
+        let (a, b, p) = (c.tensor("x1")?, c.tensor("x2")?, c.float("p")?);
+        distances(c, a, b, p)
+    }),
+    ("_cdist_forward", |c| {
+        let (a, b, p) = (c.tensor("x1")?, c.tensor("x2")?, c.float("p")?);
+        distances(c, a, b, p)
+    }),
+    ("_euclidean_dist", |c| {
+        let (a, b) = (c.tensor("x1")?, c.tensor("x2")?);
+        distances(c, a, b, 2.0)
+    }),
+    ("cosine_similarity", |c| {
+        let (a, b, eps) = (c.tensor("x1")?, c.tensor("x2")?, c.float("eps")?);
+        let types = [c.context.builder.ty(a), c.context.builder.ty(b)];
+        let rank = frit_ir::shape::broadcast(&types)?.len();
+        let axis = frit_ir::shape::axis(c.int("dim")?, rank)?;
+        let product = c.apply(Mul {}, &[a, b])?;
+        let sum = aggregate(c, product, Statistic::Sum, &[axis], false)?;
+        let mut norms = Vec::new();
+        for x in [a, b] {
+            let own = axis.checked_sub(rank - c.rank(x)?).ok_or_else(|| OpError::unsupported("'cosine_similarity' along an axis that one side lacks is not supported"))?;
+            let norm = aggregate(c, x, Statistic::L2, &[own], false)?;
+            let least = c.like(norm, eps);
+            norms.push(c.apply(Max {}, &[norm, least])?);
+        }
+        let below = c.apply(Mul {}, &[norms[0], norms[1]])?;
+        let value = c.apply(Div {}, &[sum, below])?;
+        c.one(value)
+    }),
+    ("cross_entropy_loss", |c| {
+        if c.float("label_smoothing")? != 0.0 {
+            return Err(c.wrong("label_smoothing"));
+        }
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let axis = usize::from(c.rank(x)? > 1);
+        let log = c.apply(LogSoftmax { axis }, &[x])?;
+        if c.dtype(target).is_float() {
+            let part = c.apply(Mul {}, &[log, target])?;
+            let sum = aggregate(c, part, Statistic::Sum, &[axis], false)?;
+            let loss = c.apply(Neg {}, &[sum])?;
+            return weighted_loss(c, loss);
+        }
+        nll(c, log)
+    }),
+    ("huber_loss", |c| {
+        let delta = c.float("delta")?;
+        smooth(c, delta, false)
+    }),
+    ("kl_div", |c| {
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let loss = if c.flag("log_target")? {
+            let off = c.apply(Sub {}, &[target, x])?;
+            let weight = c.apply(Exp {}, &[target])?;
+            c.apply(Mul {}, &[weight, off])?
+        } else {
+            let log = c.apply(Log {}, &[target])?;
+            let off = c.apply(Sub {}, &[log, x])?;
+            let part = c.apply(Mul {}, &[target, off])?;
+            let zero = c.like(target, 0.0);
+            let there = c.apply(Less {}, &[zero, target])?;
+            c.apply(Select {}, &[there, part, zero])?
+        };
+        reduced(c, loss)
+    }),
+    ("l1_loss", |c| {
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let off = c.apply(Sub {}, &[x, target])?;
+        let loss = c.apply(Abs {}, &[off])?;
+        reduced(c, loss)
+    }),
+    ("linalg_cross", cross),
+    ("cross", cross),
+    ("linear", |c| {
+        let (x, weight, bias) = (c.tensor("input")?, c.tensor("weight")?, c.maybe_tensor("bias")?);
+        let value = linear(c, x, weight, bias)?;
+        c.one(value)
+    }),
+    ("max_pool1d_with_indices", |c| max_pool(c, 1, true)),
+    ("max_pool2d_with_indices", |c| max_pool(c, 2, true)),
+    ("max_pool3d_with_indices", |c| max_pool(c, 3, true)),
+    ("mse_loss", |c| {
+        let (x, target) = (c.tensor("self")?, c.tensor("target")?);
+        let off = c.apply(Sub {}, &[x, target])?;
+        let loss = c.apply(Mul {}, &[off, off])?;
+        reduced(c, loss)
+    }),
+    ("pairwise_distance", |c| {
+        let (a, b) = (c.tensor("x1")?, c.tensor("x2")?);
+        let (p, eps, keep) = (c.float("p")?, c.float("eps")?, c.flag("keepdim")?);
+        let off = c.apply(Sub {}, &[a, b])?;
+        let eps = c.like(off, eps);
+        let off = c.apply(Add {}, &[off, eps])?;
+        let axis = c.rank(off)?.saturating_sub(1);
+        let value = norm_of(c, off, p, &[axis], keep)?;
+        c.one(value)
+    }),
+    ("smooth_l1_loss", |c| {
+        let beta = c.float("beta")?;
+        smooth(c, beta, true)
+    }),
+    ("_trilinear", |c| {
+        let mut product = None;
+        for (name, axes) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
+            let (x, axes) = (c.tensor(name)?, c.ints(axes)?);
+            let x = unsqueezed(c, x, &axes)?;
+            product = Some(match product {
+                Some(product) => c.apply(Mul {}, &[product, x])?,
+                None => x,
+            });
+        }
+        let product = product.ok_or_else(|| OpError::bug("three factors"))?;
+        let axes = c.axes("sumdim", product, false)?;
+        let value = aggregate(c, product, Statistic::Sum, &axes, false)?;
+        c.one(value)
     }),
 ];
 

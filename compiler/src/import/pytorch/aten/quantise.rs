@@ -6,7 +6,7 @@ use frit_ir::{DType, ValueId};
 use super::Handler;
 use super::call::Call;
 
-pub(super) const OPS: &[(&str, Handler)] = &[
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("fake_quantize_per_channel_affine", |c| simulated(c).and_then(|[y, _]| c.one(y))),
     ("fake_quantize_per_channel_affine_cachemask", |c| simulated(c).and_then(|both| c.several(&both))),
     ("fake_quantize_per_tensor_affine", |c| simulated(c).and_then(|[y, _]| c.one(y))),

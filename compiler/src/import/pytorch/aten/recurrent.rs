@@ -14,12 +14,16 @@ type Built = Result<ValueId, OpError>;
 
 pub(super) const OPS: &[(&str, Handler)] = &[
     ("gru.input", |c| layers(c, Cell::Gru)),
-    ("gru_cell", gru_cell),
     ("lstm.input", |c| layers(c, Cell::Lstm)),
-    ("lstm_cell", lstm_cell),
     ("rnn_relu.input", |c| layers(c, Cell::Rnn(Activation::Relu))),
-    ("rnn_relu_cell", |c| rnn_cell(c, true)),
     ("rnn_tanh.input", |c| layers(c, Cell::Rnn(Activation::Tanh))),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("gru_cell", gru_cell),
+    ("lstm_cell", lstm_cell),
+    ("rnn_relu_cell", |c| rnn_cell(c, true)),
     ("rnn_tanh_cell", |c| rnn_cell(c, false)),
 ];
 

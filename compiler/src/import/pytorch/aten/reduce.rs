@@ -19,12 +19,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("all", |c| truths(c, Statistic::Min)),
     ("amax", |c| extreme(c, Statistic::Max)),
     ("amin", |c| extreme(c, Statistic::Min)),
-    ("aminmax", |c| {
-        let x = c.tensor("self")?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let pair = [aggregate(c, x, Statistic::Min, &axes, keep)?, aggregate(c, x, Statistic::Max, &axes, keep)?];
-        c.several(&pair)
-    }),
     ("any", |c| truths(c, Statistic::Max)),
     ("argmax", |c| place(c, true)),
     ("argmin", |c| place(c, false)),
@@ -36,10 +30,67 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = aggregate(c, x, Statistic::Sum, &axes, false)?;
         c.one(value)
     }),
-    ("cummax", |c| running_extreme(c, true)),
-    ("cummin", |c| running_extreme(c, false)),
     ("cumprod", |c| running(c, Running::Product)),
     ("cumsum", |c| running(c, Running::Sum)),
+    ("frobenius_norm", |c| {
+        let x = c.tensor("self")?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let value = aggregate(c, x, Statistic::L2, &axes, keep)?;
+        c.one(value)
+    }),
+    ("linalg_norm", linalg_norm),
+    ("linalg_vector_norm", |c| norm(c, "ord")),
+    ("logsumexp", |c| {
+        let x = c.tensor("self")?;
+        let dtype = promote::float(c.dtype(x));
+        let x = c.cast(x, dtype)?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let value = aggregate(c, x, Statistic::LogSumExp, &axes, keep)?;
+        c.one(value)
+    }),
+    ("max", |c| whole(c, Statistic::Max)),
+    ("mean", |c| {
+        let x = c.tensor("self")?;
+        let dtype = c.maybe_dtype("dtype")?.unwrap_or(c.dtype(x));
+        if !dtype.is_float() {
+            return Err(OpError::invalid(format!("'mean' of {dtype}")));
+        }
+        let x = c.cast(x, dtype)?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let value = aggregate(c, x, Statistic::Mean, &axes, keep)?;
+        c.one(value)
+    }),
+    ("min", |c| whole(c, Statistic::Min)),
+    ("norm", |c| norm(c, "p")),
+    ("prod", |c| {
+        let x = summed(c)?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let value = aggregate(c, x, Statistic::Product, &axes, keep)?;
+        c.one(value)
+    }),
+    ("sum", |c| {
+        let x = summed(c)?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let value = aggregate(c, x, Statistic::Sum, &axes, keep)?;
+        c.one(value)
+    }),
+    ("trace", |c| {
+        let x = c.tensor("self")?;
+        let value = c.apply(frit_ir::ops::einsum::Einsum { equation: "ii->".to_owned() }, &[x])?;
+        c.one(value)
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("aminmax", |c| {
+        let x = c.tensor("self")?;
+        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
+        let pair = [aggregate(c, x, Statistic::Min, &axes, keep)?, aggregate(c, x, Statistic::Max, &axes, keep)?];
+        c.several(&pair)
+    }),
+    ("cummax", |c| running_extreme(c, true)),
+    ("cummin", |c| running_extreme(c, false)),
     ("diff", |c| {
         let mut x = c.tensor("self")?;
         let axis = c.axis("dim", x)?;
@@ -63,20 +114,12 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         }
         c.one(x)
     }),
-    ("frobenius_norm", |c| {
-        let x = c.tensor("self")?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let value = aggregate(c, x, Statistic::L2, &axes, keep)?;
-        c.one(value)
-    }),
     ("kthvalue", |c| {
         let x = c.tensor("self")?;
         let (axis, k, keep) = (c.axis("dim", x)?, c.int("k")?, c.flag("keepdim")?);
         let pair = chosen(c, x, axis, k.saturating_sub(1), keep)?;
         c.several(&pair)
     }),
-    ("linalg_norm", linalg_norm),
-    ("linalg_vector_norm", |c| norm(c, "ord")),
     ("logcumsumexp", |c| {
         let x = c.tensor("self")?;
         let axis = c.axis("dim", x)?;
@@ -88,27 +131,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = c.apply(Add {}, &[log, most])?;
         c.one(value)
     }),
-    ("logsumexp", |c| {
-        let x = c.tensor("self")?;
-        let dtype = promote::float(c.dtype(x));
-        let x = c.cast(x, dtype)?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let value = aggregate(c, x, Statistic::LogSumExp, &axes, keep)?;
-        c.one(value)
-    }),
-    ("max", |c| whole(c, Statistic::Max)),
     ("max.dim", |c| extreme_at(c, true)),
-    ("mean", |c| {
-        let x = c.tensor("self")?;
-        let dtype = c.maybe_dtype("dtype")?.unwrap_or(c.dtype(x));
-        if !dtype.is_float() {
-            return Err(OpError::invalid(format!("'mean' of {dtype}")));
-        }
-        let x = c.cast(x, dtype)?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let value = aggregate(c, x, Statistic::Mean, &axes, keep)?;
-        c.one(value)
-    }),
     ("median", |c| {
         let x = c.tensor("self")?;
         let x = reshaped(c, x, &[-1])?;
@@ -123,7 +146,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let pair = chosen(c, x, axis, (count - 1) / 2, keep)?;
         c.several(&pair)
     }),
-    ("min", |c| whole(c, Statistic::Min)),
     ("min.dim", |c| extreme_at(c, false)),
     ("nanmean", |c| {
         let x = c.tensor("self")?;
@@ -142,26 +164,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = aggregate(c, x, Statistic::Sum, &axes, keep)?;
         c.one(value)
     }),
-    ("norm", |c| norm(c, "p")),
-    ("prod", |c| {
-        let x = summed(c)?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let value = aggregate(c, x, Statistic::Product, &axes, keep)?;
-        c.one(value)
-    }),
     ("std", |c| deviation(c, true, false)),
     ("std_mean", |c| deviation(c, true, true)),
-    ("sum", |c| {
-        let x = summed(c)?;
-        let (axes, keep) = (c.axes("dim", x, true)?, c.flag("keepdim")?);
-        let value = aggregate(c, x, Statistic::Sum, &axes, keep)?;
-        c.one(value)
-    }),
-    ("trace", |c| {
-        let x = c.tensor("self")?;
-        let value = c.apply(frit_ir::ops::einsum::Einsum { equation: "ii->".to_owned() }, &[x])?;
-        c.one(value)
-    }),
     ("var", |c| deviation(c, false, false)),
     ("var_mean", |c| deviation(c, false, true)),
 ];

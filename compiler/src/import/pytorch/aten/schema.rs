@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use frit_ir::OpError;
 
-use super::UNSUPPORTED;
-use crate::import::is_named;
+use super::REFUSED;
+use crate::import::known;
 use crate::import::pytorch::value::Value;
 
 /// The signatures as PyTorch prints them (`torch._C._jit_get_all_schemas()`), one a line, made by `tests/frameworks/pytorch/schemas.py`.
@@ -104,10 +104,7 @@ pub(crate) fn resolve(name: &str, overload: Option<&str>, arguments: &Arguments)
 
 /// Complains about an operator that is not known.
 pub(crate) fn unknown(name: &str) -> OpError {
-    let own = name.strip_prefix("aten::").unwrap_or(name);
-    let why = UNSUPPORTED.iter().find(|(known, _)| is_named(own, known));
-    let why = why.map_or_else(String::new, |(_, why)| format!(": {why}"));
-    OpError::unsupported(format!("op '{name}' is not supported{why}")).help("docs/pytorch.md lists what is")
+    known::unsupported("op", name.strip_prefix("aten::").unwrap_or(name), REFUSED, "docs/pytorch.md lists what is")
 }
 
 impl Arguments {
