@@ -407,6 +407,20 @@ def images():
         g.out("nms", tf.image.non_max_suppression(g.input("boxes", boxes.shape, value=boxes), g.input("scores", [6], value=[0.9, 0.75, 0.6, 0.95, 0.5, 0.3]), 3, 0.5, 0.1))
 
 
+@graph
+def crops():
+    r = tf.raw_ops
+    with Graph("crops") as g:
+        x, flat = g.input("x", [2, 5, 7, 3]), g.input("flat", [1, 1, 6, 2])
+        boxes = np.array([[0, 0, 1, 1], [0.1, 0.2, 0.7, 0.9], [-0.3, 0.5, 0.4, 1.2], [0.9, 0.8, 0.1, 0.3], [0.25, 0.5, 0.25, 0.5]], np.float32)
+        boxes, owners = g.input("boxes", boxes.shape, value=boxes), g.input("owners", [5], I, value=[0, 1, 1, 0, 1])
+        for name, size in {"up": [9, 8], "down": [2, 3], "one": [1, 1], "row": [1, 4], "column": [3, 1]}.items():
+            for method in ("bilinear", "nearest"):
+                g.out(f"{method}_{name}", r.CropAndResize(image=x, boxes=boxes, box_ind=owners, crop_size=size, method=method, extrapolation_value=-1.5 if name != "down" else 0))
+        g.out("flat", r.CropAndResize(image=flat, boxes=boxes[:2], box_ind=owners[:2] * 0, crop_size=[2, 3]))
+        g.out("bytes", r.CropAndResize(image=tf.cast(tf.abs(x) * 50, tf.uint8), boxes=boxes, box_ind=owners, crop_size=[3, 3]))
+
+
 def rnn_step(x, h, w):
     return tf.tanh(tf.matmul(tf.concat([x, h], 1), w))
 

@@ -2,7 +2,8 @@
 
 use frit_ir::ops::resize_to::{Coordinates, Interpolation, ResizeTo, Rounding};
 use frit_ir::ops::aggregate::Statistic;
-use frit_ir::ops::{aggregate_by::AggregateBy, div::Div, equal::Equal, floor::Floor, iota::Iota, matmul::MatMul, max::Max, min::Min, round::Round, select::Select};
+use frit_ir::ops::grid_sample::{GridSample, Outside};
+use frit_ir::ops::{aggregate_by::AggregateBy, and::And, concat::Concat, div::Div, equal::Equal, expand_to::ExpandTo, floor::Floor, iota::Iota, less_equal::LessEqual, matmul::MatMul, max::Max, min::Min, round::Round, select::Select};
 use frit_ir::ops::{depth_to_space::DepthToSpace, non_max_suppression::NonMaxSuppression, pad_by::{PadBy, PadMode}, space_to_depth::SpaceToDepth, transpose::Transpose};
 use frit_ir::{DType, OpError, Tensor, ValueId};
 
@@ -29,6 +30,7 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let block = n.known_ints(1)?;
         batch_to_space(n, &block, 2)
     }),
+    ("CropAndResize", crop_and_resize),
     ("NonMaxSuppressionV3", |n| non_max_suppression(n)),
     ("ResizeBicubic", resize_cubic),
     ("SpaceToBatch", |n| {
@@ -67,6 +69,68 @@ fn resize(n: &mut Node<'_, '_>, interpolation: Interpolation) -> Values {
     let y = n.apply(op, &[image, none, none, sizes])?;
     let y = if nearest { y } else { n.cast(y, DType::F32)? };
     Ok(vec![channels_last(n.builder, y)?])
+}
+
+/// Parts of images, each resampled to the same size; beyond its image stands a number.
+fn crop_and_resize(n: &mut Node<'_, '_>) -> Values {
+    let (image, boxes, owners) = (n.input(0)?, n.input(1)?, n.input(2)?);
+    let [height, width] = n.known_ints(3)?[..] else { return Err(OpError::invalid("it takes two extents")) };
+    let interpolation = match n.text("method", "bilinear") {
+        "bilinear" => Interpolation::Linear,
+        "nearest" => Interpolation::Nearest,
+        other => return Err(n.unknown_text("method", other)),
+    };
+    let image = channels_first(n.builder, image)?;
+    let image = n.cast(image, DType::F32)?;
+    let image = n.pick(image, 0, owners)?;
+    let extents = n.builder.ty(image).dims()?.to_vec();
+    let known = |axis: usize| extents.get(axis).and_then(|dim| dim.known()).ok_or_else(OpError::unknown);
+    let count = known(0)?;
+    let (rows, rows_inside) = crop_places(n, boxes, 0, known(2)?, height, interpolation)?;
+    let (columns, columns_inside) = crop_places(n, boxes, 1, known(3)?, width, interpolation)?;
+    let whole = n.builder.ints(&[count, height, width, 1]);
+    let (rows, columns) = (n.unsqueeze(rows, &[2, 3])?, n.unsqueeze(columns, &[1, 3])?);
+    let (rows, columns) = (n.apply(ExpandTo {}, &[rows, whole])?, n.apply(ExpandTo {}, &[columns, whole])?);
+    let grid = n.apply(Concat { axis: 3 }, &[columns, rows])?;
+    let y = n.apply(GridSample { interpolation, outside: Outside::Border, align_corners: true }, &[image, grid])?;
+    let (rows_inside, columns_inside) = (n.unsqueeze(rows_inside, &[1, 3])?, n.unsqueeze(columns_inside, &[1, 2])?);
+    let inside = n.apply(And {}, &[rows_inside, columns_inside])?;
+    let outside = n.float("extrapolation_value", 0.0);
+    let outside = n.number(y, outside);
+    let y = n.apply(Select {}, &[inside, y, outside])?;
+    Ok(vec![channels_last(n.builder, y)?])
+}
+
+/// Where the results of each box lie along an axis of `from` pixels, -1 to 1 from end to end, and whether they lie in the image, both `[boxes, to]`. `side` is the box's
+/// first number for the axis.
+fn crop_places(n: &mut Node<'_, '_>, boxes: ValueId, side: i64, from: i64, to: i64, interpolation: Interpolation) -> Result<(ValueId, ValueId), OpError> {
+    let (low, high) = (n.part(boxes, 1, side, side + 1)?, n.part(boxes, 1, side + 2, side + 3)?);
+    let (zero, half, one, last) = (n.number(low, 0.0), n.number(low, 0.5), n.number(low, 1.0), n.number(low, (from - 1) as f64));
+    let mut place = if to > 1 {
+        let (first, size) = (n.mul(low, last)?, n.sub(high, low)?);
+        let size = n.mul(size, last)?;
+        let steps = n.number(low, (to - 1) as f64);
+        let step = n.apply(Div {}, &[size, steps])?;
+        let index = n.apply(Iota { dtype: DType::I64, extents: vec![1, to], axis: 1 }, &[])?;
+        let index = n.cast(index, DType::F32)?;
+        let moved = n.mul(index, step)?;
+        n.add(first, moved)?
+    } else {
+        let sum = n.add(low, high)?;
+        let middle = n.mul(half, sum)?;
+        n.mul(middle, last)?
+    };
+    let (behind, before) = (n.apply(LessEqual {}, &[zero, place])?, n.apply(LessEqual {}, &[place, last])?);
+    let inside = n.apply(And {}, &[behind, before])?;
+    if interpolation == Interpolation::Nearest {
+        // Halves are rounded up.
+        let raised = n.add(place, half)?;
+        place = n.apply(Floor {}, &[raised])?;
+    }
+    // Of one pixel all coordinates are the same.
+    let scale = n.number(low, if from > 1 { 2.0 / (from - 1) as f64 } else { 0.0 });
+    let scaled = n.mul(place, scale)?;
+    Ok((n.sub(scaled, one)?, inside))
 }
 
 /// Cubic resampling as TensorFlow does it: where a result lies between pixels is rounded to steps of 1/1024, so that our own would be off. Each
