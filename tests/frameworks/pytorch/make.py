@@ -305,6 +305,17 @@ def images(x, line, cube, grid, theta, blocks):
     }
 
 
+@case((9, 4), ints(0, 9, 11), ints(0, 9, 3, 5), (11,), (3, 5), decompose=True)
+def bags(table, flat, wide, weights, wide_weights):
+    bag = F.embedding_bag
+    offsets = torch.tensor([0, 4, 4, 9])
+    return {
+        **{mode: bag(flat, table, offsets, mode=mode) for mode in ("sum", "mean", "max")}, **{f"wide_{mode}": bag(wide, table, mode=mode) for mode in ("sum", "mean", "max")},
+        **{f"padded_{mode}": bag(flat % 3, table, offsets, mode=mode, padding_idx=1) for mode in ("sum", "mean", "max")}, "weighted": bag(flat, table, offsets, mode="sum", per_sample_weights=weights),
+        "wide_weighted": bag(wide, table, mode="sum", per_sample_weights=wide_weights, padding_idx=-2), "last": bag(flat, table, torch.tensor([0, 3, 3, 11]), mode="mean", include_last_offset=True), "all_padded": bag(wide * 0, table, mode="max", padding_idx=0),
+    }
+
+
 @case((4, 5), ints(0, 5, 4), (4, 5), uniform(0.05, 0.95, 4, 5), decompose=True)
 def losses(x, target, y, p):
     return {

@@ -4,7 +4,7 @@ use frit_ir::ops::aggregate::Statistic;
 use frit_ir::ops::scatter_elements::{ScatterElements, Update};
 use frit_ir::ops::{
     cast::Cast, clip::Clip, compress::Compress, concat::Concat, cumulate::Cumulate, cumulate::Running, div::Div, equal::Equal, expand_to::ExpandTo, floor::Floor, gather::Gather,
-    gather_elements::GatherElements, gather_nd::GatherNd, less::Less, less_equal::LessEqual, matmul::MatMul, min::Min, mul::Mul, nonzero::NonZero, one_hot::OneHot, or::Or,
+    gather_elements::GatherElements, gather_nd::GatherNd, iota::Iota, less::Less, less_equal::LessEqual, matmul::MatMul, min::Min, mul::Mul, nonzero::NonZero, one_hot::OneHot, or::Or,
     reshape_to::ReshapeTo, scatter_nd::ScatterNd, select::Select, slice_by::SliceBy, sub::Sub, top_k::TopK, transpose::Transpose, unique::Unique,
 };
 use frit_ir::{DType, Dim, OpError, Scalar, Tensor, TensorType, ValueId};
@@ -169,6 +169,9 @@ pub(super) const OPS: &[(&str, Handler)] = &[
 
 /// Made of several of ours.
 pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("_embedding_bag", embedding_bag),
+    ("_embedding_bag_forward_only", embedding_bag),
+    ("embedding_bag", embedding_bag),
     ("_unsafe_index_put", index_put),
     ("bincount", |c| {
         if c.has("weights") || c.int("minlength")? < 1 {
@@ -427,6 +430,72 @@ fn index_put(c: &mut Call<'_>) -> Values {
         value
     };
     c.one(value)
+}
+
+/// Sums, means or largest of a table's rows in bags, whose indices follow each other; each bag begins where its offset says. The three results that
+/// are for learning are not given.
+fn embedding_bag(c: &mut Call<'_>) -> Values {
+    let (weight, indices, mut offsets) = (c.tensor("weight")?, c.tensor("indices")?, c.tensor("offsets")?);
+    let mut bags = extent(c, offsets, 0)?;
+    if c.flag("include_last_offset")? {
+        bags -= 1;
+        let (from, to, axis) = (c.builder().ints(&[0]), c.builder().ints(&[bags]), c.builder().ints(&[0]));
+        offsets = c.apply(SliceBy {}, &[offsets, from, to, axis])?;
+    }
+    let (count, width, known) = (extent(c, indices, 0)?, extent(c, weight, 1)?, extent(c, weight, 0)?);
+    let (mode, dtype) = (c.int("mode")?, c.dtype(weight));
+    let (update, neutral) = match mode {
+        0 | 1 => (Update::Add, 0.0),
+        2 => (Update::Max, f64::NEG_INFINITY),
+        other => return Err(OpError::invalid(format!("'{}' has no mode {other}", c.name))),
+    };
+    let (indices, offsets) = (c.cast(indices, DType::I64)?, c.cast(offsets, DType::I64)?);
+    let mut rows = c.apply(Gather { axis: 0 }, &[weight, indices])?;
+    if let Some(factors) = c.maybe_tensor("per_sample_weights")? {
+        let factors = unsqueezed(c, factors, &[1])?;
+        rows = c.apply(Mul {}, &[rows, factors])?;
+    }
+    // An index lies in the last bag that has begun.
+    let place = c.apply(Iota { dtype: DType::I64, extents: vec![1, count], axis: 1 }, &[])?;
+    let offsets = unsqueezed(c, offsets, &[1])?;
+    let begun = c.apply(LessEqual {}, &[offsets, place])?;
+    let begun = c.cast(begun, DType::I64)?;
+    let begun = aggregate(c, begun, Statistic::Sum, &[0], false)?;
+    let one = c.builder().scalar(DType::I64, 1.0);
+    let bag = c.apply(Sub {}, &[begun, one])?;
+    let bag = unsqueezed(c, bag, &[1])?;
+    let filled = |c: &mut Call<'_>, extents: &[i64], number: f64| {
+        let (number, extents) = (c.builder().scalar(dtype, number), c.builder().ints(extents));
+        c.apply(ExpandTo {}, &[number, extents])
+    };
+    let mut weights = filled(c, &[count], 1.0)?;
+    if let Some(padding) = c.maybe_int("padding_idx")?.map(|at| if at < 0 && c.name == "embedding_bag" { at + known } else { at }).filter(|at| *at >= 0) {
+        let padding = c.builder().scalar(DType::I64, padding as f64);
+        let skipped = c.apply(Equal {}, &[indices, padding])?;
+        let zero = c.builder().scalar(dtype, 0.0);
+        weights = c.apply(Select {}, &[skipped, zero, weights])?;
+        let skipped = unsqueezed(c, skipped, &[1])?;
+        let neutral = c.builder().scalar(dtype, neutral);
+        rows = c.apply(Select {}, &[skipped, neutral, rows])?;
+    }
+    let empty = filled(c, &[bags, width], neutral)?;
+    let mut y = c.apply(ScatterNd { update }, &[empty, bag, rows])?;
+    if mode > 0 {
+        let none = filled(c, &[bags], 0.0)?;
+        let sizes = c.apply(ScatterNd { update: Update::Add }, &[none, bag, weights])?;
+        let sizes = unsqueezed(c, sizes, &[1])?;
+        let (zero, one) = (c.builder().scalar(dtype, 0.0), c.builder().scalar(dtype, 1.0));
+        let bare = c.apply(Equal {}, &[sizes, zero])?;
+        y = if mode == 1 {
+            let sizes = c.apply(Select {}, &[bare, one, sizes])?;
+            c.apply(Div {}, &[y, sizes])?
+        } else {
+            c.apply(Select {}, &[bare, zero, y])?
+        };
+    }
+    let mut values = c.one(y)?;
+    values.resize(4, Value::None);
+    Ok(values)
 }
 
 /// Whole slices along an axis replaced or added to.

@@ -45,7 +45,6 @@ const EXPANDED: &[&[(&str, Handler)]] = &[fused::EXPANDED, image::EXPANDED, inde
 
 /// Operators that people meet and that are not supported, without their namespace.
 pub(crate) const REFUSED: &[Refused] = &[
-    ("_embedding_bag*", BAGS, BAGS_INSTEAD),
     ("_fft_*", COMPLEX, COMPLEX_INSTEAD),
     ("_nested_*", "nested tensors are ragged", "export the model with padded tensors"),
     ("_sparse_*", SPARSE, SPARSE_INSTEAD),
@@ -53,7 +52,6 @@ pub(crate) const REFUSED: &[Refused] = &[
     ("complex", COMPLEX, COMPLEX_INSTEAD),
     ("ctc_loss*", "it is for training", "export the model for inference"),
     ("cudnn_*", KERNELS, KERNELS_INSTEAD),
-    ("embedding_bag", BAGS, BAGS_INSTEAD),
     ("fft_*", COMPLEX, COMPLEX_INSTEAD),
     ("istft", COMPLEX, COMPLEX_INSTEAD),
     ("linalg_*", "it factorises matrices", "compute what depends on weights only before the export"),
@@ -69,8 +67,6 @@ pub(crate) const REFUSED: &[Refused] = &[
     ("view_as_real", COMPLEX, COMPLEX_INSTEAD),
 ];
 
-const BAGS: &str = "its bags are ragged";
-const BAGS_INSTEAD: &str = "sum or average embeddings of one length";
 const COMPLEX: &str = "its numbers are complex";
 const COMPLEX_INSTEAD: &str = "compute with real and imaginary parts as tensors";
 const SPARSE: &str = "its tensors are sparse";
