@@ -767,7 +767,7 @@ impl Handle {
     #[track_caller]
     pub fn softmax(&self, axis: i64) -> Result<Handle, Error> {
         let axis = self.with("softmax", self.ty.rank().and_then(|rank| shape::axis(axis, rank)))?;
-        apply_one(&self.state, ops::softmax::Softmax { axis }, &[self])
+        apply_one(&self.state, ops::softmax::Softmax { axis, zeros: false }, &[self])
     }
 
     /// Convolution of `[N, C, spatial..]` with `weights` `[O, C, kernel..]`, with as many zeros on both sides of

@@ -37,9 +37,6 @@ const WANTED: &[(&str, &[(&str, usize)])] = &[
     ("activations.tensorflow-lite", &[("conv", 3), ("hard_sigmoid", 1), ("hard_swish", 1), ("mish", 1), ("swish", 1)]),
     // Two of the converter's convolutions are one.
     ("branches.tensorflow-lite", &[("conv", 2)]),
-    // Rows of which all is -inf give 0, and it can't be told that there are none.
-    ("llama.torch-core", &[("rms_norm", 2), ("rotary_embedding", 2), ("softmax", 1), ("swiglu", 1)]),
-    ("sdpa.torch-core", &[("gelu", 1), ("layer_norm", 2), ("softmax", 1)]),
     // The statistics of a batch of one are those of its instance, and as cheap.
     ("norms.torch-core", &[("conv", 2), ("group_norm", 1), ("swish", 1)]),
     // The converter computed the first step's gate of a state that is 0.
@@ -53,8 +50,6 @@ const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
     ("masked", &[("attention", 2), ("layer_norm", 1)]),
     ("written", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 3), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),
     // Of single exports.
-    // Rows of which all is -inf give 0, and it can't be told that there are none.
-    ("llama.torch-core", &[("rms_norm", 2), ("rotary_embedding", 2), ("softmax", 1), ("swiglu", 1)]),
     // The logarithm of a sum is guarded against infinities.
     ("written.torch-core", &[("gelu", 2), ("hard_swish", 1), ("layer_norm", 1), ("log_softmax", 2), ("mish", 1), ("sigmoid", 1), ("softmax", 1), ("softplus", 1), ("swish", 2)]),
 ];
@@ -68,6 +63,8 @@ const KERNELS_OTHERWISE: &[(&str, usize)] = &[
     ("half.torch-core", 1),
     ("llama.torch-core", 2),
     ("swiglu.torch-core", 1),
+    // Weights are repeated for each sample, and what follows attention is not grouped with it.
+    ("sdpa.torch-core", 5),
     // The same ops, but for the norms' factors, which are in the weights; what follows attention is not grouped with it.
     ("llama.tensorflow-lite", 13),
     // As the GRU's; the first step, whose state is 0, is computed apart.

@@ -4,10 +4,9 @@ use crate::dtype::DType;
 use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::ops::attr::attr_enum;
-use crate::ops::compose::{Built, add, cast, count, less, reduce, reshape, scale, select, sub, transpose};
-use crate::ops::reduce::How;
+use crate::ops::compose::{Built, add, cast, count, less, reshape, scale, select, sub, transpose};
 use crate::ops::{Arg, Arity, Domain, OpDef, Sample, Tolerance};
-use crate::ops::{and::And, concat::Concat, equal::Equal, matmul::MatMul, pad::Pad, softmax::Softmax, tanh::Tanh};
+use crate::ops::{and::And, concat::Concat, matmul::MatMul, pad::Pad, softmax::Softmax, tanh::Tanh};
 use crate::scalar::Scalar;
 use crate::shape::{Dim, TensorType};
 
@@ -34,8 +33,8 @@ op! {
     /// where the key's place is beyond the query's (`causal`) or out of the window (`left`, `right`, from 0 on); where it is
     /// not below the sample's `lengths`. A float `mask` is added. A mask may be shorter than there are keys; the rest is not
     /// seen. The query's place is its index plus the length of the past, or plus `lengths - queries`. `cap(x)` is
-    /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query that sees no key gives 0, or NaN (`zeros`).
-    /// With `hidden` there is no -inf: scores of keys that are not seen are that number instead, and `zeros` has no meaning.
+    /// `softcap * tanh(x / softcap)` where `softcap` is not 0. A query whose scores are all -inf, as where it sees no key, gives 0, or NaN (`zeros`).
+    /// With `hidden` there is no bias of -inf: scores of keys that are not seen are that number instead.
     ///
     /// Results: `y`, keys and values with the past, and `scores` `[batch, heads, queries, keys]`.
     /// Source: Vaswani et al., arXiv 1706.03762; ONNX `Attention`.
@@ -64,7 +63,7 @@ op! {
         pub has_past: bool,
         /// Are `lengths` there?
         pub has_lengths: bool,
-        /// Does a query that sees no key give 0 (rather than NaN)?
+        /// Does a query whose scores are all -inf give 0 (rather than NaN)?
         pub zeros: bool,
         /// What the scores of keys are replaced by that are not seen.
         pub hidden: Option<f64>,
@@ -166,8 +165,8 @@ impl Attention {
         seen.into_iter().map(Ok).reduce(|x, y| b.apply(And {}, &[x?, y?])).transpose()
     }
 
-    /// The scores with all that hides keys; without `hidden` also the bias that does so.
-    fn masked(&self, b: &mut Builder, scores: ValueId, mask: Option<ValueId>, seen: Option<ValueId>) -> Result<(ValueId, Option<ValueId>), OpError> {
+    /// The scores with all that hides keys.
+    fn masked(&self, b: &mut Builder, scores: ValueId, mask: Option<ValueId>, seen: Option<ValueId>) -> Built {
         let dtype = b.dtype(scores);
         let keys = b.extents(scores)?[3];
         let mask = mask.map(|mask| Self::widened(b, mask, keys)).transpose()?;
@@ -186,7 +185,7 @@ impl Attention {
             for seen in chosen.into_iter().chain(seen) {
                 scores = select(b, seen, scores, hidden)?;
             }
-            return Ok((scores, None));
+            return Ok(scores);
         }
         let mut bias = match chosen {
             Some(mask) => Some(select(b, mask, zero, never)?),
@@ -195,7 +194,7 @@ impl Attention {
         if let Some(seen) = seen {
             bias = Some(select(b, seen, bias.unwrap_or(zero), never)?);
         }
-        Ok((match bias { Some(bias) => add(b, scores, bias)?, None => scores }, bias))
+        bias.map_or(Ok(scores), |bias| add(b, scores, bias))
     }
 }
 
@@ -276,21 +275,10 @@ impl OpDef for Attention {
             capped = scale(b, bounded, self.softcap)?;
         }
         let seen = self.seen(b, lengths, [queries, keys, before])?;
-        let (masked, bias) = self.masked(b, capped, mask, seen)?;
+        let masked = self.masked(b, capped, mask, seen)?;
         let precise = cast(b, masked, self.precision.unwrap_or(dtype))?;
-        let weights = b.apply(Softmax { axis: 3 }, &[precise])?;
-        let mut weights = cast(b, weights, dtype)?;
-        if let Some(bias) = bias
-            && self.zeros
-            && (self.has_mask || self.has_lengths || self.left >= 0)
-        {
-            let last = b.rank(bias)?.saturating_sub(1);
-            let best = reduce(b, How::Max, bias, &[last])?;
-            let hidden = b.scalar(dtype, f64::NEG_INFINITY);
-            let blind = b.apply(Equal {}, &[best, hidden])?;
-            let zero = b.scalar(dtype, 0.0);
-            weights = select(b, blind, zero, weights)?;
-        }
+        let weights = b.apply(Softmax { axis: 3, zeros: self.zeros }, &[precise])?;
+        let weights = cast(b, weights, dtype)?;
         let grouped = reshape(b, weights, &[batch, kv_heads, group * queries, keys])?;
         let y = b.apply(MatMul {}, &[grouped, v])?;
         let mut y = reshape(b, y, &[batch, heads, queries, v_size])?;

@@ -50,7 +50,7 @@ impl OpDef for Flattened {
     }
     fn expand(&self, b: &mut Builder, x: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
         let apply = |b: &mut Builder, x: ValueId, axis: usize| match self.function {
-            RowFunction::Softmax => b.apply(Softmax { axis }, &[x]),
+            RowFunction::Softmax => b.apply(Softmax { axis, zeros: false }, &[x]),
             RowFunction::LogSoftmax => b.apply(LogSoftmax { axis }, &[x]),
             RowFunction::Hardmax => b.apply(Hardmax { axis }, &[x]),
         };

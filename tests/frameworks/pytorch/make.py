@@ -280,6 +280,20 @@ def attention(q, k, v, bias, mask):
     }
 
 
+@case((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6), bools(2, 1, 5, 7), (1, 2, 17, 8), (1, 2, 17, 8), bools(17, 17), edges(4, 6), decompose=True)
+def blind(q, k, v, mask, a, b, wide, e):
+    """Queries that see no key, which give 0."""
+    sdpa, never = F.scaled_dot_product_attention, torch.tensor(float("-inf"))
+    mask = mask & (torch.arange(5) != 1)[:, None]
+    wide = wide & (torch.arange(17) % 4 != 0)[:, None]
+    bias = torch.where(mask, 0.3, never)
+    rows = torch.where((torch.arange(4) == 1)[:, None] | (torch.arange(6) == 2), never, e)
+    return {
+        "mask": sdpa(q, k, v, mask), "bias": sdpa(q, k, v, bias), "scale": sdpa(q, k, v, bias, scale=0.3), "all": sdpa(q, k, v, torch.zeros(5, 7, dtype=torch.bool)), "wide": sdpa(a, b, a, wide), "wide_bias": sdpa(a, b, a, torch.where(wide, a[0, 0, :, :1], never)),
+        "query": sdpa(q[:, :, 1:2], k, v, mask[:, :, 1:2]), "key": sdpa(q, k[:, :, :1], v[:, :, :1], mask[..., :1]), "batch": sdpa(q[0], k[0], v[0], mask[0]), "softmax": torch.ops.aten._safe_softmax(rows, -1), "columns": torch.ops.aten._safe_softmax(rows, 0), "double": torch.ops.aten._safe_softmax(rows, 1, torch.float64),
+    }
+
+
 class Transformer(nn.Module):
     def __init__(self):
         super().__init__()

@@ -185,7 +185,7 @@ pub(super) fn glu(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
 
 pub(super) fn softmax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {
     let axis = n.axis_of(x, axis)?;
-    n.apply(Softmax { axis }, &[x])
+    n.apply(Softmax { axis, zeros: false }, &[x])
 }
 
 pub(super) fn log_softmax(n: &mut Layer<'_>, x: ValueId, axis: i64) -> Made {

@@ -92,7 +92,7 @@ fn simple(n: &mut Layer<'_>, additive: bool) -> Values {
             let least = n.offset(scores, if n.builder.dtype(scores) == DType::F16 { -65504.0 } else { -1e9 })?;
             scores = n.select(seen, scores, least)?;
         }
-        let weights = n.apply(Softmax { axis: 2 }, &[scores])?;
+        let weights = n.apply(Softmax { axis: 2, zeros: false }, &[scores])?;
         (n.apply(MatMul {}, &[weights, v.value])?, weights)
     } else {
         let query = match scale {

@@ -198,7 +198,7 @@ fn transformed(n: &mut Node<'_, '_>, scores: ValueId) -> Result<ValueId, OpError
     match n.text("post_transform", "NONE") {
         "NONE" => Ok(scores),
         "LOGISTIC" => n.apply(Sigmoid {}, &[scores]),
-        "SOFTMAX" => n.apply(Softmax { axis: 1 }, &[scores]),
+        "SOFTMAX" => n.apply(Softmax { axis: 1, zeros: false }, &[scores]),
         other => Err(OpError::unsupported(format!("post_transform '{other}' is not supported"))),
     }
 }
@@ -470,7 +470,7 @@ fn tree_ensemble(n: &mut Node<'_, '_>) -> Values {
     let scores = n.apply(forest.op(targets, votes)?, &[x])?;
     Ok(vec![match n.int("post_transform", 0) {
         0 => scores,
-        1 => n.apply(Softmax { axis: 1 }, &[scores])?,
+        1 => n.apply(Softmax { axis: 1, zeros: false }, &[scores])?,
         2 => n.apply(Sigmoid {}, &[scores])?,
         other => return Err(OpError::unsupported(format!("post_transform {other} is not supported"))),
     }])

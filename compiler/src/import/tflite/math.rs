@@ -91,7 +91,7 @@ pub(super) const OPS: &[Row] = &[
             let factor = n.number(x, beta);
             x = n.mul(x, factor)?;
         }
-        Ok(vec![n.apply(Softmax { axis }, &[x])?])
+        Ok(vec![n.apply(Softmax { axis, zeros: false }, &[x])?])
     }),
     (75, "SQRT", Real, |n| n.simple(Sqrt {}, 1)),
     (92, "SQUARE", Real, |n| Ok(vec![n.mul(n.input(0)?, n.input(0)?)?])),

@@ -7,7 +7,7 @@ rules! {
         "Two names for one thing.";
     exact "aggregate-max": "aggregate[statistic=max, axes=?a, keep=true](?x)" => "reduce[how=max, axes=?a](?x)",
         "Two names for one thing.";
-    reassociating "softmax": "div(exp(sub(?x, reduce[how=max, axes=?a](?x))), reduce[how=sum, axes=?a](exp(sub(?x, reduce[how=max, axes=?a](?x)))))" => "softmax[axis=only(?a)](?x)", if "known(only(?a)), float(?x)",
+    reassociating "softmax": "div(exp(sub(?x, reduce[how=max, axes=?a](?x))), reduce[how=sum, axes=?a](exp(sub(?x, reduce[how=max, axes=?a](?x)))))" => "softmax[axis=only(?a), zeros=false](?x)", if "known(only(?a)), float(?x)",
         "That is its definition, but for a product with the reciprocal where a quotient stands.";
     exact "log-softmax": "sub(sub(?x, reduce[how=max, axes=?a](?x)), log(reduce[how=sum, axes=?a](exp(sub(?x, reduce[how=max, axes=?a](?x))))))" => "log_softmax[axis=only(?a)](?x)", if "known(only(?a)), float(?x)",
         "That is its definition.";

@@ -31,7 +31,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("_native_batch_norm_legit", |c| batch_norm(c, 3)),
     ("_native_batch_norm_legit.no_stats", |c| batch_norm(c, 3)),
     ("_native_batch_norm_legit_no_training", |c| batch_norm(c, 3)),
-    ("_softmax", |c| softmax(c, "dim")),
+    ("_safe_softmax", |c| softmax(c, "dim", true)),
+    ("_softmax", |c| softmax(c, "dim", false)),
     ("addmm", |c| {
         let op = Gemm { alpha: c.float("alpha")?, beta: c.float("beta")?, trans_a: false, trans_b: false };
         let (bias, a, b) = (c.tensor("self")?, c.tensor("mat1")?, c.tensor("mat2")?);
@@ -166,8 +167,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let value = rms_norm(c, x, &shape)?;
         padded_results(c, value, 2)
     }),
-    ("softmax", |c| softmax(c, "dim")),
-    ("special_softmax", |c| softmax(c, "dim")),
+    ("softmax", |c| softmax(c, "dim", false)),
+    ("special_softmax", |c| softmax(c, "dim", false)),
     ("special_log_softmax", |c| log_softmax(c, "dim")),
     ("tensordot", |c| {
         let (a, b) = (c.tensor("self")?, c.tensor("other")?);
@@ -605,9 +606,17 @@ fn weight_norm(c: &mut Call<'_>) -> Built {
     c.apply(Mul {}, &[v, factor])
 }
 
-fn softmax(c: &mut Call<'_>, name: &str) -> Values {
-    let (x, axis, dtype) = softmax_operand(c, name)?;
-    let value = if c.rank(x)? == 0 { c.like(x, 1.0) } else { c.apply(Softmax { axis }, &[x])? };
+/// With `zeros` a row that is all -inf gives 0.
+fn softmax(c: &mut Call<'_>, name: &str, zeros: bool) -> Values {
+    let (mut x, axis, dtype) = softmax_operand(c, name)?;
+    let rank = c.rank(x)?;
+    if rank == 0 {
+        x = unsqueezed(c, x, &[0])?;
+    }
+    let mut value = c.apply(Softmax { axis, zeros }, &[x])?;
+    if rank == 0 {
+        value = reshaped(c, value, &[])?;
+    }
     let value = c.cast(value, dtype)?;
     c.one(value)
 }
