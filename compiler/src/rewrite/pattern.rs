@@ -725,10 +725,21 @@ pub(super) fn differing(pattern: &Pattern, each: &mut Vec<usize>) {
     match pattern {
         Pattern::Each(k) if !each.contains(k) => each.push(*k),
         Pattern::Apply { attrs, operands, .. } => {
-            each.extend(attrs.iter().filter_map(|(_, expression)| if let Expression::Members(k) = expression { Some(*k) } else { None }));
+            attrs.iter().for_each(|(_, expression)| expression.members(each));
             operands.iter().for_each(|operand| differing(operand, each));
         }
         _ => {}
+    }
+}
+
+impl Expression {
+    /// The variables in it that stand for all members.
+    fn members(&self, each: &mut Vec<usize>) {
+        match self {
+            Expression::Members(k) if !each.contains(k) => each.push(*k),
+            Expression::List(items) | Expression::Call(_, items) => items.iter().for_each(|item| item.members(each)),
+            _ => {}
+        }
     }
 }
 

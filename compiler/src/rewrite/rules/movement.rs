@@ -61,6 +61,9 @@ rules! {
         "What all parts have in common is done to the whole, once.";
     exact "concat-slices": "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)" => "slice[starts=first(?s*), extents=extents(?@), steps=?t](?x)", if "all(?t, 1), contiguous(?s*, ?e*, ?a)",
         "Parts that follow each other are one part.";
+    exact "concat-places": "concat[axis=?a](slice[starts=?s*, extents=?e*, steps=?t](?x)..)" => "gather[axis=?a](?x, concat[axis=0](slice[starts=[item(?s*, ?a)], extents=[item(?e*, ?a)], steps=[1]](iota[dtype=i64, extents=[extent(?x, ?a)], axis=0]())..))",
+        if "all(?t, 1), !contiguous(?s*, ?e*, ?a), !constant(?x), same(with_item(?s, ?a, 0), zeros(?x)), same(with_item(?e, ?a, 0), with_item(extents(?x), ?a, 0))",
+        "Parts of one value in another order are its elements at other places, which whoever reads them looks up. Windows of attention are shifted so.";
     exact "reshape-stack": "reshape[extents=?e](concat[axis=0](?x..))" => "concat[axis=0](reshape[extents=with_item(?e, 0, 1)](?x*)..)", if "alike(?x*), same(first(?e), count(?x*))",
         "Values that are joined end to end and then put apart are stacked. Stacks are decomposed so.";
     exact "transpose-stack": "transpose[perm=?p](concat[axis=?a](reshape[extents=?e](?x*)..))" => "concat[axis=item(inverse(?p), ?a)](reshape[extents=compose(?p, ?e)](?x*)..)", if "ordered(?e, ?p)",
