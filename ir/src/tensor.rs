@@ -42,12 +42,10 @@ impl AlignedBytes {
     /// # Errors
     /// Unsupported if there is not that much memory.
     pub fn zeroed(len: usize) -> Result<Self, OpError> {
-        let too_large = || OpError::unsupported(format!("a buffer of {len} bytes does not fit into memory"));
         if len < LARGE {
-            let memory = vec![0u8; len + ALIGNMENT];
-            let start = memory.as_ptr().align_offset(ALIGNMENT);
-            return Ok(Self { memory: Memory::Heap(memory), start, len });
+            return Self::brief(len);
         }
+        let too_large = || Self::too_large(len);
         let whole = len.checked_add(2 * LARGE_PAGE).filter(|n| *n <= isize::MAX as usize).ok_or_else(too_large)?;
         let pages = MmapMut::map_anon(whole).map_err(|_| too_large())?;
         let start = pages.as_ptr().align_offset(LARGE_PAGE);
@@ -58,6 +56,26 @@ impl AlignedBytes {
             let _ = pages.advise_range(memmap2::Advice::HugePage, start, large);
         }
         Ok(Self { memory: Memory::Pages(pages), start, len })
+    }
+
+    /// Zeroed bytes that are soon given back: an allocator has such memory at hand, while the system makes all pages anew.
+    ///
+    /// # Errors
+    /// As [`AlignedBytes::zeroed`].
+    pub fn brief(len: usize) -> Result<Self, OpError> {
+        let whole = len.checked_add(ALIGNMENT).filter(|n| *n <= isize::MAX as usize).ok_or_else(|| Self::too_large(len))?;
+        // A zeroed vector comes from the allocator as untouched pages; the reservation is tried first so that
+        // running out of address space is an error and not an abort.
+        let mut probe: Vec<u8> = Vec::new();
+        probe.try_reserve_exact(whole).map_err(|_| Self::too_large(len))?;
+        drop(probe);
+        let memory = vec![0u8; whole];
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Ok(Self { memory: Memory::Heap(memory), start, len })
+    }
+
+    fn too_large(len: usize) -> OpError {
+        OpError::unsupported(format!("a buffer of {len} bytes does not fit into memory"))
     }
 
     /// The bytes.
@@ -533,13 +551,17 @@ mod tests {
     #[test]
     fn buffers_are_aligned_zero_and_as_long_as_asked_for() {
         for len in [0, 1, 64, LARGE - 1, LARGE, LARGE + 1, LARGE_PAGE, 3 * LARGE_PAGE - 1] {
-            let mut buffer = AlignedBytes::zeroed(len).expect("memory");
-            assert_eq!((buffer.as_slice().len(), buffer.as_slice().as_ptr() as usize % ALIGNMENT), (len, 0));
-            assert!(buffer.as_slice().iter().all(|byte| *byte == 0));
-            buffer.as_mut_slice().fill(7);
-            assert_eq!(buffer.as_ref().last(), (len > 0).then_some(&7));
+            for made in [AlignedBytes::zeroed, AlignedBytes::brief] {
+                let mut buffer = made(len).expect("memory");
+                assert_eq!((buffer.as_slice().len(), buffer.as_slice().as_ptr() as usize % ALIGNMENT), (len, 0));
+                assert!(buffer.as_slice().iter().all(|byte| *byte == 0));
+                buffer.as_mut_slice().fill(7);
+                assert_eq!(buffer.as_ref().last(), (len > 0).then_some(&7));
+            }
         }
-        assert!(AlignedBytes::zeroed(usize::MAX).is_err() && AlignedBytes::zeroed(isize::MAX as usize).is_err());
+        for made in [AlignedBytes::zeroed, AlignedBytes::brief] {
+            assert!(made(usize::MAX).is_err() && made(isize::MAX as usize).is_err());
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl<'a> Frame<'a> {
     /// The tensors of a call, before its first step. `arena` is at least as large as the executable's.
     pub(crate) fn new(executable: &'a Executable, inputs: &'a [Tensor], arena: &'a mut [u8]) -> Result<Self, Error> {
         let outputs = executable.outputs.iter().map(|port| match &port.extents {
-            Some(extents) if is_fixed(port) => Ok(Output::Fixed(AlignedBytes::zeroed(bytes(port.dtype, extents).map_err(misfit)?).map_err(lost)?)),
+            Some(extents) if is_fixed(port) => Ok(Output::Fixed(AlignedBytes::brief(bytes(port.dtype, extents).map_err(misfit)?).map_err(lost)?)),
             _ => Ok(Output::Open(None)),
         });
         let outputs = outputs.collect::<Result<_, Error>>()?;
@@ -322,7 +322,7 @@ impl<'a> Frame<'a> {
 
 /// A tensor with a copy of some bytes.
 fn copied(dtype: DType, extents: &[i64], bytes: &[u8]) -> Result<Tensor, Error> {
-    let mut copy = AlignedBytes::zeroed(bytes.len()).map_err(lost)?;
+    let mut copy = AlignedBytes::brief(bytes.len()).map_err(lost)?;
     copy.as_mut_slice().copy_from_slice(bytes);
     Tensor::from_bytes(dtype, extents, copy).map_err(lost)
 }
@@ -337,7 +337,7 @@ pub(crate) fn stacked(dtype: DType, empty: &[i64], parts: &[Tensor]) -> Result<T
     if dtype == DType::Str {
         return Tensor::from_strings(&extents, parts.iter().flat_map(|part| part.strings().iter().cloned()).collect()).map_err(lost);
     }
-    let mut whole = AlignedBytes::zeroed(bytes(dtype, &extents).map_err(misfit)?).map_err(lost)?;
+    let mut whole = AlignedBytes::brief(bytes(dtype, &extents).map_err(misfit)?).map_err(lost)?;
     let mut left = whole.as_mut_slice();
     for part in parts {
         let (head, tail) = left.split_at_mut(part.bytes().len());
