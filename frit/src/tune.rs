@@ -3,7 +3,7 @@
 //! In: a graph, options, inputs. Out: what was measured, as a [`Tuning`] that [`Options`] take, and a file that keeps it for the next time.
 //! Results never depend on it. Must not know: how kernels are built.
 //!
-//! First the program is compiled without the rules that compute in blocks (Winograd's convolutions), which save products and cost
+//! First the program is compiled without the rules that compute in blocks (Winograd's convolutions, Strassen's products), which save products and cost
 //! motion, and timed against itself. Then all kernels are built in their first alternative, and timed where they run in the program, then in
 //! their second, and so on. Kernels that were measured before, in this program or another, are left as they are known.
 

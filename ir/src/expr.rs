@@ -300,6 +300,19 @@ impl Exprs {
         }
     }
 
+    /// The one of several values that `which` (an `i64`) says; the last one where it says none of the others.
+    ///
+    /// # Panics
+    /// Where there are no values.
+    pub fn pick(&mut self, which: ExprId, values: &[ExprId]) -> ExprId {
+        let (last, others) = values.split_last().expect("there are values");
+        others.iter().enumerate().rev().fold(*last, |rest, (k, value)| {
+            let number = self.int(k as i64);
+            let is = self.binary(Binary::Eq, which, number);
+            self.select(is, *value, rest)
+        })
+    }
+
     /// Conversion to a dtype, without a detour through one that holds all numbers.
     pub fn cast(&mut self, dtype: DType, a: ExprId) -> ExprId {
         if self.dtype(a) == dtype {

@@ -18,8 +18,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a thread without work stays awake: several kernels' time, so that it is there for the next one of the same run.
-const SPIN: Duration = Duration::from_micros(60);
+/// How long a thread without work stays awake: the time of many small kernels, and of what lies between two runs, so that it is there for the
+/// next kernel that is worth it. One that is woken begins where it was woken, and that is often where the caller works.
+const SPIN: Duration = Duration::from_micros(200);
 
 /// Looks at the state between two looks at the clock.
 const LOOKS: u32 = 32;

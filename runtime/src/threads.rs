@@ -55,7 +55,7 @@ impl Threads {
     }
 
     /// So many threads, the caller's being one of them. The others are started now and end with the last clone. They are awake
-    /// while kernels follow each other, and sleep when nothing has come for some tens of microseconds. Where several callers
+    /// while kernels follow each other, and sleep when nothing has come for 200 microseconds. Where several callers
     /// run programs on the same threads at once, one has them for the time of a kernel, and the others go on alone.
     ///
     /// # Errors

@@ -84,6 +84,8 @@ struct Drawing<'a> {
     /// What most values have.
     dtype: DType,
     extents: Vec<i64>,
+    /// Values have no more elements.
+    most: i64,
 }
 
 /// Draws an instance of a rule's left side, several members of it where the rule is about a family.
@@ -110,6 +112,8 @@ pub fn instance(rule: &Compiled, hints: &[Hint], samples: &Samples, seed: u64) -
         before: BTreeMap::new(),
         dtype,
         extents: Vec::new(),
+        // A rule for large values only is given them.
+        most: hint.iter().flat_map(|hint| hint.types).map(|(_, _, extents)| extents.iter().product()).fold(MAX_ELEMS, i64::max),
         random,
     };
     drawing.extents = (0..rank).map(|_| drawing.extent()).collect();
@@ -290,7 +294,7 @@ impl Drawing<'_> {
             }
             let Ok(op) = Op::parse(op, &mut known.clone()) else { continue };
             let Ok(results) = self.builder.apply_all(op, &operands) else { continue };
-            if results.iter().any(|value| self.builder.ty(*value).shape.elems().is_none_or(|n| n > MAX_ELEMS)) {
+            if results.iter().any(|value| self.builder.ty(*value).shape.elems().is_none_or(|n| n > self.most)) {
                 return None;
             }
             self.bind(attrs, &known);
@@ -505,7 +509,7 @@ impl Drawing<'_> {
     /// A fresh variable of a type: an input, or a constant.
     fn variable(&mut self, k: usize, ty: TensorType, domain: Option<Domain>) -> Option<ValueId> {
         let ty = self.adapted(k, ty);
-        if ty.shape.elems().is_none_or(|n| n > MAX_ELEMS) {
+        if ty.shape.elems().is_none_or(|n| n > self.most) {
             return None;
         }
         let restricted = ["finite", "positive", "invertible", "power_of_two", "lowest", "!negative"].iter().any(|function| self.is_said(function, k));

@@ -32,6 +32,8 @@ const DRAWN: u64 = 6_000;
 
 /// Where to look for instances of rules whose conditions hardly ever hold by chance.
 const HINTS: &[Hint] = &[
+    Hint { rule: "strassen", left: "matmul(?x, ?w)", types: &[("x", DType::F32, &[7, 7, 226]), ("w", DType::F32, &[226, 228])] },
+    Hint { rule: "last-column", left: "matmul(?x, ?w)", types: &[("x", DType::F32, &[48, 256]), ("w", DType::F32, &[256, 1025])] },
     Hint {
         rule: "concat-slices",
         left: "concat[axis=1](slice[starts=[0, 1], extents=[3, 2], steps=[1, 1]](?x), slice[starts=[0, 3], extents=[3, 3], steps=[1, 1]](?x))",

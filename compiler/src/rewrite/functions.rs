@@ -135,10 +135,10 @@ fn sizes_within(site: &Site<'_>, id: Id, left: &mut usize) -> Option<(f64, f64)>
         let size = splat.as_f64().abs();
         return size.is_finite().then_some((size, if size > 0.0 { size } else { f64::INFINITY }));
     }
-    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_) | Op::WinogradWeight(_))))?;
+    let (head, children) = terms().find(|(head, _)| matches!(head, Head::Op(Op::Mul(_) | Op::Concat(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Slice(_) | Op::StrassenWeight(_) | Op::WinogradWeight(_))))?;
     let parts = children.iter().map(|child| sizes_within(site, site.graph.find(*child), left)).collect::<Option<Vec<_>>>()?;
-    if matches!(head, Head::Op(Op::WinogradWeight(_))) {
-        // Factors of a point add up to less than 4, and may cancel.
+    if matches!(head, Head::Op(Op::StrassenWeight(_) | Op::WinogradWeight(_))) {
+        // Factors of a sum add up to less than 4, and may cancel.
         return parts.first().map(|(largest, _)| (largest * 4.0, 0.0));
     }
     let product = matches!(head, Head::Op(Op::Mul(_)));
@@ -406,6 +406,12 @@ pub const FUNCTIONS: &[Function] = &[
     Function { name: "less", about: "the first number is less than the second", call: |_, x| truth(int(&x[0])? < int(&x[1])?) },
     Function { name: "plus", about: "the sum of two integers, or of two lists item by item", call: |_, x| pairwise(&x[0], &x[1], i64::checked_add) },
     Function { name: "times", about: "the product of two integers, or of two lists item by item", call: |_, x| pairwise(&x[0], &x[1], i64::checked_mul) },
+    Function { name: "even", about: "a number is even", call: |_, x| truth(int(&x[0])? % 2 == 0) },
+    Function { name: "as_matrix", about: "the extents of a value whose axes but the last one are one", call: |site, x| {
+        let own = extents(site, &x[0])?;
+        let (last, rows) = own.split_last()?;
+        list([rows.iter().product(), *last])
+    } },
     Function { name: "identity", about: "an order of axes that changes nothing", call: |_, x| truth(ints(&x[0])?.into_iter().eq(0..ints(&x[0])?.len() as i64)) },
     Function {
         name: "compose",

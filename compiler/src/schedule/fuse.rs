@@ -98,11 +98,16 @@ impl Fused {
     }
 
     /// As a kernel computes it: an axis whose index is divided is two.
-    pub(super) fn settled(self) -> Self {
-        match self.divided() {
-            Some((axis, by)) => self.split(axis, by),
-            None => self,
+    pub(super) fn settled(mut self) -> Self {
+        if self.is_phased() {
+            // Reshapes there and back leave divisions that say nothing.
+            let extents = self.extents.clone();
+            self = self.over(extents, |_, vars| vars);
         }
+        while let Some((axis, by)) = self.divided() {
+            self = self.split(axis, by);
+        }
+        self
     }
 
     /// Does an index say which of several expressions is computed?
@@ -110,20 +115,29 @@ impl Fused {
         self.exprs.reachable(&[self.value]).into_iter().any(|id| matches!(self.exprs.get(id), Expr::Select(cond, ..) if by_index(&self.exprs, *cond)))
     }
 
-    /// The first axis whose index, or what remains of it when it is divided, says which of several expressions is computed: the axis, and
-    /// of how many.
-    pub(super) fn phases(&self) -> Option<(usize, i64)> {
+    /// The axes whose index, or what remains of it when it is divided, says which of several expressions is computed: each axis, and of how
+    /// many. None where these are too many together.
+    pub(super) fn phases(&self) -> Vec<(usize, i64)> {
         let axis_of = |id: ExprId| if let Expr::Var(Var(k)) = self.exprs.get(id) { self.extents.get(*k as usize).map(|extent| (*k as usize, *extent)) } else { None };
-        self.exprs.reachable(&[self.value]).into_iter().find_map(|id| {
-            let Expr::Select(cond, ..) = *self.exprs.get(id) else { return None };
-            let Expr::Binary(Binary::Eq, which, number) = *self.exprs.get(cond) else { return None };
-            self.exprs.as_int(number)?;
-            let (axis, count) = match *self.exprs.get(which) {
-                Expr::Binary(Binary::Mod, a, by) => (axis_of(a)?.0, self.exprs.as_int(by)?),
-                _ => axis_of(which)?,
+        let mut phases: BTreeMap<usize, i64> = BTreeMap::new();
+        for id in self.exprs.reachable(&[self.value]) {
+            let found = || {
+                let Expr::Select(cond, ..) = *self.exprs.get(id) else { return None };
+                let Expr::Binary(Binary::Eq, which, number) = *self.exprs.get(cond) else { return None };
+                self.exprs.as_int(number)?;
+                match *self.exprs.get(which) {
+                    Expr::Binary(Binary::Mod, a, by) => Some((axis_of(a)?.0, self.exprs.as_int(by)?)),
+                    _ => axis_of(which),
+                }
             };
-            (1..=MOST_PHASES).contains(&count).then_some((axis, count))
-        })
+            if let Some((axis, count)) = found()
+                && count >= 1
+                && count * phases.iter().filter(|(other, _)| **other != axis).map(|(_, count)| count).product::<i64>() <= MOST_PHASES
+            {
+                phases.entry(axis).or_insert(count);
+            }
+        }
+        phases.into_iter().collect()
     }
 
     /// The first axis whose index is divided by something that divides its extent (groups of channels), and by what. Not the last one, along
@@ -140,15 +154,23 @@ impl Fused {
 
     /// The same with an axis as two, the second of which has an extent of `by`: where these have different roles, each can have its own.
     fn split(self, axis: usize, by: i64) -> Self {
-        let mut exprs = Exprs::new();
         let mut extents = self.extents.clone();
         extents.splice(axis..=axis, [extents[axis] / by, by]);
+        self.over(extents, |exprs, mut vars| {
+            let (outer, inner, by) = (vars[axis], vars[axis + 1], exprs.int(by));
+            let first = exprs.mul(outer, by);
+            let whole = exprs.add(first, inner);
+            vars.splice(axis..=axis + 1, [whole]);
+            vars
+        })
+    }
+
+    /// The same, simplified, at points of other extents: `at` says its variables in terms of the new ones.
+    fn over(self, extents: Vec<i64>, at: impl FnOnce(&mut Exprs, Vec<ExprId>) -> Vec<ExprId>) -> Self {
+        let mut exprs = Exprs::new();
         let known: Extents = extents.iter().chain(&self.reduce).enumerate().map(|(k, extent)| (Var(k as u32), *extent)).collect();
-        let mut vars: Vec<ExprId> = (0..extents.len() + self.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
-        let (outer, inner, by) = (vars[axis], vars[axis + 1], exprs.int(by));
-        let first = exprs.mul(outer, by);
-        let whole = exprs.add(first, inner);
-        vars.splice(axis..=axis + 1, [whole]);
+        let vars: Vec<ExprId> = (0..extents.len() + self.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+        let vars = at(&mut exprs, vars);
         let roots: Vec<Option<ExprId>> = [Some(self.value), self.epilogue].into_iter().chain(self.axes.iter().copied().map(Some)).collect();
         let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
         let done: Vec<ExprId> = translate(&self.exprs, &roots, &mut exprs, &vars, None, &mut load).into_iter().flatten().collect();
@@ -522,9 +544,11 @@ impl Fuser<'_> {
         let guarded = has_guard(&fused.exprs, fused.value);
         let cost = additions(&fused.exprs, fused.value);
         if let Some(contraction) = Contraction::of(nest) {
+            let packed = fused.sources().iter().all(|v| self.graph.constant(*v).is_some());
             return match places {
-                // It is computed when its panel is staged, element by element: not what is better computed several expressions at a time.
-                _ if fused.is_phased() => false,
+                // It is computed when its panel is staged, element by element: not what is better computed several expressions at a time,
+                // unless that is done once.
+                _ if fused.is_phased() && !packed => false,
                 [k] if contraction.vector_operand == Source(*k as u32) => movement || self.form(operand, if cost <= CHEAP * 4 { Form::Expression } else { Form::Buffer }) == Form::Expression,
                 [_] => movement && !guarded,
                 _ => false,

@@ -563,7 +563,7 @@ fn rows(nests: &[&Nest], made: &BTreeMap<ValueId, usize>) -> Vec<Row> {
             }
         }
         // What is computed for all points of an axis together can't be done for one.
-        if nests.iter().zip(&axes).any(|(nest, axis)| nest.fused.phases().is_some_and(|(phases, _)| *axis == Some(phases))) {
+        if nests.iter().zip(&axes).any(|(nest, axis)| nest.fused.phases().iter().any(|(phases, _)| *axis == Some(*phases))) {
             continue;
         }
         let axes: Option<Vec<usize>> = axes.into_iter().collect();

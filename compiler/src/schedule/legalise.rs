@@ -112,9 +112,10 @@ fn kept(graph: &Graph, uses: &[Vec<NodeId>], device: &Device<'_>) -> Vec<bool> {
         let readers = |out: &ValueId| &uses[out.0 as usize];
         let is_constant = |v: &ValueId| graph.constant(*v).is_some();
         kept[id.0 as usize] = match (&node.op, node.outputs.as_slice()) {
-            // Products pack a transposed constant from the original.
-            (Op::Transpose(_), [out]) if node.inputs.iter().all(is_constant) => readers(out).iter().all(|user| matches!(graph.node(*user).op, Op::MatMul(_))),
-            (Op::Cast(_) | Op::Dequantize(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Sub(_) | Op::Mul(_), [out]) => match readers(out).as_slice() {
+            // Products pack a constant that is moved from the original.
+            (Op::Transpose(_), [out]) if node.inputs.iter().all(is_constant) => readers(out).iter().all(|user| kept[user.0 as usize] || matches!(graph.node(*user).op, Op::MatMul(_))),
+            (Op::Slice(_), [out]) => matches!(readers(out).as_slice(), [user] if kept[user.0 as usize] || matches!(graph.node(*user).op, Op::MatMul(_))),
+            (Op::Cast(_) | Op::Dequantize(_) | Op::StrassenWeight(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Sub(_) | Op::Mul(_), [out]) => match readers(out).as_slice() {
                 [user] => (kept[user.0 as usize] || reads_as_needed(graph, graph.node(*user), *out)) && nest(graph, node).is_some_and(|nest| (device.supported)(&nest).is_ok()),
                 _ => false,
             },

@@ -21,6 +21,7 @@ use frit_ir::graph::{Graph, ValueId};
 use frit_ir::loops::{Kernel, LoopKind, Place, Space, Stmt};
 use frit_ir::ops::reshape::{flatten, unflatten};
 use frit_ir::scalar::{Binary, Scalar};
+use frit_ir::tensor::AlignedBytes;
 use frit_ir::vector::Target;
 use frit_ir::{DType, Tensor};
 
@@ -38,6 +39,8 @@ const COLUMN_STEPS: i64 = 4;
 const COLUMNS: i64 = 4;
 /// Reductions of no more steps than this, or their last axes, are written out.
 const MAX_UNROLLED: i64 = 25;
+/// Rows of so many elements are work enough for a grid point.
+const LONG_VECTORS: i64 = 128;
 /// Sums of more floats than this, one after the other, are done in parts.
 const LONG_SUM: i64 = 256;
 
@@ -594,17 +597,23 @@ fn float_ops(fused: &Fused, roots: &[ExprId]) -> u64 {
     fused.exprs.reachable(roots).into_iter().filter(|id| fused.exprs.dtype(*id).is_float() && matches!(fused.exprs.get(*id), Expr::Unary(..) | Expr::Binary(..) | Expr::Fma(..))).count() as u64
 }
 
-/// A nest without reduction of which one expression after the other is computed along an axis, see [`Fused::phases`]: all of them at a point of
+/// A nest without reduction of which one expression after the other is computed along some axes, see [`Fused::phases`]: all of them at a point of
 /// the other axes, so that what they share is read and computed once. None where no vectors lie along another axis.
-fn phased(work: &mut Work<'_>, member: &Member, region: &Region, axis: usize, count: i64) -> Option<Piece> {
+fn phased(work: &mut Work<'_>, member: &Member, region: &Region, phases: &[(usize, i64)]) -> Option<Piece> {
     let fused = &member.fused;
+    // Blocks of one axis may follow each other.
+    let (axis, count) = *phases.iter().find(|(axis, count)| region.extents[*axis] != *count).or(phases.first())?;
+    let within: Vec<usize> = phases.iter().map(|(other, _)| *other).filter(|other| *other != axis).collect();
+    if phases.iter().any(|(other, count)| *other != axis && region.extents[*other] != *count) {
+        return None;
+    }
     let extent = region.extents[axis];
-    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1 && *k != axis).collect();
-    let (vectors, others) = wide.split_last().filter(|(last, _)| **last > axis)?;
+    let wide: Vec<usize> = (0..fused.extents.len()).filter(|k| region.extents[*k] != 1 && *k != axis && !within.contains(k)).collect();
+    let (vectors, others) = wide.split_last().filter(|(last, _)| phases.iter().all(|(axis, _)| axis < *last))?;
     let groups: Vec<Vec<usize>> = others.iter().map(|k| vec![*k]).collect();
     let (mut parallel, others) = grouped(work, &region.extents, &groups);
     // The innermost of the other loops is done by one grid point, which would have too little to do otherwise.
-    let serial = parallel.pop();
+    let serial = if parallel.len() > 1 || region.extents[*vectors] < LONG_VECTORS { parallel.pop() } else { None };
     let place = work.destination(member);
     let mut body = Vec::new();
     for (first, blocks, phases) in [(0, extent / count, count), (extent / count * count, 1, extent % count)] {
@@ -612,23 +621,27 @@ fn phased(work: &mut Work<'_>, member: &Member, region: &Region, axis: usize, co
             continue;
         }
         let (block, phase, lane) = (work.var(blocks), work.var(phases), work.var(region.extents[*vectors]));
+        let mut unrolled = vec![(phase, phases)];
         let (first, count) = (work.exprs.int(first), work.exprs.int(count));
         let (at, row) = (work.exprs.var(block), work.exprs.var(phase));
         let at = work.exprs.mul(at, count);
         let at = work.exprs.add(at, row);
         let mut axes = others.clone();
         axes[axis] = work.exprs.add(first, at);
+        for other in &within {
+            axes[*other] = work.counted(&mut unrolled, region.extents[*other]);
+        }
         axes[*vectors] = work.exprs.var(lane);
         let axes = region.place(work, &axes);
         let value = work.import(fused, &[fused.value], &axes, None)[0];
         let index = work.store_index(member, &axes);
         let store = Stmt::Store { place, index, value, guard: None };
-        let rows = nested(&[(phase, phases)], LoopKind::Unrolled, vec![store]);
+        let rows = nested(&unrolled, LoopKind::Unrolled, vec![store]);
         let vectors = nested(&[(lane, region.extents[*vectors])], LoopKind::Vector, rows);
         body.extend(nested(&[(block, blocks)], LoopKind::Serial, vectors));
     }
     let body = nested(&Vec::from_iter(serial), LoopKind::Serial, body);
-    let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]) / count.max(1) as u64;
+    let flops = fused.extents.iter().product::<i64>() as u64 * float_ops(fused, &[fused.value]) / phases.iter().map(|(_, count)| *count as u64).product::<u64>().max(1);
     Some(Piece { parallel, body, flops })
 }
 
@@ -672,9 +685,10 @@ fn interleaved(work: &mut Work<'_>, member: &Member, region: &Region, wide: &[us
 /// A nest without reduction.
 fn map(work: &mut Work<'_>, member: &Member, region: &Region) -> Piece {
     let fused = &member.fused;
-    if let Some((axis, count)) = fused.phases()
-        && region.extents[axis] == fused.extents[axis]
-        && let Some(piece) = phased(work, member, region, axis, count)
+    let phases = fused.phases();
+    if !phases.is_empty()
+        && phases.iter().all(|(axis, _)| region.extents[*axis] == fused.extents[*axis])
+        && let Some(piece) = phased(work, member, region, &phases)
     {
         return piece;
     }
@@ -1413,18 +1427,30 @@ fn widened(graph: &Graph, fused: &Fused, operand: ExprId) -> Option<ExprId> {
     (widens && is_constant(graph, fused, narrow)).then_some(narrow)
 }
 
-/// A constant that an expression reads element for element, and its index.
-struct ConstantLoad {
+/// A constant of which an expression adds or takes away an element at each point.
+struct Term {
     tensor: Tensor,
     flat: Affine,
+    taken: bool,
 }
 
-fn constant_load(graph: &Graph, fused: &Fused, id: ExprId) -> Option<ConstantLoad> {
-    let Expr::Load { source: Source(v), index, guard: None } = fused.exprs.get(id) else { return None };
-    let tensor = graph.constant(ValueId(*v))?.clone();
-    let mut exprs = fused.exprs.clone();
-    let flat = flatten(&mut exprs, tensor.extents(), index);
-    Some(ConstantLoad { flat: Affine::of(&exprs, flat)?, tensor })
+/// What an expression adds up, one after the other, if these are elements of constants.
+fn terms(graph: &Graph, exprs: &Exprs, id: ExprId) -> Option<Vec<Term>> {
+    match exprs.get(id) {
+        Expr::Load { source: Source(v), index, guard: None } => {
+            let tensor = graph.constant(ValueId(*v))?.clone();
+            let mut exprs = exprs.clone();
+            let flat = flatten(&mut exprs, tensor.extents(), index);
+            Some(vec![Term { flat: Affine::of(&exprs, flat)?, tensor, taken: false }])
+        }
+        Expr::Binary(op @ (Binary::Add | Binary::Sub), before, last) if exprs.dtype(id) == DType::F32 => {
+            let (mut sum, last) = (terms(graph, exprs, *before)?, terms(graph, exprs, *last)?);
+            let [last] = <[Term; 1]>::try_from(last).ok()?;
+            sum.push(Term { taken: *op == Binary::Sub, ..last });
+            Some(sum)
+        }
+        _ => None,
+    }
 }
 
 /// An operand of a contraction in blocks of its own axes, the last block overlapping the one before.
@@ -1449,8 +1475,23 @@ impl<'a> Blocks<'a> {
 
 /// Lays an operand that only constants feed out in blocks: `[batch, block, depth, width]`.
 fn pack(graph: &Graph, fused: &Fused, blocks: &Blocks<'_>) -> Option<Tensor> {
-    match constant_load(graph, fused, blocks.operand) {
-        Some(load) => copied(fused, blocks, &load),
+    let shape: Vec<i64> = blocks.batch.iter().map(|k| fused.extents[*k]).collect();
+    // At each point of the batch it may be another sum.
+    let sums: Option<Vec<Vec<Term>>> = (0..shape.iter().product())
+        .map(|point| {
+            let mut exprs = Exprs::new();
+            let mut vars: Vec<ExprId> = (0..fused.extents.len() + fused.reduce.len()).map(|k| exprs.var(Var(k as u32))).collect();
+            let point = exprs.int(point);
+            for (k, at) in blocks.batch.iter().zip(unflatten(&mut exprs, &shape, point)) {
+                vars[*k] = at;
+            }
+            let mut load = |e: &mut Exprs, source: Source, dtype: DType, index: Vec<ExprId>, guard: Option<ExprId>| e.add_node(Expr::Load { source, index, guard }, dtype);
+            let operand = translate(&fused.exprs, &[Some(blocks.operand)], &mut exprs, &vars, None, &mut load)[0]?;
+            terms(graph, &exprs, operand)
+        })
+        .collect();
+    match sums {
+        Some(sums) => added(fused, blocks, &sums),
         None => computed(graph, fused, blocks),
     }
 }
@@ -1489,45 +1530,55 @@ fn computed(graph: &Graph, fused: &Fused, blocks: &Blocks<'_>) -> Option<Tensor>
     result
 }
 
-/// Packs a constant, element for element.
-fn copied(fused: &Fused, blocks: &Blocks<'_>, load: &ConstantLoad) -> Option<Tensor> {
+/// Packs sums of elements of constants, a sum for each point of the batch.
+fn added(fused: &Fused, blocks: &Blocks<'_>, sums: &[Vec<Term>]) -> Option<Tensor> {
     let rank = fused.extents.len();
-    let step = |k: usize| load.flat.coefficient(Var(k as u32));
-    let Blocks { own, batch, count, width, extent, .. } = blocks;
-    let offsets = |axes: &[usize], extent: &dyn Fn(usize) -> i64| -> Vec<i64> {
-        axes.iter().fold(vec![0], |offsets, k| offsets.iter().flat_map(|o| (0..extent(*k)).map(move |i| o + i * step(*k))).collect())
+    let Blocks { own, count, width, extent, .. } = blocks;
+    let extents: Vec<i64> = fused.extents.iter().chain(&fused.reduce).copied().collect();
+    let offsets = |term: &Term, axes: &[usize]| -> Vec<i64> {
+        let step = |k: usize| term.flat.coefficient(Var(k as u32));
+        axes.iter().fold(vec![0], |offsets, k| offsets.iter().flat_map(|o| (0..extents[*k]).map(move |i| o + i * step(*k))).collect())
     };
-    let of_axis = |k: usize| if k < rank { fused.extents[k] } else { fused.reduce[k - rank] };
-    let batch_offsets = offsets(batch, &of_axis);
-    let depth_offsets = offsets(&(0..fused.reduce.len()).map(|k| rank + k).collect::<Vec<_>>(), &of_axis);
-    let column_offsets = offsets(own, &of_axis);
-    let size = load.tensor.dtype().size();
-    let elems = batch_offsets.len() * *count as usize * depth_offsets.len() * *width as usize;
-    let mut data = frit_ir::tensor::AlignedBytes::zeroed(elems.checked_mul(size)?).ok()?;
-    let (from, to) = (load.tensor.bytes(), data.as_mut_slice());
-    let mut at = 0;
-    for batch in &batch_offsets {
-        for block in 0..*count {
+    let summed: Vec<usize> = (rank..extents.len()).collect();
+    let dtype = sums.first()?.first()?.tensor.dtype();
+    let (size, depth, wide) = (dtype.size(), fused.reduce.iter().product::<i64>() as usize, *width as usize);
+    let elems = sums.len() * *count as usize * depth * wide;
+    let mut data = AlignedBytes::zeroed(elems.checked_mul(size)?).ok()?;
+    let mut panels = data.as_mut_slice().chunks_mut((depth * wide * size).max(1));
+    let number = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes);
+    for sum in sums {
+        let places: Vec<(Vec<i64>, Vec<i64>)> = sum.iter().map(|term| (offsets(term, &summed), offsets(term, own))).collect();
+        for (block, panel) in (0..*count).zip(&mut panels) {
             let first = (block * width).min(extent - width) as usize;
-            let columns = &column_offsets[first..first + *width as usize];
-            let contiguous = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
-            for depth in &depth_offsets {
-                let base = load.flat.constant + batch + depth;
-                if contiguous {
-                    let start = (base + columns[0]) as usize * size;
-                    to[at..at + columns.len() * size].copy_from_slice(&from[start..start + columns.len() * size]);
-                    at += columns.len() * size;
-                } else {
-                    for column in columns {
-                        let start = (base + column) as usize * size;
-                        to[at..at + size].copy_from_slice(&from[start..start + size]);
-                        at += size;
+            for (at, (term, (rows, columns))) in sum.iter().zip(&places).enumerate() {
+                let columns = &columns[first..first + wide];
+                let beside = columns.windows(2).all(|pair| pair[1] == pair[0] + 1);
+                let from = term.tensor.bytes();
+                let join = |to: &mut [u8], from: &[u8]| {
+                    if at == 0 {
+                        to.copy_from_slice(from);
+                        return;
+                    }
+                    for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+                        *to = if term.taken { number(to) - number(from) } else { number(to) + number(from) }.to_le_bytes();
+                    }
+                };
+                for (row, to) in rows.iter().zip(panel.chunks_mut((wide * size).max(1))) {
+                    let base = term.flat.constant + row;
+                    if beside {
+                        let start = (base + columns[0]) as usize * size;
+                        join(to, &from[start..start + wide * size]);
+                    } else {
+                        for (column, to) in columns.iter().zip(to.chunks_mut(size)) {
+                            let start = (base + column) as usize * size;
+                            join(to, &from[start..start + size]);
+                        }
                     }
                 }
             }
         }
     }
-    load.tensor.release();
-    let shape = [batch_offsets.len() as i64, *count, depth_offsets.len() as i64, *width];
-    Tensor::from_bytes(load.tensor.dtype(), &shape, data).ok()
+    sums.iter().flatten().for_each(|term| term.tensor.release());
+    let shape = [sums.len() as i64, *count, depth as i64, *width];
+    Tensor::from_bytes(dtype, &shape, data).ok()
 }

@@ -15,6 +15,7 @@ pub mod padding;
 pub mod recurrent;
 pub mod sample;
 pub mod subgraph;
+pub(crate) mod strassen;
 pub(crate) mod winograd;
 
 use crate::build::Builder;
@@ -394,6 +395,9 @@ ops! {
     einsum::Einsum,
     window::Window,
     window_index::WindowIndex,
+    strassen_input::StrassenInput,
+    strassen_output::StrassenOutput,
+    strassen_weight::StrassenWeight,
     winograd_input::WinogradInput,
     winograd_output::WinogradOutput,
     winograd_weight::WinogradWeight,

@@ -9,7 +9,6 @@
 
 use crate::error::OpError;
 use crate::expr::{ExprId, Exprs};
-use crate::scalar::Binary;
 
 /// The points that polynomials are evaluated at, the first ones first.
 const POINTS: [f64; 7] = [0.0, 1.0, -1.0, 0.5, -2.0, -0.5, 2.0];
@@ -79,12 +78,7 @@ pub(crate) fn row_times(e: &mut Exprs, which: ExprId, matrix: &[Vec<f64>], mut v
             sum.expect("no row of a matrix is 0")
         })
         .collect();
-    let (last, others) = rows.split_last().expect("there are two points at least");
-    others.iter().enumerate().rev().fold(*last, |rest, (k, row)| {
-        let number = e.int(k as i64);
-        let is = e.binary(Binary::Eq, which, number);
-        e.select(is, *row, rest)
-    })
+    e.pick(which, &rows)
 }
 
 #[cfg(test)]

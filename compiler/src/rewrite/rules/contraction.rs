@@ -78,4 +78,10 @@ rules! {
     blocked "winograd-columns": "conv@c[strides=?s, dilations=?d, groups=?g, before=?b, after=?a](?x, ?w)" => "winograd_output[axis=1, tile=4, taps=extent(?w, 3), extent=extent(?@, 3)](conv@c[groups=times(?g, plus(extent(?w, 3), 3)), before=behind(zeros(?x)), after=behind(zeros(?x))](winograd_input[axis=1, tile=4, taps=extent(?w, 3), before=?b, after=?a](?x), winograd_weight[axis=1, tile=4](?w)))",
         if "constant(?w), !constant(?x), bounded(?w), wide(?x), same(rank(?x), 4), same(item(?s, 1), 1), same(item(?d, 1), 1), same(extent(?w, 2), 1), less(1, extent(?w, 3)), less(extent(?w, 3), 6), less(1, extent(?w, 1)), less(1, extent(?@, 3))",
         "Four results of a row at a time need half the products, or fewer. Winograd, Arithmetic Complexity of Computations, 1980.";
+    reassociating "last-column": "matmul(?x, ?w)" => "concat[axis=plus(rank(?@), -1)](matmul(?x, slice[starts=zeros(?w), extents=with_last(extents(?w), plus(extent(?w, 1), -1)), steps=ones(?w)](?w)), matmul(?x, slice[starts=with_last(zeros(?w), plus(extent(?w, 1), -1)), extents=with_last(extents(?w), 1), steps=ones(?w)](?w)))",
+        if "constant(?w), !constant(?x), wide(?x), same(rank(?w), 2), !joined(?w), less(47, item(as_matrix(?x), 0)), even(extent(?w, 0)), !even(extent(?w, 1)), less(255, extent(?w, 0)), less(1023, extent(?w, 1))",
+        "Of an even number of columns `strassen` makes seven products.";
+    blocked "strassen": "matmul(?x, ?w)" => "reshape[extents=extents(?@)](strassen_output[rows=item(as_matrix(?x), 0)](matmul(strassen_input(reshape[extents=as_matrix(?x)](?x)), strassen_weight(?w))))",
+        if "constant(?w), !constant(?x), bounded(?w), wide(?x), same(rank(?w), 2), less(47, item(as_matrix(?x), 0)), even(extent(?w, 0)), even(extent(?w, 1)), less(plus(times(extent(?w, 0), 128), times(extent(?w, 1), 96)), times(extent(?w, 0), extent(?w, 1)))",
+        "Seven products of sums of parts do the work of eight of parts, with 7/4 as many weights, for which fewer rows would wait, and sums of rows that small products are not worth. Strassen, Gaussian Elimination is not Optimal, 1969.";
 }
