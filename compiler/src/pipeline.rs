@@ -112,11 +112,14 @@ impl Options {
     }
 
     /// How it is rewritten. Rules that compute results in blocks are left out where factors are rounded: what cancels in exact sums would
-    /// not cancel then.
+    /// not cancel then. Teams of threads stage operands in pieces, which they would do seven times for Strassen's products.
     pub fn rewriting(&self) -> rewrite::Options {
         let mut options = self.rewrite.clone();
         if self.precision == Precision::BF16 {
             options.without.extend(rewrite::rules().filter(|rule| rule.class == rewrite::Class::Blocked).map(|rule| rule.name.to_owned()));
+        }
+        if self.target.team > 1 {
+            options.without.insert("strassen".to_owned());
         }
         options
     }

@@ -425,7 +425,7 @@ impl<'a> Grouper<'a> {
             } else {
                 (ROW_ELEMS + most - 1) / most
             };
-            let blocks = (2 * i64::from(self.target.points) + others - 1) / others;
+            let blocks = (i64::from(self.target.points) + others - 1) / others;
             let most = if at_lanes { row.extent } else { (row.extent + blocks - 1) / blocks };
             let width = wanted.min(most).min(row.extent).max(1);
             row.width = width;

@@ -3,7 +3,7 @@
 //! In: a nest's operands and the roles of its axes. Out: [`Way`]s, by estimated cycles. Must not know: how loops are built.
 
 use frit_ir::DType;
-use frit_ir::affine::Linear;
+use frit_ir::affine::{Linear, gcd};
 use frit_ir::expr::{Expr, ExprId, Exprs, Source, Var};
 use frit_ir::graph::ValueId;
 use frit_ir::ops::reshape::flatten;
@@ -135,6 +135,17 @@ impl Motion {
             Motion::Rows { .. } | Motion::Other => lanes as f64 * ACROSS,
         }
     }
+
+    /// Are so many elements of a size in more lines than the sets of the first cache hold that they belong to? Then each is fetched anew
+    /// for the next step, although it lies in the same line.
+    fn crowds(self, columns: i64, size: i64, target: &Target) -> bool {
+        const LINE: i64 = 64;
+        const LINES_OF_A_SET: i64 = 8;
+        let sets = (target.cache[0] as i64 / (LINE * LINES_OF_A_SET)).max(1);
+        let Motion::Even(step) = self else { return false };
+        let bytes = step.abs() * size;
+        bytes >= LINE && bytes % LINE == 0 && columns > sets / gcd(bytes / LINE, sets) * LINES_OF_A_SET
+    }
 }
 
 /// The ways to do a contraction: the best by what it takes, then others that take little longer. The panels' columns are all points of their axes, or those of the last axis only, where
@@ -176,7 +187,11 @@ pub(super) fn ways(work: &Work<'_>, member: &Member, extents: &[i64], roles: &Co
         let batch: Vec<usize> = roles.batch.iter().chain(&roles.n).copied().filter(|k| !n.contains(k)).collect();
         let times = (size(&roles.n) / columns) as f64;
         let depth_steps = depth as f64;
-        let tiles = Tile::ranked([m, columns, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
+        let mut tiles = Tile::ranked([m, columns, depth], dtype, target, |rows| constant_rows || rows <= MOST_LOOSE_ROWS);
+        let crowds = |tile: &Tile| !constant && loads.iter().any(|motion| motion.crowds(tile.width, dtype.size() as i64, target));
+        if !tiles.iter().all(crowds) {
+            tiles.retain(|tile| !crowds(tile));
+        }
         let ways = tiles.into_iter().take(MOST_TILES).flat_map(|tile| {
             let blocks = (columns as f64 / tile.width as f64).ceil() * times;
             let vectors = (tile.width as f64 / lanes as f64).ceil() * blocks;
