@@ -457,6 +457,76 @@ class Tied(nn.Module):
 case(ints(0, 7, 5))(Tied)
 
 
+class Speech(nn.Module):
+    """A spectrogram, what a model does to it, and the signal back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(8))
+        self.mask = nn.Conv1d(5, 5, 3, padding=1)
+
+    def forward(self, x):
+        z = torch.stft(x, 8, 2, window=self.window, return_complex=True)
+        size, angle = z.abs(), z.angle()
+        masked = size * torch.sigmoid(self.mask(torch.log1p(size)))
+        y = torch.istft(torch.polar(masked, angle), 8, 2, window=self.window)
+        bounded = torch.istft(z * torch.exp(1j * angle), 8, 2, window=self.window, length=40)
+        return {"power": z.real ** 2 + z.imag ** 2, "parts": torch.view_as_real(z), "y": y, "bounded": bounded}
+
+
+case((2, 36), decompose=True)(Speech)
+
+
+class Turned(nn.Module):
+    """Positions as angles of complex numbers, as the first Llama has them."""
+
+    def __init__(self):
+        super().__init__()
+        angles = torch.outer(torch.arange(6.0), 0.3 ** torch.arange(4.0))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles))
+
+    def forward(self, q, k):
+        turns = self.turns[: q.shape[1]].view(1, q.shape[1], 1, -1)
+        q, k = (torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2)) for x in (q, k))
+        q, k = (torch.view_as_real(x * turns).flatten(3) for x in (q, k))
+        return torch.einsum("bqhc,bkhc->bhqk", q, k)
+
+
+case((2, 6, 3, 8), (2, 6, 3, 8), decompose=True)(Turned)
+
+
+@case((2, 6, 8), decompose=True)
+def fourier(x):
+    z = torch.fft.rfft(x)
+    return {
+        "mixed": torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real, "plane": torch.fft.fft2(x).imag, "half": torch.view_as_real(torch.fft.rfft2(x, norm="ortho").resolve_conj()),
+        "size": z.abs(), "back": torch.fft.irfft(z * torch.linspace(0, 1, 5)), "odd": torch.fft.irfft(torch.fft.rfft(x, dim=1), n=5, dim=1, norm="ortho"),
+        "longer": torch.view_as_real(torch.fft.fft(x, n=11, dim=1, norm="forward").resolve_conj()), "shorter": torch.fft.rfft(x, n=5).real, "moved": torch.fft.ifftshift(torch.fft.fftshift(x, dim=1)), "whole": torch.fft.irfftn(torch.fft.rfftn(x, norm="forward"), s=(2, 6, 8), norm="forward"),
+        "inverse": torch.view_as_real(torch.fft.ifft2(torch.fft.fftshift(torch.fft.fft2(x), dim=(1, 2))).resolve_conj()), "some": torch.view_as_real(torch.fft.ifftn(x, dim=(0, 2), norm="ortho").resolve_conj()), "forward": torch.view_as_real(torch.fft.ifft(x, norm="forward").resolve_conj()),
+    }
+
+
+@case((3, 4, 2), (3, 4, 2), (4, 3))
+def complexes(a, b, c):
+    x, y = torch.view_as_complex(a), torch.view_as_complex(b)
+    z = torch.complex(c, c.sin())
+    parts = [
+        x + y, x - c.t(), c.t() - y, x * 2.5, x * (1 + 2j), x / y, 3 / (y + 2), x / 4, x.conj() * y, -x, x @ z, torch.exp(x), torch.cat([x, y.t().reshape(3, 4)], 1)[:, 2:6],
+        torch.where(c.t() > 0, x, y), torch.stack(x.unbind(0)).sum(1, keepdim=True).expand(3, 2), x.mean(0), torch.roll(y, 1, 1), y.reshape(2, 6).permute(1, 0), F.pad(x, (1, 2)), c.t().to(torch.complex64) * y,
+    ]
+    return [torch.view_as_real(part.resolve_conj()) for part in parts] + [x.angle(), c.angle(), x.abs().sum(), (x * x.conj()).real, torch.view_as_real(x.masked_fill(c.t() > 0, 0.5)).sum()]
+
+
+@case((40,), (2, 33))
+def spectra(x, y):
+    window = torch.hamming_window(6)
+    return {
+        "one": torch.view_as_real(torch.stft(x, 10, 3, 6, window, normalized=True, onesided=False, return_complex=True)), "bare": torch.stft(y, 8, center=False, return_complex=True).abs(),
+        "zeros": torch.view_as_real(torch.stft(y, 9, 2, 7, pad_mode="constant", return_complex=True)), "again": torch.istft(torch.stft(x, 10, 3, 6, window, normalized=True, return_complex=True), 10, 3, 6, window, normalized=True),
+        "two": torch.istft(torch.stft(y, 8, 2, onesided=False, return_complex=True), 8, 2, onesided=False, length=40),
+    }
+
+
 def flat(tree):
     """The results by the names that a program's outputs have: keys and indices below keys, joined by points; nothing for those that only
     lie in lists and tuples."""
