@@ -255,6 +255,31 @@ def shapes():
 
 
 @graph
+def blocks():
+    """Recurrent cells that are one op."""
+    raw = tf.raw_ops
+    with Graph("blocks") as g:
+        x, c, h = g.input("x", [5, 2, 3]), g.input("c", [2, 4]), g.input("h", [2, 4])
+        w, b, peep = g.const([7, 16]), g.const([16]), [g.const([4]) for _ in range(3)]
+        steps = tf.constant(5, tf.int64)
+
+        def lstm(name, made, every=True):
+            for key in made._fields if every else ("cs", "h"):
+                g.out(f"{name}_{key}", getattr(made, key))
+
+        common = {"w": w, "b": b, **dict(zip(("wci", "wcf", "wco"), peep))}
+        lstm("one", raw.BlockLSTM(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, **common))
+        lstm("peep", raw.BlockLSTM(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, use_peephole=True, forget_bias=0.5, cell_clip=0.7, **common))
+        lstm("short", raw.BlockLSTM(seq_len_max=tf.constant(3, tf.int64), x=x, cs_prev=c, h_prev=h, cell_clip=-1.0, **common), every=False)
+        lstm("two", raw.BlockLSTMV2(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, **common))
+        lstm("cell", raw.LSTMBlockCell(x=x[0], cs_prev=c, h_prev=h, **common))
+        lstm("peepcell", raw.LSTMBlockCell(x=x[1], cs_prev=c, h_prev=h, use_peephole=True, cell_clip=0.6, **common))
+        gru = raw.GRUBlockCell(x=x[0], h_prev=h, w_ru=g.const([7, 8]), w_c=g.const([7, 4]), b_ru=g.const([8]), b_c=g.const([4]))
+        for key in gru._fields:
+            g.out(f"gru_{key}", getattr(gru, key))
+
+
+@graph
 def slices():
     with Graph("slices") as g:
         x, k = g.input("x", [4, 5, 6]), g.input("k", [], I, value=2)
@@ -290,7 +315,7 @@ def gathers():
         g.out("scatternd", tf.scatter_nd(nd, v, [4, 5, 6]))
         g.out("update", tf.tensor_scatter_nd_update(x, [[0, 1], [3, 4], [2, 2]], v))
         g.out("tadd", tf.tensor_scatter_nd_add(x, nd, v))
-        g.out("tsub", tf.tensor_scatter_nd_sub(x, nd, v))
+        g.out("tsub", tf.tensor_scatter_nd_sub(x, nd, x[:3, 0]))
         g.out("tmax", tf.tensor_scatter_nd_max(x, nd, v))
         values, indices = tf.math.top_k(x, 3)
         g.out("topv", values)

@@ -14,25 +14,13 @@ type Values = Result<Vec<ValueId>, OpError>;
 
 /// Ops that are one of ours, between transpositions.
 pub(super) const OPS: &[(&str, Handler)] = &[
-    ("DepthToSpace", |n| blocks(n, true)),
-    ("ResizeBilinear", |n| resize(n, Interpolation::Linear)),
-    ("ResizeNearestNeighbor", |n| resize(n, Interpolation::Nearest)),
-    ("SpaceToDepth", |n| blocks(n, false)),
-];
-
-/// Ops that are made of several of ours.
-pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("BatchToSpace", |n| {
         let block = n.int("block_size", 2);
         batch_to_space(n, &[block, block], 1)
     }),
-    ("BatchToSpaceND", |n| {
-        let block = n.known_ints(1)?;
-        batch_to_space(n, &block, 2)
-    }),
-    ("CropAndResize", crop_and_resize),
-    ("NonMaxSuppressionV3", |n| non_max_suppression(n)),
-    ("ResizeBicubic", resize_cubic),
+    ("DepthToSpace", |n| blocks(n, true)),
+    ("ResizeBilinear", |n| resize(n, Interpolation::Linear)),
+    ("ResizeNearestNeighbor", |n| resize(n, Interpolation::Nearest)),
     ("SpaceToBatch", |n| {
         let block = n.int("block_size", 2);
         space_to_batch(n, &[block, block], 1)
@@ -41,6 +29,18 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let block = n.known_ints(1)?;
         space_to_batch(n, &block, 2)
     }),
+    ("SpaceToDepth", |n| blocks(n, false)),
+];
+
+/// Ops that are made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("BatchToSpaceND", |n| {
+        let block = n.known_ints(1)?;
+        batch_to_space(n, &block, 2)
+    }),
+    ("CropAndResize", crop_and_resize),
+    ("NonMaxSuppressionV3", |n| non_max_suppression(n)),
+    ("ResizeBicubic", resize_cubic),
 ];
 
 fn resize(n: &mut Node<'_, '_>, interpolation: Interpolation) -> Values {
