@@ -527,6 +527,32 @@ def spectra(x, y):
     }
 
 
+@case((3, 4), lambda g: torch.rand(3, 4, generator=g) * 1.8 - 0.9, ints(0, 4, 3, 4), ints(0, 3, 5))
+def seldom(x, y, i, n):
+    """Operators that are seldom met, and other names of common ones."""
+    a, z = torch.ops.aten, (x > 0).float()
+    logs = torch.log_softmax(x, 1)
+    return {
+        "names": (torch.absolute(x), torch.adjoint(x), torch.arccos(y), torch.arccosh(y.abs() + 1.5), torch.arcsin(y), torch.arcsinh(x), torch.arctan(x), torch.arctanh(y), torch.arctan2(x, y), torch.clip(x, -0.5, 0.5), torch.concat([x, y]), torch.concatenate([x, y], 1), torch.divide(x, y + 2), torch.fix(x * 3), torch.greater(x, y), torch.greater_equal(x, y), torch.less(x, y), torch.less_equal(x, y), torch.not_equal(i, i.flip(0)), torch.moveaxis(x, 0, 1), torch.multiply(x, y), torch.negative(x), torch.subtract(x, y), torch.swapdims(x, 0, 1), torch.true_divide(i, n[:1] + 2)),
+        "special": (torch.special.erf(x), torch.special.expit(x), torch.special.log_softmax(x, 1), torch.special.softmax(x, 0), torch.special.expm1(x), torch.special.log1p(y)),
+        "copies": (a.detach_copy(x), a.expand_copy(x[:1], [2, 4]), a.narrow_copy(x, 1, 1, 2), a.permute_copy(x, [1, 0]), a.select_copy(x, 1, 2), a.slice_copy(x, 1, 0, 3), *a.split_with_sizes_copy(x, [1, 3], 1), a.transpose_copy(x, 0, 1), a.unsqueeze_copy(x, 1), a.view_copy(x, [4, 3]), a.fill(x, 2.0), a.lift_fresh_copy(x), a._unsafe_view(x, [2, 6]), a._reshape_alias(x, [4, 3], [3, 1])),
+        "bits": (torch.bitwise_left_shift(i, i), torch.bitwise_right_shift(i * 100, i), torch.rad2deg(x), torch.atleast_1d(x.sum()), torch.atleast_2d(x[0]), torch.fliplr(x), torch.flipud(x), torch.clamp_max(x, 0.3), torch.zeros_like(x) + x.numel(), x.reshape(4, 3).reshape_as(y)),
+        "sums": (torch.dot(x[0], y[0]), torch.vdot(x[1], y[1]), torch.linalg.det(x[:, :3]), torch.frobenius_norm(x, [0, 1]), a.norm(x, 3.0), a.norm(x, 1.0, [1], True), torch.addr(y[:, :3], x[:, 0], y[:, 1]), torch.linalg.cross(x[:, :3], y[:, :3]), torch.cross(x[:, 1:], y[:, 1:], 1), a._euclidean_dist(x, y), torch.bincount(n, minlength=4)),
+        "parts": (*torch.tensor_split(x, [1, 3], 1), *torch.hsplit(x, 2), *torch.unsafe_chunk(x, 2, 1), *torch.unsafe_split(x, 2, 1), *a.unsafe_split_with_sizes(x, [1, 3], 1), torch.repeat_interleave(x, torch.tensor([1, 0, 2]), 0), torch.meshgrid(x[0], y[1], indexing="xy")[0]),
+        "losses": (F.nll_loss(logs, n[:3]), F.nll_loss(logs, n[:3], reduction="none"), a.argwhere(torch.tensor([[1, 0], [0, 1]])), a._weight_norm(x, y[:, :1], 0)),
+    }
+
+
+@case((2, 3, 7), (2, 3, 6, 5), (1, 2, 4, 6, 5))
+def padded(a, b, c):
+    op = torch.ops.aten
+    return {
+        "reflected": (op.reflection_pad1d(a, [2, 1]), op.reflection_pad2d(b, [1, 2, 0, 3]), op.reflection_pad3d(c, [1, 2, 0, 3, 1, 1])), "repeated": (op.replication_pad1d(a, [2, 1]), op.replication_pad2d(b, [1, 2, 0, 3]), op.replication_pad3d(c, [1, 2, 0, 3, 1, 1])),
+        "larger": (op.upsample_nearest3d(c, [6, 9, 7]), op._upsample_nearest_exact1d(a, [11]), op._upsample_nearest_exact3d(c, [6, 9, 7])), "pools": (F.adaptive_avg_pool3d(c, (2, 3, 2)), F.adaptive_max_pool3d(c, (2, 3, 2)), *F.max_pool1d(a, 3, 2, return_indices=True)),
+        "shuffled": op.native_channel_shuffle(c[:, :, 0], 2), "planes": op.fft_irfft2(op.fft_rfft2(b), [6, 5]), "space": torch.view_as_real(op.fft_fftn(b, None, [1, 3]).resolve_conj()),
+    }
+
+
 def flat(tree):
     """The results by the names that a program's outputs have: keys and indices below keys, joined by points; nothing for those that only
     lie in lists and tuples."""

@@ -280,6 +280,28 @@ def blocks():
 
 
 @graph
+def older():
+    """Ops that newer ones have taken the place of, and others that are seldom met."""
+    raw = tf.raw_ops
+    with Graph("older") as g:
+        x, y, i, n = g.input("x", [2, 3, 4]), g.input("y", [2, 3, 4], low=0.5, high=2.0), g.input("i", [6], I, low=0, high=4), g.input("n", [2, 3], I, low=1, high=9)
+        image, stats = g.input("image", [4, 6, 6, 3]), [g.const([3], low=0.5, high=1.5) for _ in range(4)]
+        for name, made in {
+            "add": raw.Add(x=x, y=y), "div": raw.Div(x=x, y=y), "divint": raw.Div(x=n * -7, y=n), "mod": raw.Mod(x=n * -7, y=n + 1), "matmul": raw.BatchMatMul(x=x, y=y, adj_y=True),
+            "matmul3": raw.BatchMatMulV3(x=x, y=y, Tout=tf.float32, adj_x=True), "bias": raw.BiasAddV1(value=x, bias=y[0, 0]), "check": raw.CheckNumerics(tensor=x, message="odd"),
+            "concat": raw.Concat(concat_dim=1, values=[x, y]), "copy": raw.DeepCopy(x=x), "ensure": raw.EnsureShape(input=x, shape=[2, None, 4]), "gather": raw.Gather(params=x[0, 0], indices=i),
+            "guarantee": raw.GuaranteeConst(input=x), "linspace": raw.LinSpace(start=x[0, 0, 0], stop=y[0, 0, 0], num=5), "diagonal": raw.MatrixDiag(diagonal=x), "parts": raw.MatrixDiagPart(input=x),
+            "set": raw.MatrixSetDiag(input=x, diagonal=y[:, :, 0]), "parallel": raw.ParallelConcat(values=[x[:1], y[:1]], shape=[2, 3, 4]), "prevent": raw.PreventGradient(input=x),
+            "reverse": raw.Reverse(tensor=x, dims=[False, True, True]), "snapshot": raw.Snapshot(input=x), "least": raw.TensorScatterMin(tensor=x, indices=[[0, 1], [1, 2]], updates=y[0, :2]),
+            "rank": raw.Rank(input=x), "shapes": raw.ShapeN(input=[x, y])[1], "broadcast": tf.broadcast_to(x[:1], raw.BroadcastArgs(s0=tf.shape(x), s1=[2, 1, 1])),
+            "unique": raw.UniqueV2(x=i, axis=[0]).y, "counts": raw.UniqueWithCounts(x=i).count, "places": raw.UniqueWithCounts(x=i).idx,
+            "blocks": raw.SpaceToBatch(input=image, paddings=[[1, 1], [0, 2]], block_size=2), "unblocked": raw.BatchToSpace(input=image, crops=[[1, 0], [2, 1]], block_size=2),
+            "norm": raw.FusedBatchNorm(x=image, scale=stats[0], offset=stats[1], mean=stats[2], variance=stats[3], is_training=False).y, "norm2": raw.FusedBatchNormV2(x=image, scale=stats[0], offset=stats[1], mean=stats[2], variance=stats[3], is_training=False, epsilon=0.01).y,
+        }.items():
+            g.out(name, made)
+
+
+@graph
 def slices():
     with Graph("slices") as g:
         x, k = g.input("x", [4, 5, 6]), g.input("k", [], I, value=2)

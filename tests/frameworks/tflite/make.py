@@ -94,13 +94,14 @@ def op(name, function, *specs, given=None, **options):
 TYPES = {"float32": 0, "int32": 2, "bool": 6, "int16": 7, "int8": 9}
 
 
-def written(name, code, options, tensors, runs=1):
-    """One op that converters don't make of anything at hand: its number, its options, its operands and its result, the last one. Operands are (dtype,
-    shape or data) and perhaps scale and zero point; the first are inputs where they have a shape, later ones variables."""
+def written(name, op, options, tensors, variables=(), given=None, runs=1):
+    """One op that converters don't make of anything at hand: its name, its options, its operands and its result, the last one. Operands are (dtype,
+    shape or data) and perhaps scale and zero point; those without data are inputs, or variables."""
     if WANTED not in name:
         return
     model, graph, operator = schema.ModelT(), schema.SubGraphT(), schema.OperatorT()
     model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [schema.OperatorCodeT()], [graph], [schema.BufferT()]
+    code = getattr(schema.BuiltinOperator, op)
     model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = code, min(code, 127)
     graph.tensors, graph.inputs, graph.outputs, graph.operators, graph.name = [], [], [len(tensors) - 1], [operator], b"main"
     operator.inputs, operator.outputs, operator.opcodeIndex = list(range(len(tensors) - 1)), [len(tensors) - 1], 0
@@ -114,10 +115,10 @@ def written(name, code, options, tensors, runs=1):
             buffer.data = np.frombuffer(content.astype(dtype).tobytes(), "uint8")
             tensor.buffer = len(model.buffers)
             model.buffers.append(buffer)
-        elif at == 0:
-            graph.inputs.append(at)
-        elif at < len(tensors) - 1:
+        elif at in variables:
             tensor.isVariable = True
+        elif at < len(tensors) - 1:
+            graph.inputs.append(at)
         if quantisation:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale, tensor.quantization.zeroPoint = [quantisation[0]], [quantisation[1]]
@@ -125,7 +126,7 @@ def written(name, code, options, tensors, runs=1):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     (HERE / f"{name}.tflite").write_bytes(bytes(builder.Output()))
-    oracle(name, runs=runs)
+    oracle(name, given, runs=runs)
 
 
 def listed(y):
@@ -242,12 +243,49 @@ def svdf():
 
     rng = np.random.default_rng(5)
     features, time, bias = rng.standard_normal((6, 8)), rng.standard_normal((6, 4)), rng.standard_normal(3)
-    written("svdf", 27, options(2, 1), [(F, (2, 8)), (F, features), (F, time), (F, bias), (F, (2, 24)), (F, (2, 3))], runs=6)
-    written("svdf_short", 27, options(1), [(F, (1, 8)), (F, features), (F, time[:, :1]), (F, np.zeros(6)), (F, (1, 6)), (F, (1, 6))], runs=2)
+    written("svdf", "SVDF", options(2, 1), [(F, (2, 8)), (F, features), (F, time), (F, bias), (F, (2, 24)), (F, (2, 3))], variables=[4], runs=6)
+    written("svdf_short", "SVDF", options(1), [(F, (1, 8)), (F, features), (F, time[:, :1]), (F, np.zeros(6)), (F, (1, 6)), (F, (1, 6))], variables=[4], runs=2)
     narrow = [np.clip(np.round(w / 0.02), -127, 127) for w in (features, time)]
-    written("svdf_hybrid", 27, options(2), [(F, (2, 8)), ("int8", narrow[0], 0.02, 0), ("int8", narrow[1], 0.02, 0), (F, bias), (F, (2, 24)), (F, (2, 3))], runs=6)
+    written("svdf_hybrid", "SVDF", options(2), [(F, (2, 8)), ("int8", narrow[0], 0.02, 0), ("int8", narrow[1], 0.02, 0), (F, bias), (F, (2, 24)), (F, (2, 3))], variables=[4], runs=6)
     time16, bias32 = np.clip(np.round(time / 1e-4), -32767, 32767), np.round(bias / (1e-4 * 5e-4))
-    written("svdf_int8", 27, options(2, 1), [("int8", (2, 8), 0.02, 3), ("int8", narrow[0], 0.02, 0), ("int16", time16, 1e-4, 0), ("int32", bias32, 5e-8, 0), ("int16", (2, 24), 5e-4, 0), ("int8", (2, 3), 0.06, -10)], runs=6)
+    written("svdf_int8", "SVDF", options(2, 1), [("int8", (2, 8), 0.02, 3), ("int8", narrow[0], 0.02, 0), ("int16", time16, 1e-4, 0), ("int32", bias32, 5e-8, 0), ("int16", (2, 24), 5e-4, 0), ("int8", (2, 3), 0.06, -10)], variables=[4], runs=6)
+
+
+def rare():
+    """Ops that this converter makes no more, or not of anything simple."""
+    def options(kind, **fields):
+        made = getattr(schema, f"{kind}OptionsT")()
+        for key, value in fields.items():
+            setattr(made, key, value)
+        return made
+
+    def ids(*values):
+        return np.array(values, np.int32)
+
+    x, rows = (F, (2, 3, 4)), (F, (5, 3))
+    segments, pool = ids(2, 0, 2, 3, 0), options("Pool2D", padding=1, strideW=2, strideH=1, filterWidth=3, filterHeight=2)
+    written("rare_embedding", "EMBEDDING_LOOKUP", None, [(I, (4,)), (F, rng_of("table").standard_normal((9, 3))), (F, (4, 3))])
+    written("rare_expand", "EXPAND_DIMS", options("ExpandDims"), [x, (I, ids(-2)), (F, (2, 3, 1, 4))])
+    written("rare_squeeze", "SQUEEZE", options("Squeeze", squeezeDims=[1, -1]), [(F, (2, 1, 1, 4, 1)), (F, (2, 1, 4))])
+    written("rare_fill", "FILL", options("Fill"), [(I, ids(2, 3)), (F, ()), (F, (2, 3))])
+    written("rare_l2_pool", "L2_POOL_2D", pool, [(F, (1, 5, 7, 3)), (F, (1, 4, 3, 3))])
+    written("rare_diagonal", "MATRIX_DIAG", options("MatrixDiag"), [x, (F, (2, 3, 4, 4))])
+    written("rare_set_diagonal", "MATRIX_SET_DIAG", options("MatrixSetDiag"), [x, (F, (2, 3)), x])
+    written("rare_relu6", "RELU6", None, [(F, (3, 4)), (F, (3, 4))], given={"t0": np.linspace(-3, 9, 12, dtype=F).reshape(3, 4)})
+    written("rare_relu1", "RELU_0_TO_1", None, [(F, (3, 4)), (F, (3, 4))])
+    written("rare_zeros", "ZEROS_LIKE", options("ZerosLike"), [x, x])
+    written("rare_one_hot", "ONE_HOT", options("OneHot", axis=-1), [(I, (4,)), (I, np.array(5, np.int32)), (F, np.array(2.0)), (F, np.array(-1.0)), (F, (4, 5))])
+    written("rare_buckets", "BUCKETIZE", options("Bucketize", boundaries=[-1.0, 0.0, 0.5]), [x, (I, (2, 3, 4))])
+    written("rare_update", "DYNAMIC_UPDATE_SLICE", options("DynamicUpdateSlice"), [rows, (F, (2, 2)), (I, (2,)), rows], given={"t2": ids(2, 1)})
+    written("rare_dense", "SPARSE_TO_DENSE", options("SparseToDense"), [(I, np.array([[0, 1], [2, 3]], np.int32)), (I, ids(3, 4)), (F, (2,)), (F, np.array(0.5)), (F, (3, 4))])
+    written("rare_segments", "SEGMENT_SUM", options("SegmentSum"), [rows, (I, ids(0, 0, 1, 2, 2)), (F, (3, 3))])
+    for kind in ("Max", "Min", "Prod", "Sum"):
+        written(f"rare_unsorted_{kind.lower()}", f"UNSORTED_SEGMENT_{kind.upper()}", options(f"UnsortedSegment{kind}"), [rows, (I, segments), (I, np.array(4, np.int32)), (F, (4, 3))])
+    written("rare_fake_quant", "FAKE_QUANT", options("FakeQuant", min=-1.3, max=1.9, numBits=8, narrowRange=False), [x, x])
+    deconv = options("Conv3D", padding=0, strideD=1, strideW=2, strideH=2, dilationDFactor=1, dilationWFactor=1, dilationHFactor=1)
+    written("rare_deconv3d", "CONV_3D_TRANSPOSE", deconv, [(I, ids(1, 3, 8, 6, 4)), (F, rng_of("filter").standard_normal((2, 3, 3, 4, 5))), (F, (1, 3, 4, 3, 5)), (F, (1, 3, 8, 6, 4))])
+    draws = [rng_of("rnn").standard_normal(shape) for shape in ((4, 3), (4, 4), (4,))]
+    written("rare_rnn", "UNIDIRECTIONAL_SEQUENCE_RNN", options("SequenceRNN", fusedActivationFunction=4), [(F, (2, 5, 3)), *[(F, weights) for weights in draws], (F, (2, 4)), (F, (2, 5, 4))], variables=[4], runs=2)
 
 
 def recurrent():
@@ -278,7 +316,7 @@ def recurrent():
 
 
 def main():
-    for family in (elementwise, movement, images, products, spectra, svdf, recurrent):
+    for family in (elementwise, movement, images, products, spectra, svdf, rare, recurrent):
         family()
     for name in SAMPLES:
         if WANTED in name:

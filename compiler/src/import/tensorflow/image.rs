@@ -14,10 +14,6 @@ type Values = Result<Vec<ValueId>, OpError>;
 
 /// Ops that are one of ours, between transpositions.
 pub(super) const OPS: &[(&str, Handler)] = &[
-    ("BatchToSpace", |n| {
-        let block = n.int("block_size", 2);
-        batch_to_space(n, &[block, block], 1)
-    }),
     ("DepthToSpace", |n| blocks(n, true)),
     ("ResizeBilinear", |n| resize(n, Interpolation::Linear)),
     ("ResizeNearestNeighbor", |n| resize(n, Interpolation::Nearest)),
@@ -34,6 +30,10 @@ pub(super) const OPS: &[(&str, Handler)] = &[
 
 /// Ops that are made of several of ours.
 pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("BatchToSpace", |n| {
+        let block = n.int("block_size", 2);
+        batch_to_space(n, &[block, block], 1)
+    }),
     ("BatchToSpaceND", |n| {
         let block = n.known_ints(1)?;
         batch_to_space(n, &block, 2)

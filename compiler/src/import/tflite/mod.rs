@@ -55,7 +55,7 @@ type Row = (i32, &'static str, How, Handler);
 /// Ops that are one of ours, or none.
 const OPS: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, signal::OPS];
 /// Ops that are made of several of ours.
-const EXPANDED: &[&[Row]] = &[image::EXPANDED, math::EXPANDED, movement::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, signal::EXPANDED];
+const EXPANDED: &[&[Row]] = &[image::EXPANDED, math::EXPANDED, movement::EXPANDED, nn::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, signal::EXPANDED];
 
 /// The number of ops that are known by name only.
 const CUSTOM: i32 = 32;

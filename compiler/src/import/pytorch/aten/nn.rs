@@ -35,7 +35,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("_softmax", |c| softmax(c, "dim", false)),
     ("adaptive_avg_pool1d", |c| adaptive_average(c, 1)),
     ("adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
-    ("adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
     ("addmm", |c| {
         let op = Gemm { alpha: c.float("alpha")?, beta: c.float("beta")?, trans_a: false, trans_b: false };
         let (bias, a, b) = (c.tensor("self")?, c.tensor("mat1")?, c.tensor("mat2")?);
@@ -225,6 +224,7 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let value = weight_norm(c)?;
         padded_results(c, value, 2)
     }),
+    ("adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
     ("adaptive_max_pool1d", |c| adaptive_max(c, 1)),
     ("adaptive_max_pool2d", |c| adaptive_max(c, 2)),
     ("adaptive_max_pool3d", |c| adaptive_max(c, 3)),
