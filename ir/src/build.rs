@@ -71,6 +71,7 @@ impl Builder {
     /// The source nodes that nodes added from now on stand for.
     pub fn set_origins(&mut self, origins: Origins) {
         self.origins = origins;
+        self.trace("");
     }
 
     /// The current source nodes.
@@ -194,6 +195,25 @@ impl Builder {
     /// What the op says of its operands.
     pub fn apply_all(&mut self, op: impl Into<Op>, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
         let op = op.into();
+        let name = op.name();
+        let outputs = self.placed(op, inputs)?;
+        // What expansions apply is not what the source asked for, nor are constants.
+        if self.depth == 0 && !outputs.iter().all(|value| self.as_constant(*value).is_some()) {
+            self.trace(name);
+        }
+        Ok(outputs)
+    }
+
+    /// Says that an op is applied on behalf of the current source node, or, with an empty name, that this is now the current one.
+    fn trace(&self, op: &str) {
+        if let Some(origin) = self.origins.first() {
+            // All nodes of one source node share its origin, and no others.
+            tracing::trace!(target: APPLIED, op, source = origin.op, at = Arc::as_ptr(origin).addr());
+        }
+    }
+
+    /// Adds a node, or what becomes of it.
+    fn placed(&mut self, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>, OpError> {
         if let Some(outputs) = self.folded(&op, inputs)? {
             return Ok(outputs);
         }
@@ -285,7 +305,7 @@ impl Builder {
         for node in &graph.nodes {
             self.origins.clone_from(if node.origins.nodes.is_empty() { &saved } else { &node.origins });
             let operands = Self::mapped(&map, &node.inputs)?;
-            let outputs = self.apply_all(node.op.clone(), &operands).map_err(|error| self.locate(error, &node.op, &operands))?;
+            let outputs = self.placed(node.op.clone(), &operands).map_err(|error| self.locate(error, &node.op, &operands))?;
             for (from, to) in node.outputs.iter().zip(outputs) {
                 if let Some(name) = &graph.value(*from).name {
                     self.name(to, name.clone());
@@ -324,6 +344,9 @@ impl Builder {
         graph
     }
 }
+
+/// The target of traces that say which source nodes are imported, and which ops are applied on their behalf.
+pub const APPLIED: &str = "frit::applied";
 
 /// One origin, as nodes carry them.
 pub fn origin(name: impl Into<String>, op: impl Into<String>, opset: impl Into<String>) -> Origins {

@@ -11,9 +11,9 @@ pub type Refused = (&'static str, &'static str, &'static str);
 pub struct Family {
     /// What they are, as `Layers`.
     pub kind: &'static str,
-    /// Those that are one op here, or none, sorted. What only brings operands in order is not counted.
+    /// Those that usually are one op here, or none, sorted. What only brings operands in order is not counted.
     pub own: Vec<&'static str>,
-    /// Those that are made of several, sorted.
+    /// Those that usually are made of several, sorted.
     pub expanded: Vec<&'static str>,
 }
 

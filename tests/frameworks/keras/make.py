@@ -4,7 +4,7 @@
 Beside each model lies NAME.npz: inputs as in:NAME, outputs as out:NAME. Weights and statistics are drawn, too. Models of Keras 2 are made
 by a process of their own, since one process has one Keras. Samples (`sample_*`) are kept as they are; only their oracles are remade.
 
-Needs (pinned): tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0 numpy==2.4.6 h5py==3.14.0
+Needs (pinned): tensorflow-cpu==2.21.0 keras==3.15.1 tf_keras==2.21.0 numpy==2.4.6 scipy==1.17.1 h5py==3.14.0
 """
 
 import os
@@ -301,6 +301,13 @@ def cores():
         draw_weights(embedded, rng_of("int8"))
         embedded.quantize("int8")
         save("int8_embedding", embedded, weights=False, batch=3)
+    for name, size in (("int4_whole", 128), ("int4_blocks", 4), ("int4_columns", None)):
+        if ONLY in name:
+            ids, x = keras.Input((6,), dtype="int32", name="ids"), keras.Input((10,), name="x")
+            narrow = keras.Model([ids, x], [L.Embedding(8, 7)(ids), L.Dense(4, use_bias=False)(L.Dense(9, activation="relu")(x))])
+            draw_weights(narrow, rng_of("int4"))
+            narrow.quantize("int4", config=keras.quantizers.Int4QuantizationConfig(block_size=size))
+            save(name, narrow, weights=False, batch=3)
     x = keras.Input((8, 8, 3), name="x")
     y = L.Conv2D(4, 3, dtype="mixed_bfloat16")(x)
     y = L.BatchNormalization(dtype="mixed_bfloat16")(y)
@@ -460,6 +467,13 @@ def images():
     one("discretization", L.Discretization(bin_boundaries=[-0.5, 0.0, 0.7]), (6,))
 
 
+def spectrograms():
+    for at, mode in enumerate(("log", "magnitude", "psd", "real", "imag", "stft")):
+        one(f"spectrogram_{mode}", L.STFTSpectrogram(mode, 16, 5, 32, padding="same" if at % 2 else "valid", expand_dims=at % 3 == 1, scaling=("density", "spectrum", None)[at % 3]), (40, 2))
+    one("spectrogram_first", L.STFTSpectrogram("log", 8, data_format="channels_first", window="hamming"), (2, 40))
+    one("spectrogram_image", L.STFTSpectrogram("log", 8, data_format="channels_first", expand_dims=True, periodic=True), (2, 40))
+
+
 def operations():
     op("op_arithmetic", lambda x, y: [x + y, x - 2, 3 * x, x / y, -x, x ** 2, 1 - x, 2.0 / (K.abs(x) + 1), x // y, x % y, K.maximum(x, 0.1), K.minimum(x, y)], (4, 3), (4, 3))
     op("op_unary", lambda x: [K.exp(x), K.sqrt(K.abs(x)), K.square(x), K.sin(x), K.cos(x), K.tan(x), K.tanh(x), K.arctan(x), K.sinh(x), K.cosh(x), K.floor(x), K.ceil(x), K.round(x), K.sign(x), K.erf(x), K.expm1(x), K.log1p(K.abs(x)), K.log(K.abs(x) + 1), K.rsqrt(K.abs(x) + 1), K.reciprocal(K.abs(x) + 1), K.exp2(x), K.log2(K.abs(x) + 1), K.log10(K.abs(x) + 1)], (4, 3))
@@ -505,6 +519,8 @@ def two():
     y = L.Embedding(8, 3, mask_zero=True)(i)
     save("two_masked", keras.Model(i, [L.LSTM(4)(y), L.Bidirectional(L.GRU(3, return_sequences=True))(y)]), formats=("h5", "keras"), batch=4, high=3)
     save("two_state", keras.Model(q, L.LSTM(3, return_sequences=True)(L.Dense(3)(q), initial_state=L.LSTM(3, return_state=True)(q)[1:])), formats=("h5", "keras"))
+    x = keras.Input(batch_shape=(5, 2, 3), name="x")
+    save("two_time", keras.Model(x, [L.LSTM(4, time_major=True)(x), *L.GRU(3, time_major=True, return_sequences=True, return_state=True)(x), L.SimpleRNN(2, time_major=True, return_sequences=True, go_backwards=True)(x)]), formats=("h5", "keras"))
 
 
 def wrong():
@@ -555,7 +571,7 @@ def main():
         flush("two")
         samples()
         return
-    for family in (convolutions, pools, first, movement, norms, activations, cores, recurrent, masks, attention, merges, models, images, operations, wrong, samples):
+    for family in (convolutions, pools, first, movement, norms, activations, cores, recurrent, masks, attention, merges, models, images, spectrograms, operations, wrong, samples):
         family()
         flush(family.__name__)
     subprocess.run([sys.executable, __file__, "--two", *sys.argv[1:]], check=True, env={**os.environ, "TF_USE_LEGACY_KERAS": "1"})

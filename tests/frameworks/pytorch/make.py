@@ -457,6 +457,102 @@ class Tied(nn.Module):
 case(ints(0, 7, 5))(Tied)
 
 
+class Speech(nn.Module):
+    """A spectrogram, what a model does to it, and the signal back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(8))
+        self.mask = nn.Conv1d(5, 5, 3, padding=1)
+
+    def forward(self, x):
+        z = torch.stft(x, 8, 2, window=self.window, return_complex=True)
+        size, angle = z.abs(), z.angle()
+        masked = size * torch.sigmoid(self.mask(torch.log1p(size)))
+        y = torch.istft(torch.polar(masked, angle), 8, 2, window=self.window)
+        bounded = torch.istft(z * torch.exp(1j * angle), 8, 2, window=self.window, length=40)
+        return {"power": z.real ** 2 + z.imag ** 2, "parts": torch.view_as_real(z), "y": y, "bounded": bounded}
+
+
+case((2, 36), decompose=True)(Speech)
+
+
+class Turned(nn.Module):
+    """Positions as angles of complex numbers, as the first Llama has them."""
+
+    def __init__(self):
+        super().__init__()
+        angles = torch.outer(torch.arange(6.0), 0.3 ** torch.arange(4.0))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles))
+
+    def forward(self, q, k):
+        turns = self.turns[: q.shape[1]].view(1, q.shape[1], 1, -1)
+        q, k = (torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2)) for x in (q, k))
+        q, k = (torch.view_as_real(x * turns).flatten(3) for x in (q, k))
+        return torch.einsum("bqhc,bkhc->bhqk", q, k)
+
+
+case((2, 6, 3, 8), (2, 6, 3, 8), decompose=True)(Turned)
+
+
+@case((2, 6, 8), decompose=True)
+def fourier(x):
+    z = torch.fft.rfft(x)
+    return {
+        "mixed": torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real, "plane": torch.fft.fft2(x).imag, "half": torch.view_as_real(torch.fft.rfft2(x, norm="ortho").resolve_conj()),
+        "size": z.abs(), "back": torch.fft.irfft(z * torch.linspace(0, 1, 5)), "odd": torch.fft.irfft(torch.fft.rfft(x, dim=1), n=5, dim=1, norm="ortho"),
+        "longer": torch.view_as_real(torch.fft.fft(x, n=11, dim=1, norm="forward").resolve_conj()), "shorter": torch.fft.rfft(x, n=5).real, "moved": torch.fft.ifftshift(torch.fft.fftshift(x, dim=1)), "whole": torch.fft.irfftn(torch.fft.rfftn(x, norm="forward"), s=(2, 6, 8), norm="forward"),
+        "inverse": torch.view_as_real(torch.fft.ifft2(torch.fft.fftshift(torch.fft.fft2(x), dim=(1, 2))).resolve_conj()), "some": torch.view_as_real(torch.fft.ifftn(x, dim=(0, 2), norm="ortho").resolve_conj()), "forward": torch.view_as_real(torch.fft.ifft(x, norm="forward").resolve_conj()),
+    }
+
+
+@case((3, 4, 2), (3, 4, 2), (4, 3))
+def complexes(a, b, c):
+    x, y = torch.view_as_complex(a), torch.view_as_complex(b)
+    z = torch.complex(c, c.sin())
+    parts = [
+        x + y, x - c.t(), c.t() - y, x * 2.5, x * (1 + 2j), x / y, 3 / (y + 2), x / 4, x.conj() * y, -x, x @ z, torch.exp(x), torch.cat([x, y.t().reshape(3, 4)], 1)[:, 2:6],
+        torch.where(c.t() > 0, x, y), torch.stack(x.unbind(0)).sum(1, keepdim=True).expand(3, 2), x.mean(0), torch.roll(y, 1, 1), y.reshape(2, 6).permute(1, 0), F.pad(x, (1, 2)), c.t().to(torch.complex64) * y,
+    ]
+    return [torch.view_as_real(part.resolve_conj()) for part in parts] + [x.angle(), c.angle(), x.abs().sum(), (x * x.conj()).real, torch.view_as_real(x.masked_fill(c.t() > 0, 0.5)).sum()]
+
+
+@case((40,), (2, 33))
+def spectra(x, y):
+    window = torch.hamming_window(6)
+    return {
+        "one": torch.view_as_real(torch.stft(x, 10, 3, 6, window, normalized=True, onesided=False, return_complex=True)), "bare": torch.stft(y, 8, center=False, return_complex=True).abs(),
+        "zeros": torch.view_as_real(torch.stft(y, 9, 2, 7, pad_mode="constant", return_complex=True)), "again": torch.istft(torch.stft(x, 10, 3, 6, window, normalized=True, return_complex=True), 10, 3, 6, window, normalized=True),
+        "two": torch.istft(torch.stft(y, 8, 2, onesided=False, return_complex=True), 8, 2, onesided=False, length=40),
+    }
+
+
+@case((3, 4), lambda g: torch.rand(3, 4, generator=g) * 1.8 - 0.9, ints(0, 4, 3, 4), ints(0, 3, 5))
+def seldom(x, y, i, n):
+    """Operators that are seldom met, and other names of common ones."""
+    a, z = torch.ops.aten, (x > 0).float()
+    logs = torch.log_softmax(x, 1)
+    return {
+        "names": (torch.absolute(x), torch.adjoint(x), torch.arccos(y), torch.arccosh(y.abs() + 1.5), torch.arcsin(y), torch.arcsinh(x), torch.arctan(x), torch.arctanh(y), torch.arctan2(x, y), torch.clip(x, -0.5, 0.5), torch.concat([x, y]), torch.concatenate([x, y], 1), torch.divide(x, y + 2), torch.fix(x * 3), torch.greater(x, y), torch.greater_equal(x, y), torch.less(x, y), torch.less_equal(x, y), torch.not_equal(i, i.flip(0)), torch.moveaxis(x, 0, 1), torch.multiply(x, y), torch.negative(x), torch.subtract(x, y), torch.swapdims(x, 0, 1), torch.true_divide(i, n[:1] + 2)),
+        "special": (torch.special.erf(x), torch.special.expit(x), torch.special.log_softmax(x, 1), torch.special.softmax(x, 0), torch.special.expm1(x), torch.special.log1p(y)),
+        "copies": (a.detach_copy(x), a.expand_copy(x[:1], [2, 4]), a.narrow_copy(x, 1, 1, 2), a.permute_copy(x, [1, 0]), a.select_copy(x, 1, 2), a.slice_copy(x, 1, 0, 3), *a.split_with_sizes_copy(x, [1, 3], 1), a.transpose_copy(x, 0, 1), a.unsqueeze_copy(x, 1), a.view_copy(x, [4, 3]), a.fill(x, 2.0), a.lift_fresh_copy(x), a._unsafe_view(x, [2, 6]), a._reshape_alias(x, [4, 3], [3, 1])),
+        "bits": (torch.bitwise_left_shift(i, i), torch.bitwise_right_shift(i * 100, i), torch.rad2deg(x), torch.atleast_1d(x.sum()), torch.atleast_2d(x[0]), torch.fliplr(x), torch.flipud(x), torch.clamp_max(x, 0.3), torch.zeros_like(x) + x.numel(), x.reshape(4, 3).reshape_as(y)),
+        "sums": (torch.dot(x[0], y[0]), torch.vdot(x[1], y[1]), torch.linalg.det(x[:, :3]), torch.frobenius_norm(x, [0, 1]), a.norm(x, 3.0), a.norm(x, 1.0, [1], True), torch.addr(y[:, :3], x[:, 0], y[:, 1]), torch.linalg.cross(x[:, :3], y[:, :3]), torch.cross(x[:, 1:], y[:, 1:], 1), a._euclidean_dist(x, y), torch.bincount(n, minlength=4)),
+        "parts": (*torch.tensor_split(x, [1, 3], 1), *torch.hsplit(x, 2), *torch.unsafe_chunk(x, 2, 1), *torch.unsafe_split(x, 2, 1), *a.unsafe_split_with_sizes(x, [1, 3], 1), torch.repeat_interleave(x, torch.tensor([1, 0, 2]), 0), torch.meshgrid(x[0], y[1], indexing="xy")[0]),
+        "losses": (F.nll_loss(logs, n[:3]), F.nll_loss(logs, n[:3], reduction="none"), a.argwhere(torch.tensor([[1, 0], [0, 1]])), a._weight_norm(x, y[:, :1], 0)),
+    }
+
+
+@case((2, 3, 7), (2, 3, 6, 5), (1, 2, 4, 6, 5))
+def padded(a, b, c):
+    op = torch.ops.aten
+    return {
+        "reflected": (op.reflection_pad1d(a, [2, 1]), op.reflection_pad2d(b, [1, 2, 0, 3]), op.reflection_pad3d(c, [1, 2, 0, 3, 1, 1])), "repeated": (op.replication_pad1d(a, [2, 1]), op.replication_pad2d(b, [1, 2, 0, 3]), op.replication_pad3d(c, [1, 2, 0, 3, 1, 1])),
+        "larger": (op.upsample_nearest3d(c, [6, 9, 7]), op._upsample_nearest_exact1d(a, [11]), op._upsample_nearest_exact3d(c, [6, 9, 7])), "pools": (F.adaptive_avg_pool3d(c, (2, 3, 2)), F.adaptive_max_pool3d(c, (2, 3, 2)), *F.max_pool1d(a, 3, 2, return_indices=True)),
+        "shuffled": op.native_channel_shuffle(c[:, :, 0], 2), "planes": op.fft_irfft2(op.fft_rfft2(b), [6, 5]), "space": torch.view_as_real(op.fft_fftn(b, None, [1, 3]).resolve_conj()),
+    }
+
+
 def flat(tree):
     """The results by the names that a program's outputs have: keys and indices below keys, joined by points; nothing for those that only
     lie in lists and tuples."""

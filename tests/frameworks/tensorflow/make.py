@@ -255,6 +255,53 @@ def shapes():
 
 
 @graph
+def blocks():
+    """Recurrent cells that are one op."""
+    raw = tf.raw_ops
+    with Graph("blocks") as g:
+        x, c, h = g.input("x", [5, 2, 3]), g.input("c", [2, 4]), g.input("h", [2, 4])
+        w, b, peep = g.const([7, 16]), g.const([16]), [g.const([4]) for _ in range(3)]
+        steps = tf.constant(5, tf.int64)
+
+        def lstm(name, made, every=True):
+            for key in made._fields if every else ("cs", "h"):
+                g.out(f"{name}_{key}", getattr(made, key))
+
+        common = {"w": w, "b": b, **dict(zip(("wci", "wcf", "wco"), peep))}
+        lstm("one", raw.BlockLSTM(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, **common))
+        lstm("peep", raw.BlockLSTM(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, use_peephole=True, forget_bias=0.5, cell_clip=0.7, **common))
+        lstm("short", raw.BlockLSTM(seq_len_max=tf.constant(3, tf.int64), x=x, cs_prev=c, h_prev=h, cell_clip=-1.0, **common), every=False)
+        lstm("two", raw.BlockLSTMV2(seq_len_max=steps, x=x, cs_prev=c, h_prev=h, **common))
+        lstm("cell", raw.LSTMBlockCell(x=x[0], cs_prev=c, h_prev=h, **common))
+        lstm("peepcell", raw.LSTMBlockCell(x=x[1], cs_prev=c, h_prev=h, use_peephole=True, cell_clip=0.6, **common))
+        gru = raw.GRUBlockCell(x=x[0], h_prev=h, w_ru=g.const([7, 8]), w_c=g.const([7, 4]), b_ru=g.const([8]), b_c=g.const([4]))
+        for key in gru._fields:
+            g.out(f"gru_{key}", getattr(gru, key))
+
+
+@graph
+def older():
+    """Ops that newer ones have taken the place of, and others that are seldom met."""
+    raw = tf.raw_ops
+    with Graph("older") as g:
+        x, y, i, n = g.input("x", [2, 3, 4]), g.input("y", [2, 3, 4], low=0.5, high=2.0), g.input("i", [6], I, low=0, high=4), g.input("n", [2, 3], I, low=1, high=9)
+        image, stats = g.input("image", [4, 6, 6, 3]), [g.const([3], low=0.5, high=1.5) for _ in range(4)]
+        for name, made in {
+            "add": raw.Add(x=x, y=y), "div": raw.Div(x=x, y=y), "divint": raw.Div(x=n * -7, y=n), "mod": raw.Mod(x=n * -7, y=n + 1), "matmul": raw.BatchMatMul(x=x, y=y, adj_y=True),
+            "matmul3": raw.BatchMatMulV3(x=x, y=y, Tout=tf.float32, adj_x=True), "bias": raw.BiasAddV1(value=x, bias=y[0, 0]), "check": raw.CheckNumerics(tensor=x, message="odd"),
+            "concat": raw.Concat(concat_dim=1, values=[x, y]), "copy": raw.DeepCopy(x=x), "ensure": raw.EnsureShape(input=x, shape=[2, None, 4]), "gather": raw.Gather(params=x[0, 0], indices=i),
+            "guarantee": raw.GuaranteeConst(input=x), "linspace": raw.LinSpace(start=x[0, 0, 0], stop=y[0, 0, 0], num=5), "diagonal": raw.MatrixDiag(diagonal=x), "parts": raw.MatrixDiagPart(input=x),
+            "set": raw.MatrixSetDiag(input=x, diagonal=y[:, :, 0]), "parallel": raw.ParallelConcat(values=[x[:1], y[:1]], shape=[2, 3, 4]), "prevent": raw.PreventGradient(input=x),
+            "reverse": raw.Reverse(tensor=x, dims=[False, True, True]), "snapshot": raw.Snapshot(input=x), "least": raw.TensorScatterMin(tensor=x, indices=[[0, 1], [1, 2]], updates=y[0, :2]),
+            "rank": raw.Rank(input=x), "shapes": raw.ShapeN(input=[x, y])[1], "broadcast": tf.broadcast_to(x[:1], raw.BroadcastArgs(s0=tf.shape(x), s1=[2, 1, 1])),
+            "unique": raw.UniqueV2(x=i, axis=[0]).y, "counts": raw.UniqueWithCounts(x=i).count, "places": raw.UniqueWithCounts(x=i).idx,
+            "blocks": raw.SpaceToBatch(input=image, paddings=[[1, 1], [0, 2]], block_size=2), "unblocked": raw.BatchToSpace(input=image, crops=[[1, 0], [2, 1]], block_size=2),
+            "norm": raw.FusedBatchNorm(x=image, scale=stats[0], offset=stats[1], mean=stats[2], variance=stats[3], is_training=False).y, "norm2": raw.FusedBatchNormV2(x=image, scale=stats[0], offset=stats[1], mean=stats[2], variance=stats[3], is_training=False, epsilon=0.01).y,
+        }.items():
+            g.out(name, made)
+
+
+@graph
 def slices():
     with Graph("slices") as g:
         x, k = g.input("x", [4, 5, 6]), g.input("k", [], I, value=2)
@@ -290,7 +337,7 @@ def gathers():
         g.out("scatternd", tf.scatter_nd(nd, v, [4, 5, 6]))
         g.out("update", tf.tensor_scatter_nd_update(x, [[0, 1], [3, 4], [2, 2]], v))
         g.out("tadd", tf.tensor_scatter_nd_add(x, nd, v))
-        g.out("tsub", tf.tensor_scatter_nd_sub(x, nd, v))
+        g.out("tsub", tf.tensor_scatter_nd_sub(x, nd, x[:3, 0]))
         g.out("tmax", tf.tensor_scatter_nd_max(x, nd, v))
         values, indices = tf.math.top_k(x, 3)
         g.out("topv", values)

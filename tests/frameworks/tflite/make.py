@@ -17,10 +17,12 @@ import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from tensorflow.lite.python import schema_py_generated as schema
 
 HERE = pathlib.Path(__file__).parent
 WANTED = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -44,8 +46,8 @@ def draw(rng, shape, dtype, low=None, high=None):
     return (rng.standard_normal(shape) if low is None else rng.uniform(low, high, size=shape)).astype(dtype)
 
 
-def oracle(name, given=None, shapes=None, delegate=True):
-    """Runs a model of this folder on drawn inputs, or those that are given by the signature's names."""
+def oracle(name, given=None, shapes=None, delegate=True, runs=1):
+    """Runs a model of this folder on drawn inputs, or those that are given by the signature's names; again on other inputs where it remembers."""
     kind = tf.lite.experimental.OpResolverType
     interpreter = tf.lite.Interpreter(str(HERE / f"{name}.tflite"), num_threads=1, experimental_op_resolver_type=kind.AUTO if delegate else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     signatures = interpreter._get_full_signature_list()
@@ -64,11 +66,17 @@ def oracle(name, given=None, shapes=None, delegate=True):
             feed[key] = draw(rng, shape, detail["dtype"])
         interpreter.resize_tensor_input(detail["index"], feed[key].shape)
     interpreter.allocate_tensors()
-    for detail in inputs:
-        interpreter.set_tensor(detail["index"], feed[names[detail["index"]]])
-    interpreter.invoke()
-    made = {key: interpreter.get_tensor(index) for key, index in results.items()}
-    np.savez(HERE / f"{name}.tflite.npz", **{f"in:{k}": v for k, v in feed.items()}, **{f"out:{k}": v for k, v in made.items()})
+    arrays = {}
+    for run in range(1, runs + 1):
+        count = "" if run == 1 else run
+        for detail in inputs:
+            key = names[detail["index"]]
+            if run > 1:
+                feed[key] = draw(rng, feed[key].shape, detail["dtype"])
+            interpreter.set_tensor(detail["index"], feed[key])
+        interpreter.invoke()
+        arrays |= {f"in{count}:{k}": v for k, v in feed.items()} | {f"out{count}:{k}": interpreter.get_tensor(index) for k, index in results.items()}
+    np.savez(HERE / f"{name}.tflite.npz", **arrays)
 
 
 def op(name, function, *specs, given=None, **options):
@@ -81,6 +89,44 @@ def op(name, function, *specs, given=None, **options):
     rng = rng_of(name)
     drawn = {key: draw(rng, [2 if extent is None else extent for extent in spec[0]], *spec[1:]) for key, spec in zip(names, specs)}
     convert(name, converter, {**drawn, **(given or {})}, **options)
+
+
+TYPES = {"float32": 0, "int32": 2, "bool": 6, "int16": 7, "int8": 9}
+
+
+def written(name, op, options, tensors, variables=(), given=None, runs=1):
+    """One op that converters don't make of anything at hand: its name, its options, its operands and its result, the last one. Operands are (dtype,
+    shape or data) and perhaps scale and zero point; those without data are inputs, or variables."""
+    if WANTED not in name:
+        return
+    model, graph, operator = schema.ModelT(), schema.SubGraphT(), schema.OperatorT()
+    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [schema.OperatorCodeT()], [graph], [schema.BufferT()]
+    code = getattr(schema.BuiltinOperator, op)
+    model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = code, min(code, 127)
+    graph.tensors, graph.inputs, graph.outputs, graph.operators, graph.name = [], [], [len(tensors) - 1], [operator], b"main"
+    operator.inputs, operator.outputs, operator.opcodeIndex = list(range(len(tensors) - 1)), [len(tensors) - 1], 0
+    operator.builtinOptionsType, operator.builtinOptions = (0, None) if options is None else (getattr(schema.BuiltinOptions, type(options).__name__[:-1]), options)
+    for at, (dtype, content, *quantisation) in enumerate(tensors):
+        tensor = schema.TensorT()
+        known = isinstance(content, np.ndarray)
+        tensor.name, tensor.type, tensor.shape, tensor.buffer = f"t{at}".encode(), TYPES[dtype], list(content.shape if known else content), 0
+        if known:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(content.astype(dtype).tobytes(), "uint8")
+            tensor.buffer = len(model.buffers)
+            model.buffers.append(buffer)
+        elif at in variables:
+            tensor.isVariable = True
+        elif at < len(tensors) - 1:
+            graph.inputs.append(at)
+        if quantisation:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [quantisation[0]], [quantisation[1]]
+        graph.tensors.append(tensor)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (HERE / f"{name}.tflite").write_bytes(bytes(builder.Output()))
+    oracle(name, given, runs=runs)
 
 
 def listed(y):
@@ -183,6 +229,65 @@ def products():
     op("open_batch", lambda x: tf.nn.softmax(tf.reshape(x, [-1, 12]) @ tf.ones([12, 3])), ((None, 3, 4), F))
 
 
+def spectra():
+    op("rfft", lambda x: [tf.abs(tf.signal.rfft(x)), tf.math.real(tf.signal.rfft(x, [8])), tf.math.imag(tf.signal.rfft(x, [32]))], ((3, 16), F))
+    op("rfft2d", lambda x: [tf.math.real(tf.signal.rfft2d(x)), tf.math.imag(tf.signal.rfft2d(x, [4, 32]))], ((2, 8, 16), F))
+    op("spectrogram", lambda x: tf.math.log(tf.abs(tf.signal.stft(x, 16, 8)) + 1.0) @ tf.signal.linear_to_mel_weight_matrix(5, 9, 8000, 100.0, 3900.0), ((1, 64), F))
+
+
+def svdf():
+    def options(rank, activation=0):
+        made = schema.SVDFOptionsT()
+        made.rank, made.fusedActivationFunction, made.asymmetricQuantizeInputs = rank, activation, False
+        return made
+
+    rng = np.random.default_rng(5)
+    features, time, bias = rng.standard_normal((6, 8)), rng.standard_normal((6, 4)), rng.standard_normal(3)
+    written("svdf", "SVDF", options(2, 1), [(F, (2, 8)), (F, features), (F, time), (F, bias), (F, (2, 24)), (F, (2, 3))], variables=[4], runs=6)
+    written("svdf_short", "SVDF", options(1), [(F, (1, 8)), (F, features), (F, time[:, :1]), (F, np.zeros(6)), (F, (1, 6)), (F, (1, 6))], variables=[4], runs=2)
+    narrow = [np.clip(np.round(w / 0.02), -127, 127) for w in (features, time)]
+    written("svdf_hybrid", "SVDF", options(2), [(F, (2, 8)), ("int8", narrow[0], 0.02, 0), ("int8", narrow[1], 0.02, 0), (F, bias), (F, (2, 24)), (F, (2, 3))], variables=[4], runs=6)
+    time16, bias32 = np.clip(np.round(time / 1e-4), -32767, 32767), np.round(bias / (1e-4 * 5e-4))
+    written("svdf_int8", "SVDF", options(2, 1), [("int8", (2, 8), 0.02, 3), ("int8", narrow[0], 0.02, 0), ("int16", time16, 1e-4, 0), ("int32", bias32, 5e-8, 0), ("int16", (2, 24), 5e-4, 0), ("int8", (2, 3), 0.06, -10)], variables=[4], runs=6)
+
+
+def rare():
+    """Ops that this converter makes no more, or not of anything simple."""
+    def options(kind, **fields):
+        made = getattr(schema, f"{kind}OptionsT")()
+        for key, value in fields.items():
+            setattr(made, key, value)
+        return made
+
+    def ids(*values):
+        return np.array(values, np.int32)
+
+    x, rows = (F, (2, 3, 4)), (F, (5, 3))
+    segments, pool = ids(2, 0, 2, 3, 0), options("Pool2D", padding=1, strideW=2, strideH=1, filterWidth=3, filterHeight=2)
+    written("rare_embedding", "EMBEDDING_LOOKUP", None, [(I, (4,)), (F, rng_of("table").standard_normal((9, 3))), (F, (4, 3))])
+    written("rare_expand", "EXPAND_DIMS", options("ExpandDims"), [x, (I, ids(-2)), (F, (2, 3, 1, 4))])
+    written("rare_squeeze", "SQUEEZE", options("Squeeze", squeezeDims=[1, -1]), [(F, (2, 1, 1, 4, 1)), (F, (2, 1, 4))])
+    written("rare_fill", "FILL", options("Fill"), [(I, ids(2, 3)), (F, ()), (F, (2, 3))])
+    written("rare_l2_pool", "L2_POOL_2D", pool, [(F, (1, 5, 7, 3)), (F, (1, 4, 3, 3))])
+    written("rare_diagonal", "MATRIX_DIAG", options("MatrixDiag"), [x, (F, (2, 3, 4, 4))])
+    written("rare_set_diagonal", "MATRIX_SET_DIAG", options("MatrixSetDiag"), [x, (F, (2, 3)), x])
+    written("rare_relu6", "RELU6", None, [(F, (3, 4)), (F, (3, 4))], given={"t0": np.linspace(-3, 9, 12, dtype=F).reshape(3, 4)})
+    written("rare_relu1", "RELU_0_TO_1", None, [(F, (3, 4)), (F, (3, 4))])
+    written("rare_zeros", "ZEROS_LIKE", options("ZerosLike"), [x, x])
+    written("rare_one_hot", "ONE_HOT", options("OneHot", axis=-1), [(I, (4,)), (I, np.array(5, np.int32)), (F, np.array(2.0)), (F, np.array(-1.0)), (F, (4, 5))])
+    written("rare_buckets", "BUCKETIZE", options("Bucketize", boundaries=[-1.0, 0.0, 0.5]), [x, (I, (2, 3, 4))])
+    written("rare_update", "DYNAMIC_UPDATE_SLICE", options("DynamicUpdateSlice"), [rows, (F, (2, 2)), (I, (2,)), rows], given={"t2": ids(2, 1)})
+    written("rare_dense", "SPARSE_TO_DENSE", options("SparseToDense"), [(I, np.array([[0, 1], [2, 3]], np.int32)), (I, ids(3, 4)), (F, (2,)), (F, np.array(0.5)), (F, (3, 4))])
+    written("rare_segments", "SEGMENT_SUM", options("SegmentSum"), [rows, (I, ids(0, 0, 1, 2, 2)), (F, (3, 3))])
+    for kind in ("Max", "Min", "Prod", "Sum"):
+        written(f"rare_unsorted_{kind.lower()}", f"UNSORTED_SEGMENT_{kind.upper()}", options(f"UnsortedSegment{kind}"), [rows, (I, segments), (I, np.array(4, np.int32)), (F, (4, 3))])
+    written("rare_fake_quant", "FAKE_QUANT", options("FakeQuant", min=-1.3, max=1.9, numBits=8, narrowRange=False), [x, x])
+    deconv = options("Conv3D", padding=0, strideD=1, strideW=2, strideH=2, dilationDFactor=1, dilationWFactor=1, dilationHFactor=1)
+    written("rare_deconv3d", "CONV_3D_TRANSPOSE", deconv, [(I, ids(1, 3, 8, 6, 4)), (F, rng_of("filter").standard_normal((2, 3, 3, 4, 5))), (F, (1, 3, 4, 3, 5)), (F, (1, 3, 8, 6, 4))])
+    draws = [rng_of("rnn").standard_normal(shape) for shape in ((4, 3), (4, 4), (4,))]
+    written("rare_rnn", "UNIDIRECTIONAL_SEQUENCE_RNN", options("SequenceRNN", fusedActivationFunction=4), [(F, (2, 5, 3)), *[(F, weights) for weights in draws], (F, (2, 4)), (F, (2, 5, 4))], variables=[4], runs=2)
+
+
 def recurrent():
     for name, layer in (("gru", layers.GRU(5)), ("gru_sequence", layers.GRU(5, return_sequences=True)), ("lstm", layers.LSTM(5, return_sequences=True)), ("lstm_unrolled", layers.LSTM(5, unroll=True)),
                         ("lstm_both", layers.Bidirectional(layers.LSTM(5))), ("rnn", layers.SimpleRNN(5))):
@@ -211,7 +316,7 @@ def recurrent():
 
 
 def main():
-    for family in (elementwise, movement, images, products, recurrent):
+    for family in (elementwise, movement, images, products, spectra, svdf, rare, recurrent):
         family()
     for name in SAMPLES:
         if WANTED in name:

@@ -373,6 +373,35 @@ class Loops(nn.Module):
         return x, steps, total
 
 
+@case((2, 64), way="script+trace+freeze")
+class Speech(nn.Module):
+    """A spectrogram, what a model does to it, and the signal back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(16))
+
+    def forward(self, x):
+        z = torch.stft(x, 16, 4, window=self.window, return_complex=True)
+        y = torch.istft(torch.polar(torch.sqrt(z.abs()), z.angle()), 16, 4, window=self.window)
+        return z.abs(), torch.view_as_real(z).permute(0, 3, 2, 1), y, torch.fft.irfft(torch.fft.rfft(x)[:, :20] * 2, n=40)
+
+
+@case((2, 6, 3, 8), way="script+trace")
+class Turned(nn.Module):
+    """Positions as angles of complex numbers."""
+
+    def __init__(self):
+        super().__init__()
+        angles = torch.outer(torch.arange(6.0), 0.3 ** torch.arange(4.0))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles))
+
+    def forward(self, x):
+        y = torch.view_as_complex(x.reshape(x.size(0), x.size(1), 3, 4, 2))
+        y = y * self.turns.view(1, y.size(1), 1, -1)
+        return torch.view_as_real(y).flatten(3)
+
+
 def save(name, what, inputs, way, calls, method, dims, arguments, names):
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)

@@ -12,13 +12,8 @@ use crate::import::layout;
 type Values = Result<Vec<Masked>, OpError>;
 
 pub(super) const LAYERS: &[Row] = &[
-    ("Conv2D", Mask::Ends, |n| convolution(n, 2)),
-];
-
-/// Made of several of ours.
-pub(super) const EXPANDED: &[Row] = &[
     ("Conv1D", Mask::Ends, |n| convolution(n, 1)),
-    ("Conv1DTranspose", Mask::Ends, |n| transposed(n, 1)),
+    ("Conv2D", Mask::Ends, |n| convolution(n, 2)),
     ("Conv2DTranspose", Mask::Ends, |n| transposed(n, 2)),
     ("Conv3D", Mask::Ends, |n| convolution(n, 3)),
     ("Conv3DTranspose", Mask::Ends, |n| transposed(n, 3)),
@@ -28,6 +23,11 @@ pub(super) const EXPANDED: &[Row] = &[
     ("Convolution3D", Mask::Ends, |n| convolution(n, 3)),
     ("DepthwiseConv1D", Mask::Ends, |n| depthwise(n, 1)),
     ("DepthwiseConv2D", Mask::Ends, |n| depthwise(n, 2)),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[
+    ("Conv1DTranspose", Mask::Ends, |n| transposed(n, 1)),
     ("SeparableConv1D", Mask::Ends, |n| separable(n, 1)),
     ("SeparableConv2D", Mask::Ends, |n| separable(n, 2)),
     ("SeparableConvolution2D", Mask::Ends, |n| separable(n, 2)),

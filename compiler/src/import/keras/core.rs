@@ -1,7 +1,7 @@
 //! Dense layers, embeddings, masks, and what does nothing when a model isn't trained.
 
 use frit_ir::ops::aggregate::{Aggregate, Statistic};
-use frit_ir::ops::{abs::Abs, einsum::Einsum, equal::Equal, gather::Gather, matmul::MatMul, matmul_integer::MatMulInteger, not::Not, round::Round};
+use frit_ir::ops::{abs::Abs, concat::Concat, einsum::Einsum, equal::Equal, gather::Gather, matmul::MatMul, matmul_integer::MatMulInteger, not::Not, round::Round, shl::Shl, shr::Shr};
 use frit_ir::{DType, OpError, ValueId};
 use serde_json::Value;
 
@@ -26,6 +26,12 @@ pub(super) const LAYERS: &[Row] = &[
     ("SpatialDropout1D", Mask::Stays, same),
     ("SpatialDropout2D", Mask::Stays, same),
     ("SpatialDropout3D", Mask::Stays, same),
+    ("SpectralNormalization", Mask::Ends, |n| {
+        // What it divides by is in the weights when they are saved.
+        let layer = n.config.get("layer").ok_or_else(|| Config::missing("layer"))?;
+        let x = n.first()?;
+        n.inner(layer, "layer", Call::of(x))
+    }),
     ("StochasticDepth", Mask::Ends, same),
 ];
 
@@ -35,12 +41,6 @@ pub(super) const EXPANDED: &[Row] = &[
     ("EinsumDense", Mask::Ends, einsum_dense),
     ("Embedding", Mask::Own, embedding),
     ("Masking", Mask::Own, masking),
-    ("SpectralNormalization", Mask::Ends, |n| {
-        // What it divides by is in the weights when they are saved.
-        let layer = n.config.get("layer").ok_or_else(|| Config::missing("layer"))?;
-        let x = n.first()?;
-        n.inner(layer, "layer", Call::of(x))
-    }),
 ];
 
 /// What a layer does that only matters in training.
@@ -60,8 +60,24 @@ pub(super) fn biased(n: &mut Layer<'_>, y: ValueId, at: usize) -> Result<ValueId
 fn dense(n: &mut Layer<'_>) -> Values {
     let x = n.x()?;
     let y = match n.policy.quantised {
-        Some(Quantised::Int8) => int8_product(n, x)?,
-        Some(Quantised::Other) => return Err(OpError::unsupported("weights that are quantised in another way than to int8 are not supported").help("save the model before it is quantised, or quantise it to int8")),
+        Some(Quantised::Int8) => {
+            let kernel = n.raw_weight("", 0)?;
+            narrow_product(n, x, kernel, true)?
+        }
+        Some(Quantised::Int4) => {
+            let packed = n.raw_weight("", 0)?;
+            let units = n.config.int("units")?;
+            let kernel = unpacked(n, packed, units)?;
+            let at = scale_at(n)?;
+            let scale = n.weight(at)?;
+            if n.rank(scale)? == 1 {
+                narrow_product(n, x, kernel, false)?
+            } else {
+                let kernel = grouped(n, kernel, at, 0)?;
+                n.apply(MatMul {}, &[x, kernel])?
+            }
+        }
+        Some(Quantised::Other) => return Err(OpError::unsupported("weights that are quantised in another way than to int8 or int4 are not supported").help("save the model before it is quantised, or quantise it to int8")),
         None => {
             let kernel = n.weight(0)?;
             n.apply(MatMul {}, &[x, kernel])?
@@ -71,12 +87,49 @@ fn dense(n: &mut Layer<'_>) -> Values {
     Ok(bare([activate(n, y, "activation")?]))
 }
 
-/// The product of bytes: of weights with a scale for each column, and of an input with one for each row, made of its largest number.
-fn int8_product(n: &mut Layer<'_>, x: ValueId) -> Result<ValueId, OpError> {
-    let kernel = n.raw_weight("", 0)?;
-    let scale = n.weight(if n.config.flag("use_bias", true)? { 2 } else { 1 })?;
+/// Where the scales of a dense layer lie among its weights.
+fn scale_at(n: &Layer<'_>) -> Result<usize, OpError> {
+    Ok(if n.config.flag("use_bias", true)? { 2 } else { 1 })
+}
+
+/// Numbers of four bits, two in a byte along the last axis, the first in the low bits, as bytes: `count` of them along it.
+fn unpacked(n: &mut Layer<'_>, packed: ValueId, count: i64) -> Result<ValueId, OpError> {
+    let (rank, extents) = (n.rank(packed)?, n.dims(packed)?);
+    let four = n.builder.scalar(DType::I8, 4.0);
+    // Shifted to the left and back again, the low bits have their sign.
+    let low = n.apply(Shl {}, &[packed, four])?;
+    let parts = [n.apply(Shr {}, &[low, four])?, n.apply(Shr {}, &[packed, four])?];
+    let mut apart = extents.clone();
+    apart.push(1);
+    let parts = [n.reshape(parts[0], &apart)?, n.reshape(parts[1], &apart)?];
+    let both = n.apply(Concat { axis: rank }, &parts)?;
+    let mut wide = extents;
+    if let Some(last) = wide.last_mut() {
+        *last = last.saturating_mul(2);
+    }
+    let all = n.reshape(both, &wide)?;
+    n.slice(all, rank - 1, 0, count, 1)
+}
+
+/// What narrow numbers stand for, where groups of them along an axis have a scale and a zero point. Weight `at` are the scales, then come the zero
+/// points and each index's group.
+fn grouped(n: &mut Layer<'_>, x: ValueId, at: usize, axis: usize) -> Result<ValueId, OpError> {
+    let (scale, zero, groups) = (n.weight(at)?, n.raw_weight("", at + 1)?, n.raw_weight("", at + 2)?);
+    let groups = n.cast(groups, DType::I32)?;
+    let (scale, zero) = (n.apply(Gather { axis }, &[scale, groups])?, n.apply(Gather { axis }, &[zero, groups])?);
+    let (x, zero) = (n.cast(x, n.policy.compute)?, n.cast(zero, n.policy.compute)?);
+    let distance = n.sub(x, zero)?;
+    n.mul(distance, scale)
+}
+
+/// The product of bytes: of weights with a scale for each column, and of an input with one for each row, made of its largest number, unless it stays what
+/// it is; `rounded` says whether it does where the configuration is silent.
+fn narrow_product(n: &mut Layer<'_>, x: ValueId, kernel: ValueId, rounded: bool) -> Result<ValueId, OpError> {
+    let at = scale_at(n)?;
+    let scale = n.weight(at)?;
     let quantizer = n.config.get("quantization_config").and_then(|config| config.get("config"));
-    if quantizer.is_some_and(|config| config.get("activation_quantizer").is_none_or(Value::is_null)) {
+    let stays = quantizer.map_or(!rounded, |config| config.get("activation_quantizer").is_none_or(Value::is_null));
+    if stays {
         let dtype = n.builder.dtype(x);
         let kernel = n.cast(kernel, dtype)?;
         let y = n.apply(MatMul {}, &[x, kernel])?;
@@ -131,17 +184,35 @@ fn embedding(n: &mut Layer<'_>) -> Values {
             n.apply(Gather { axis: 0 }, &[table, indices])?
         }
         Some(Quantised::Int8) => {
-            let (table, scales) = (n.raw_weight("", 0)?, n.weight(1)?);
-            let y = n.apply(Gather { axis: 0 }, &[table, indices])?;
-            let y = n.cast(y, n.policy.compute)?;
-            let rank = n.rank(scales)?;
-            let scales = if rank == 1 { n.reshape(scales, &[-1, 1])? } else { scales };
-            let scale = n.apply(Gather { axis: 0 }, &[scales, indices])?;
-            n.div(y, scale)?
+            let table = n.raw_weight("", 0)?;
+            scaled_rows(n, table, indices)?
         }
-        Some(Quantised::Other) => return Err(OpError::unsupported("weights that are quantised in another way than to int8 are not supported").help("save the model before it is quantised")),
+        Some(Quantised::Int4) => {
+            let packed = n.raw_weight("", 0)?;
+            let width = n.config.int("output_dim")?;
+            let table = unpacked(n, packed, width)?;
+            let scale = n.weight(1)?;
+            if n.rank(scale)? == 1 {
+                scaled_rows(n, table, indices)?
+            } else {
+                let table = grouped(n, table, 1, 1)?;
+                n.apply(Gather { axis: 0 }, &[table, indices])?
+            }
+        }
+        Some(Quantised::Other) => return Err(OpError::unsupported("weights that are quantised in another way than to int8 or int4 are not supported").help("save the model before it is quantised")),
     };
     Ok(vec![Masked { value: y, mask }])
+}
+
+/// Rows of a table of bytes, each with a scale.
+fn scaled_rows(n: &mut Layer<'_>, table: ValueId, indices: ValueId) -> Result<ValueId, OpError> {
+    let scales = n.weight(1)?;
+    let y = n.apply(Gather { axis: 0 }, &[table, indices])?;
+    let y = n.cast(y, n.policy.compute)?;
+    let rank = n.rank(scales)?;
+    let scales = if rank == 1 { n.reshape(scales, &[-1, 1])? } else { scales };
+    let scale = n.apply(Gather { axis: 0 }, &[scales, indices])?;
+    n.div(y, scale)
 }
 
 fn masking(n: &mut Layer<'_>) -> Values {

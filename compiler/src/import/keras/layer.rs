@@ -102,6 +102,8 @@ pub(crate) struct Policy {
 pub(crate) enum Quantised {
     /// Bytes.
     Int8,
+    /// Two numbers in a byte.
+    Int4,
     /// Any other.
     Other,
 }
@@ -130,7 +132,12 @@ impl Policy {
         match said.get("class_name").and_then(Value::as_str) {
             Some("QuantizedDTypePolicy" | "QuantizedFloat8DTypePolicy" | "GPTQDTypePolicy" | "AWQDTypePolicy" | "Int4DTypePolicy") => {
                 let mode = inner.text("mode", "")?;
-                let quantised = if mode == "int8" { Quantised::Int8 } else { Quantised::Other };
+                // A number of elements that share a scale may stand behind a stroke.
+                let quantised = match mode.split('/').next() {
+                    Some("int8") => Quantised::Int8,
+                    Some("int4") => Quantised::Int4,
+                    _ => Quantised::Other,
+                };
                 Ok(Self { quantised: Some(quantised), ..Self::plain(inner.text("source_name", "float32")?)? })
             }
             Some("DTypePolicyMap") => Self::plain("float32"),

@@ -26,6 +26,7 @@ mod ops;
 mod pool;
 mod recurrent;
 mod shapes;
+mod signal;
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,7 +60,7 @@ type Row = (&'static str, Mask, Handler);
 /// Layers that are one op of ours, or none.
 const LAYERS: &[&[Row]] = &[activation::LAYERS, conv::LAYERS, self::core::LAYERS, image::LAYERS, lambda::LAYERS, merge::LAYERS, movement::LAYERS, norm::LAYERS, pool::LAYERS, recurrent::LAYERS];
 /// Layers that are made of several of ours.
-const EXPANDED: &[&[Row]] = &[attention::EXPANDED, conv::EXPANDED, self::core::EXPANDED, image::EXPANDED, merge::EXPANDED, norm::EXPANDED, pool::EXPANDED, recurrent::EXPANDED];
+const EXPANDED: &[&[Row]] = &[attention::EXPANDED, conv::EXPANDED, self::core::EXPANDED, image::EXPANDED, merge::EXPANDED, movement::EXPANDED, norm::EXPANDED, pool::EXPANDED, recurrent::EXPANDED, signal::EXPANDED];
 
 /// Layers that people meet and that are not supported.
 const REFUSED: &[Refused] = &[
@@ -71,7 +72,6 @@ const REFUSED: &[Refused] = &[
     ("IntegerLookup", "it looks up a table", "look indices up before the model"),
     ("JaxLayer", OTHERS, EXPORT),
     ("Lambda", "its Python code can't be read", "say it with layers or keras.ops instead, or export the model: model.export(\"folder\") writes a SavedModel"),
-    ("STFTSpectrogram", COMPLEX, EXPORT),
     ("StringLookup", TEXT, TEXT_INSTEAD),
     ("TFSMLayer", OTHERS, EXPORT),
     ("TextVectorization", TEXT, TEXT_INSTEAD),

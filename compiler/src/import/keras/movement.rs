@@ -34,19 +34,21 @@ pub(super) const LAYERS: &[Row] = &[
         Ok(bare([repeated(n, x, 1, times)?]))
     }),
     ("UpSampling2D", Mask::Ends, up_2d),
-    ("UpSampling3D", Mask::Ends, |n| {
-        let times = n.config.counts("size", 3, 2)?;
-        let first = if n.channels_last()? { 1 } else { 2 };
-        let mut y = n.x()?;
-        for (k, times) in times.into_iter().enumerate() {
-            y = repeated(n, y, first + k, times)?;
-        }
-        Ok(bare([y]))
-    }),
     ("ZeroPadding1D", Mask::Ends, |n| pad(n, 1)),
     ("ZeroPadding2D", Mask::Ends, |n| pad(n, 2)),
     ("ZeroPadding3D", Mask::Ends, |n| pad(n, 3)),
 ];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[("UpSampling3D", Mask::Ends, |n| {
+    let times = n.config.counts("size", 3, 2)?;
+    let first = if n.channels_last()? { 1 } else { 2 };
+    let mut y = n.x()?;
+    for (k, times) in times.into_iter().enumerate() {
+        y = repeated(n, y, first + k, times)?;
+    }
+    Ok(bare([y]))
+})];
 
 fn flatten(n: &mut Layer<'_>) -> Values {
     let mut x = n.x()?;

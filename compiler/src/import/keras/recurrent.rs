@@ -72,9 +72,6 @@ fn operands(n: &Layer<'_>) -> Result<(Masked, Vec<ValueId>), OpError> {
 
 /// What a recurrent layer that is said by a configuration makes of an input.
 fn recur(n: &mut Layer<'_>, class: &str, config: Config<'_>, part: &str, x: Masked, initial: &[ValueId]) -> Result<Outcome, OpError> {
-    if config.flag("time_major", false)? {
-        return Err(OpError::unsupported("an input whose first axis is time is not supported").help("make the layer with time_major=False"));
-    }
     let cells = cells(n, class, config, part)?;
     let backward = config.flag("go_backwards", false)?;
     let zero_masked = config.flag("zero_output_for_mask", false)?;
@@ -84,8 +81,24 @@ fn recur(n: &mut Layer<'_>, class: &str, config: Config<'_>, part: &str, x: Mask
 fn layer(n: &mut Layer<'_>) -> Values {
     let (x, initial) = operands(n)?;
     let x = Masked { value: x.value, mask: n.mask() };
-    let outcome = recur(n, n.class, n.config, "", x, &initial)?;
-    finish(n, outcome, x.mask, 1)
+    if !n.config.flag("time_major", false)? {
+        let outcome = recur(n, n.class, n.config, "", x, &initial)?;
+        return finish(n, outcome, x.mask, 1);
+    }
+    if x.mask.is_some() {
+        return Err(OpError::unsupported("a mask of an input whose first axis is time is not supported").help("make the layer with time_major=False"));
+    }
+    let value = swapped(n, x.value)?;
+    let mut outcome = recur(n, n.class, n.config, "", value.into(), &initial)?;
+    outcome.sequence = swapped(n, outcome.sequence)?;
+    finish(n, outcome, None, 0)
+}
+
+/// The first two axes in the other order.
+fn swapped(n: &mut Layer<'_>, x: ValueId) -> Result<ValueId, OpError> {
+    let mut perm: Vec<usize> = (0..n.rank(x)?.max(2)).collect();
+    perm.swap(0, 1);
+    n.permuted(x, &perm)
 }
 
 /// The results that the configuration asks for.

@@ -205,6 +205,14 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("Tril", |n| triangle(n, false)),
     ("Triu", |n| triangle(n, true)),
+    ("Unstack", |n| {
+        let x = n.x()?;
+        let axis = n.axis_of(x, n.config.maybe_int("axis")?.unwrap_or(0))?;
+        let parts = part_count(n.extent(x, axis)?)?;
+        let values = n.builder.apply_all(Split { axis, parts }, &[x])?;
+        let place = n.builder.ints(&[axis as i64]);
+        values.into_iter().map(|x| Ok(n.apply(Squeeze {}, &[x, place])?.into())).collect()
+    }),
     ("ZerosLike", |n| {
         let x = n.x()?;
         let zero = n.number_like(x, 0.0);
@@ -227,14 +235,6 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         Ok(bare([n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![axis], keep: true }, &[parts])?]))
     }),
     ("Roll", roll),
-    ("Unstack", |n| {
-        let x = n.x()?;
-        let axis = n.axis_of(x, n.config.maybe_int("axis")?.unwrap_or(0))?;
-        let parts = part_count(n.extent(x, axis)?)?;
-        let values = n.builder.apply_all(Split { axis, parts }, &[x])?;
-        let place = n.builder.ints(&[axis as i64]);
-        values.into_iter().map(|x| Ok(n.apply(Squeeze {}, &[x, place])?.into())).collect()
-    }),
 ];
 
 fn transposed(n: &mut Layer<'_>, x: ValueId, order: &[usize]) -> Values {

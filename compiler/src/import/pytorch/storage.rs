@@ -13,7 +13,9 @@ use frit_ir::tensor::{AlignedBytes, checked_elems, row_strides};
 use frit_ir::{Builder, DType, OpError, Tensor, ValueId};
 
 use crate::import::archive::{Archive, Member};
+use super::aten::Context;
 use super::pickle::{Id, Node, Pickle};
+use super::value::Value;
 
 /// The dtype that PyTorch numbers so (`c10::ScalarType`).
 ///
@@ -29,7 +31,7 @@ pub(crate) fn dtype(number: i64) -> Result<DType, OpError> {
         5 => DType::F16,
         6 => DType::F32,
         7 => DType::F64,
-        8..=10 => return Err(complex()),
+        8..=10 => return Err(OpError::unsupported("complex numbers are not supported here")),
         11 => DType::Bool,
         12..=14 | 16 | 17 => return Err(OpError::unsupported("quantised tensors are not supported here")),
         15 => DType::BF16,
@@ -44,13 +46,9 @@ pub(crate) fn dtype(number: i64) -> Result<DType, OpError> {
     })
 }
 
-fn complex() -> OpError {
-    OpError::unsupported("complex numbers are not supported")
-}
-
-/// The dtype of a storage class (`FloatStorage`) or of a dtype's own name (`float32`).
-fn named(name: &str) -> Result<DType, OpError> {
-    Ok(match name.strip_prefix("torch.").unwrap_or(name) {
+/// The dtype of a storage class (`FloatStorage`) or of a dtype's own name (`float32`), of the parts if numbers are complex, and whether they are.
+fn named(name: &str) -> Result<(DType, bool), OpError> {
+    let real = match name.strip_prefix("torch.").unwrap_or(name) {
         "ByteStorage" | "uint8" | "QUInt8Storage" => DType::U8,
         "CharStorage" | "int8" | "QInt8Storage" => DType::I8,
         "ShortStorage" | "int16" => DType::I16,
@@ -68,9 +66,11 @@ fn named(name: &str) -> Result<DType, OpError> {
         "UInt16Storage" | "uint16" => DType::U16,
         "UInt32Storage" | "uint32" => DType::U32,
         "UInt64Storage" | "uint64" => DType::U64,
-        "ComplexFloatStorage" | "ComplexDoubleStorage" | "complex64" | "complex128" => return Err(complex()),
+        "ComplexFloatStorage" | "complex64" => return Ok((DType::F32, true)),
+        "ComplexDoubleStorage" | "complex128" => return Ok((DType::F64, true)),
         other => return Err(OpError::unsupported(format!("elements of type '{other}' are not supported"))),
-    })
+    };
+    Ok((real, false))
 }
 
 /// A tensor: elements of a storage. Views of one storage share its bytes.
@@ -78,8 +78,10 @@ fn named(name: &str) -> Result<DType, OpError> {
 pub(crate) struct View {
     /// The storage.
     pub(crate) storage: Member,
-    /// Element type.
+    /// Element type; of complex numbers that of their parts, which follow each other.
     pub(crate) dtype: DType,
+    /// Are the elements complex?
+    pub(crate) complex: bool,
     /// Extents.
     pub(crate) sizes: Vec<i64>,
     /// Steps along the axes, in elements.
@@ -91,6 +93,29 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The tensor as what a program computes with, its values named.
+    ///
+    /// # Errors
+    /// As [`View::value`].
+    pub(crate) fn tensor(&self, context: &mut Context, name: &str) -> Result<Value, OpError> {
+        let named = |context: &mut Context, view: &Self, name: String| {
+            let value = view.value(&mut context.builder)?;
+            if context.builder.graph().value(value).name.is_none() {
+                context.builder.name(value, name);
+            }
+            Ok::<_, OpError>(context.aliases.fresh(value))
+        };
+        if !self.complex {
+            return named(context, self, name.to_owned()).map(Value::Tensor);
+        }
+        // Each part is every other number.
+        let twice = |n: &i64| n.checked_mul(2).ok_or_else(|| OpError::invalid(format!("a tensor of shape {:?} has strides {:?}", self.sizes, self.strides)));
+        let strides = self.strides.iter().map(twice).collect::<Result<Vec<_>, _>>()?;
+        let real = Self { strides, offset: twice(&self.offset)?, complex: false, ..self.clone() };
+        let imaginary = Self { offset: real.offset.saturating_add(1), ..real.clone() };
+        Ok(Value::Complex(named(context, &real, format!("{name}.real"))?, named(context, &imaginary, format!("{name}.imag"))?))
+    }
+
     /// The tensor as a value: a constant over the storage's bytes, with the ops that put its axes in order and repeat it along those of
     /// stride 0.
     ///
@@ -271,7 +296,10 @@ impl<'a> Storages<'a> {
             pickle.ints(id).or_else(|| pickle.ints(*pickle.call(id).filter(|(name, ..)| *name == "torch.Size")?.1.first()?))
         };
         let (sizes, strides) = (shape(2)?, shape(3)?);
-        let view = || Ok(View { storage: self.storage(key)?, dtype: named(dtype.unwrap_or(class))?, sizes, strides, offset, big_endian: self.big_endian });
+        let view = || {
+            let (dtype, complex) = named(dtype.unwrap_or(class))?;
+            Ok(View { storage: self.storage(key)?, dtype, complex, sizes, strides, offset, big_endian: self.big_endian })
+        };
         Some(view())
     }
 }
@@ -304,7 +332,7 @@ mod tests {
     /// A view of the numbers 0, 1, .. as f32.
     fn view(count: usize, sizes: &[i64], strides: &[i64], offset: i64) -> View {
         let bytes: Vec<u8> = (0..count).flat_map(|n| (n as f32).to_le_bytes()).collect();
-        View { storage: Member { bytes: bytes.into(), pages: None }, dtype: DType::F32, sizes: sizes.to_vec(), strides: strides.to_vec(), offset, big_endian: false }
+        View { storage: Member { bytes: bytes.into(), pages: None }, dtype: DType::F32, complex: false, sizes: sizes.to_vec(), strides: strides.to_vec(), offset, big_endian: false }
     }
 
     fn read(view: &View) -> Result<(Vec<i64>, Vec<f64>), OpError> {

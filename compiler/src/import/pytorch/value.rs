@@ -12,6 +12,8 @@ use super::storage;
 pub(crate) enum Value {
     /// A tensor, see [`Aliases`](super::alias::Aliases).
     Tensor(TensorId),
+    /// A tensor of complex numbers: real and imaginary parts.
+    Complex(TensorId, TensorId),
     /// Nothing.
     None,
     /// A truth value.
@@ -20,6 +22,8 @@ pub(crate) enum Value {
     Int(i64),
     /// A floating-point number.
     Float(f64),
+    /// A complex number: real and imaginary part.
+    ComplexNumber(f64, f64),
     /// A number that is only known when the program runs.
     Symbol(Symbol),
     /// Text.
@@ -32,8 +36,8 @@ pub(crate) enum Value {
     Dict(Vec<(Value, Value)>),
     /// A dtype.
     Dtype(DType),
-    /// A dtype of complex numbers.
-    ComplexDtype,
+    /// A dtype of complex numbers, by that of their parts.
+    ComplexDtype(DType),
     /// Where tensors live. It means nothing here.
     Device(String),
     /// How tensors lie in memory, a layout or a memory format. It means nothing here: shapes don't depend on it.
@@ -65,6 +69,8 @@ impl Value {
     pub(crate) fn words(&self) -> &'static str {
         match self {
             Value::Tensor(_) => "a tensor",
+            Value::Complex(..) => "a tensor of complex numbers",
+            Value::ComplexNumber(..) => "a complex number",
             Value::None => "None",
             Value::Bool(_) => "a bool",
             Value::Int(_) => "an integer",
@@ -74,7 +80,7 @@ impl Value {
             Value::List(_) => "a list",
             Value::Tuple(_) => "a tuple",
             Value::Dict(_) => "a dictionary",
-            Value::Dtype(_) | Value::ComplexDtype => "a dtype",
+            Value::Dtype(_) | Value::ComplexDtype(_) => "a dtype",
             Value::Device(_) => "a device",
             Value::Layout => "a layout",
         }
@@ -100,7 +106,9 @@ impl Value {
 /// Unsupported where it is neither a dtype of Frit's nor one of complex numbers.
 pub(crate) fn dtype(number: i64) -> Result<Value, OpError> {
     match number {
-        8..=10 => Ok(Value::ComplexDtype),
+        8 => Ok(Value::ComplexDtype(DType::F16)),
+        9 => Ok(Value::ComplexDtype(DType::F32)),
+        10 => Ok(Value::ComplexDtype(DType::F64)),
         _ => storage::dtype(number).map(Value::Dtype),
     }
 }

@@ -38,7 +38,10 @@ pub(super) const HANDED_ON: &[(&str, BoundHandler)] = &[
     ("Switch", |n| Ok(vec![n.bound(0)?.clone(), n.bound(0)?.clone()])),
 ];
 
-pub(super) const VALUES: &[(&str, Handler)] = &[("LoopCond", |n| Ok(vec![n.input(0)?])), ("ToBool", |n| {
+pub(super) const VALUES: &[(&str, Handler)] = &[("LoopCond", |n| Ok(vec![n.input(0)?]))];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[("ToBool", |n| {
     let x = n.input(0)?;
     Ok(vec![truth(n.builder, x)?])
 })];

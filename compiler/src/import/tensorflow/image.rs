@@ -17,6 +17,14 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("DepthToSpace", |n| blocks(n, true)),
     ("ResizeBilinear", |n| resize(n, Interpolation::Linear)),
     ("ResizeNearestNeighbor", |n| resize(n, Interpolation::Nearest)),
+    ("SpaceToBatch", |n| {
+        let block = n.int("block_size", 2);
+        space_to_batch(n, &[block, block], 1)
+    }),
+    ("SpaceToBatchND", |n| {
+        let block = n.known_ints(1)?;
+        space_to_batch(n, &block, 2)
+    }),
     ("SpaceToDepth", |n| blocks(n, false)),
 ];
 
@@ -33,14 +41,6 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("CropAndResize", crop_and_resize),
     ("NonMaxSuppressionV3", |n| non_max_suppression(n)),
     ("ResizeBicubic", resize_cubic),
-    ("SpaceToBatch", |n| {
-        let block = n.int("block_size", 2);
-        space_to_batch(n, &[block, block], 1)
-    }),
-    ("SpaceToBatchND", |n| {
-        let block = n.known_ints(1)?;
-        space_to_batch(n, &block, 2)
-    }),
 ];
 
 fn resize(n: &mut Node<'_, '_>, interpolation: Interpolation) -> Values {

@@ -41,6 +41,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Cosh", |n| n.simple(Cosh {}, 1)),
     ("Cumprod", |n| cumulate(n, Running::Product)),
     ("Cumsum", |n| cumulate(n, Running::Sum)),
+    ("Div", |n| n.simple(Div {}, 2)),
     ("Elu", |n| n.simple(Elu { alpha: 1.0 }, 1)),
     ("Equal", |n| n.simple(Equal {}, 2)),
     ("Erf", |n| n.simple(Erf {}, 1)),
@@ -70,6 +71,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Mean", |n| aggregate(n, Statistic::Mean)),
     ("Min", |n| aggregate(n, Statistic::Min)),
     ("Minimum", |n| n.simple(Min {}, 2)),
+    ("Mod", |n| n.simple(Rem {}, 2)),
     ("Mul", |n| n.simple(Mul {}, 2)),
     ("Neg", |n| n.simple(Neg {}, 1)),
     ("Pow", |n| n.simple(Pow {}, 2)),
@@ -79,6 +81,11 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("RealDiv", |n| n.simple(Div {}, 2)),
     ("Reciprocal", |n| n.simple(Reciprocal {}, 1)),
     ("Relu", |n| n.simple(Relu {}, 1)),
+    ("Relu6", |n| {
+        let x = n.input(0)?;
+        let (low, high) = (n.number(x, 0.0), n.number(x, 6.0));
+        Ok(vec![n.apply(Clip {}, &[x, low, high])?])
+    }),
     ("RightShift", |n| n.simple(Shr {}, 2)),
     ("Rint", |n| n.simple(Round {}, 1)),
     ("Round", |n| n.simple(Round {}, 1)),
@@ -91,6 +98,10 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Softplus", |n| n.simple(Softplus {}, 1)),
     ("Softsign", |n| n.simple(Softsign {}, 1)),
     ("Sqrt", |n| n.simple(Sqrt {}, 1)),
+    ("Square", |n| {
+        let x = n.input(0)?;
+        Ok(vec![n.mul(x, x)?])
+    }),
     ("Sub", |n| n.simple(Sub {}, 2)),
     ("Sum", |n| aggregate(n, Statistic::Sum)),
     ("Tan", |n| n.simple(Tan {}, 1)),
@@ -124,7 +135,6 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let x = n.cast(x, DType::F32)?;
         count_of(n, LessEqual {}.into(), bounds, x)
     }),
-    ("Div", |n| n.simple(Div {}, 2)),
     ("DivNoNan", |n| {
         let (a, b) = (n.input(0)?, n.input(1)?);
         let quotient = n.apply(Div {}, &[a, b])?;
@@ -205,7 +215,6 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         Ok(vec![n.apply(Select {}, &[tiny, x, large])?])
     }),
     ("LowerBound", |n| bound(n, Less {}.into())),
-    ("Mod", |n| n.simple(Rem {}, 2)),
     ("MulNoNan", |n| {
         let (a, b) = (n.input(0)?, n.input(1)?);
         let product = n.mul(a, b)?;
@@ -215,18 +224,9 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let equal = n.simple(Equal {}, 2)?;
         Ok(vec![n.apply(Not {}, &equal)?])
     }),
-    ("Relu6", |n| {
-        let x = n.input(0)?;
-        let (low, high) = (n.number(x, 0.0), n.number(x, 6.0));
-        Ok(vec![n.apply(Clip {}, &[x, low, high])?])
-    }),
     ("Rsqrt", |n| {
         let root = n.simple(Sqrt {}, 1)?;
         Ok(vec![n.apply(Reciprocal {}, &root)?])
-    }),
-    ("Square", |n| {
-        let x = n.input(0)?;
-        Ok(vec![n.mul(x, x)?])
     }),
     ("SquaredDifference", |n| {
         let difference = n.simple(Sub {}, 2)?[0];

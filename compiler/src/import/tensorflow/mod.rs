@@ -17,6 +17,7 @@ mod math;
 mod movement;
 mod nn;
 mod node;
+mod recurrent;
 mod signal;
 mod state;
 mod tensor;
@@ -57,11 +58,13 @@ enum How {
 }
 
 /// Ops that are one of ours.
-const OPS: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, image::OPS];
+const OPS: &[&[(&str, Handler)]] = &[math::OPS, movement::OPS, nn::OPS, image::OPS, control::VALUES];
 /// Ops that are made of several of ours.
-const EXPANDED: &[&[(&str, Handler)]] = &[math::EXPANDED, movement::EXPANDED, nn::EXPANDED, image::EXPANDED, control::VALUES];
+const EXPANDED: &[&[(&str, Handler)]] = &[math::EXPANDED, movement::EXPANDED, nn::EXPANDED, image::EXPANDED, recurrent::EXPANDED, control::EXPANDED];
 /// Ops on other things than tensors: variables, lists, functions; and those that hand on what they are given.
 const BOUNDS: &[&[(&str, BoundHandler)]] = &[control::OPS, control::HANDED_ON, list::OPS, movement::HANDED_ON, signal::OPS, state::OPS];
+/// Such ops that are made of several of ours.
+const EXPANDED_BOUNDS: &[&[(&str, BoundHandler)]] = &[signal::EXPANDED];
 
 /// What is asked for now and then, and why it is not supported. `*` stands for the rest of a name.
 const REFUSED: &[Refused] = &[
@@ -108,7 +111,7 @@ const TABLES_HELP: &str = "choose or export a signature that takes indices, and 
 
 fn handler(op: &str) -> Option<How> {
     let values = OPS.iter().chain(EXPANDED).flat_map(|table| table.iter()).find(|(name, _)| *name == op).map(|(_, handler)| How::Values(*handler));
-    values.or_else(|| BOUNDS.iter().flat_map(|table| table.iter()).find(|(name, _)| *name == op).map(|(_, handler)| How::Bounds(*handler)))
+    values.or_else(|| BOUNDS.iter().chain(EXPANDED_BOUNDS).flat_map(|table| table.iter()).find(|(name, _)| *name == op).map(|(_, handler)| How::Bounds(*handler)))
 }
 
 /// The complaint about an op that has no row.
@@ -119,9 +122,9 @@ fn unsupported(op: &str) -> OpError {
 /// What becomes of ops.
 pub fn known() -> Known {
     let values = |tables: &[&[(&'static str, Handler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
-    let bounds = BOUNDS.iter().flat_map(|table| table.iter().map(|(name, _)| *name));
-    let own = values(OPS).into_iter().chain(bounds).chain(["Merge", "NextIteration", "VarHandleOp", "VariableV2"]);
-    Known::new(vec![Family::new("Ops", own, values(EXPANDED))], &[("op", REFUSED)])
+    let bounds = |tables: &[&[(&'static str, BoundHandler)]]| tables.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect::<Vec<_>>();
+    let own = values(OPS).into_iter().chain(bounds(BOUNDS)).chain(["Merge", "NextIteration", "VarHandleOp", "VariableV2"]);
+    Known::new(vec![Family::new("Ops", own, values(EXPANDED).into_iter().chain(bounds(EXPANDED_BOUNDS)))], &[("op", REFUSED)])
 }
 
 /// Imports a model.

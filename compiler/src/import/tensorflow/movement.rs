@@ -54,9 +54,48 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Gather", |n| n.simple(Gather { axis: 0 }, 2)),
     ("GatherNd", |n| n.simple(GatherNd { batch: 0 }, 2)),
     ("GatherV2", gather),
-    ("OneHot", one_hot),
+    ("InvertPermutation", |n| {
+        let x = n.input(0)?;
+        let dtype = n.builder.dtype(x);
+        let count = n.builder.extents(x)?.first().copied().ok_or_else(|| OpError::invalid("a permutation is a vector"))?;
+        let numbers = n.apply(Iota { dtype, extents: vec![count], axis: 0 }, &[])?;
+        let indices = n.unsqueeze(x, &[-1])?;
+        Ok(vec![n.apply(ScatterNd { update: Update::Replace }, &[x, indices, numbers])?])
+    }),
+    ("MatrixBandPart", matrix_band_part),
+    ("MatrixDiag", |n| {
+        let x = n.input(0)?;
+        diagonal_matrix(n, x)
+    }),
+    ("MatrixDiagV3", |n| {
+        main_diagonal(n, 1)?;
+        let x = n.input(0)?;
+        diagonal_matrix(n, x)
+    }),
+    ("MatrixSetDiag", matrix_set_diag),
+    ("MatrixSetDiagV3", |n| {
+        main_diagonal(n, 2)?;
+        matrix_set_diag(n)
+    }),
+    ("MirrorPad", mirror_pad),
+    ("OnesLike", |n| {
+        let x = n.input(0)?;
+        filled_like(n, x, 1)
+    }),
+    ("Pack", |n| {
+        let inputs = n.all_inputs()?;
+        let Some(first) = inputs.first() else { return Err(OpError::invalid("'Pack' takes operands")) };
+        let rank = n.builder.rank(*first)?;
+        let axis = frit_ir::shape::axis(n.int("axis", 0), rank + 1)?;
+        let parts = inputs.iter().map(|x| n.unsqueeze(*x, &[axis as i64])).collect::<Result<Vec<_>, _>>()?;
+        Ok(vec![n.apply(Concat { axis }, &parts)?])
+    }),
     ("Pad", |n| pad(n, PadMode::Constant)),
     ("PadV2", |n| pad(n, PadMode::Constant)),
+    ("ParallelConcat", |n| {
+        let parts = n.all_inputs()?;
+        Ok(vec![n.apply(Concat { axis: 0 }, &parts)?])
+    }),
     ("Range", |n| n.simple(Range {}, 3)),
     ("Rank", |n| {
         let x = n.input(0)?;
@@ -67,11 +106,37 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let (x, shape) = (n.input(0)?, n.vector(1)?);
         Ok(vec![n.apply(ReshapeTo { zero_copies: false }, &[x, shape])?])
     }),
+    ("Reverse", |n| {
+        let x = n.input(0)?;
+        let flags = n.known_ints(1)?;
+        let axes: Vec<i64> = (0..).zip(flags).filter(|(_, flag)| *flag != 0).map(|(axis, _)| axis).collect();
+        reversed(n, x, &axes)
+    }),
     ("ReverseSequence", |n| {
         let x = n.input(0)?;
         let (time, batch) = (n.axis(n.int("seq_dim", 0), x)?, n.axis(n.int("batch_dim", 0), x)?);
         let lengths = n.vector(1)?;
         Ok(vec![n.apply(ReverseSequence { batch, time }, &[x, lengths])?])
+    }),
+    ("ReverseV2", |n| {
+        let x = n.input(0)?;
+        let axes = n.known_ints(1)?;
+        reversed(n, x, &axes)
+    }),
+    ("ScatterNd", |n| {
+        let (indices, updates, shape) = (n.input(0)?, n.input(1)?, n.vector(2)?);
+        let zero = n.number(updates, 0.0);
+        let base = n.apply(ExpandTo {}, &[zero, shape])?;
+        Ok(vec![n.apply(ScatterNd { update: Update::Add }, &[base, indices, updates])?])
+    }),
+    ("Select", |n| {
+        // The condition may be a vector that tells of rows.
+        let (mut condition, a, b) = (n.input(0)?, n.input(1)?, n.input(2)?);
+        let (rank, own) = (n.builder.rank(a)?, n.builder.rank(condition)?);
+        if own == 1 && rank > 1 {
+            condition = n.unsqueeze(condition, &(1..rank as i64).collect::<Vec<_>>())?;
+        }
+        Ok(vec![n.apply(Select {}, &[condition, a, b])?])
     }),
     ("SelectV2", |n| n.simple(Select {}, 3)),
     ("Shape", |n| {
@@ -104,6 +169,7 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let axes = if n.ints("squeeze_dims").is_empty() { n.ints("axis") } else { n.ints("squeeze_dims") };
         if axes.is_empty() { Ok(vec![n.apply(Squeeze {}, &[x])?]) } else { Ok(vec![n.squeeze(x, axes)?]) }
     }),
+    ("StridedSlice", strided_slice),
     ("TensorScatterAdd", |n| tensor_scatter(n, Update::Add)),
     ("TensorScatterMax", |n| tensor_scatter(n, Update::Max)),
     ("TensorScatterMin", |n| tensor_scatter(n, Update::Min)),
@@ -130,105 +196,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("Unique", |n| unique(n, false)),
     ("UniqueV2", |n| unique(n, false)),
     ("UniqueWithCounts", |n| unique(n, true)),
-];
-
-/// Ops that are made of several of ours.
-pub(super) const EXPANDED: &[(&str, Handler)] = &[
-    ("BroadcastArgs", |n| {
-        // Shapes broadcast as tensors of these shapes do.
-        let (a, b) = (n.vector(0)?, n.vector(1)?);
-        let first = n.input(0)?;
-        let dtype = n.builder.dtype(first);
-        let one = n.constant(Tensor::from_bools(&[], &[true]));
-        let (a, b) = (n.apply(ExpandTo {}, &[one, a])?, n.apply(ExpandTo {}, &[one, b])?);
-        let both = n.apply(frit_ir::ops::and::And {}, &[a, b])?;
-        let shape = n.shape_of(both)?;
-        Ok(vec![n.cast(shape, dtype)?])
-    }),
-    ("DynamicStitch", dynamic_stitch),
-    ("InvertPermutation", |n| {
-        let x = n.input(0)?;
-        let dtype = n.builder.dtype(x);
-        let count = n.builder.extents(x)?.first().copied().ok_or_else(|| OpError::invalid("a permutation is a vector"))?;
-        let numbers = n.apply(Iota { dtype, extents: vec![count], axis: 0 }, &[])?;
-        let indices = n.unsqueeze(x, &[-1])?;
-        Ok(vec![n.apply(ScatterNd { update: Update::Replace }, &[x, indices, numbers])?])
-    }),
-    ("LinSpace", lin_space),
-    ("MatrixBandPart", matrix_band_part),
-    ("MatrixDiag", |n| {
-        let x = n.input(0)?;
-        diagonal_matrix(n, x)
-    }),
-    ("MatrixDiagPart", |n| {
-        let x = n.input(0)?;
-        diagonal(n, x)
-    }),
-    ("MatrixDiagPartV3", |n| {
-        main_diagonal(n, 1)?;
-        let x = n.input(0)?;
-        diagonal(n, x)
-    }),
-    ("MatrixDiagV3", |n| {
-        main_diagonal(n, 1)?;
-        let x = n.input(0)?;
-        diagonal_matrix(n, x)
-    }),
-    ("MatrixSetDiag", matrix_set_diag),
-    ("MatrixSetDiagV3", |n| {
-        main_diagonal(n, 2)?;
-        matrix_set_diag(n)
-    }),
-    ("MirrorPad", mirror_pad),
-    ("OnesLike", |n| {
-        let x = n.input(0)?;
-        filled_like(n, x, 1)
-    }),
-    ("Pack", |n| {
-        let inputs = n.all_inputs()?;
-        let Some(first) = inputs.first() else { return Err(OpError::invalid("'Pack' takes operands")) };
-        let rank = n.builder.rank(*first)?;
-        let axis = frit_ir::shape::axis(n.int("axis", 0), rank + 1)?;
-        let parts = inputs.iter().map(|x| n.unsqueeze(*x, &[axis as i64])).collect::<Result<Vec<_>, _>>()?;
-        Ok(vec![n.apply(Concat { axis }, &parts)?])
-    }),
-    ("ParallelConcat", |n| {
-        let parts = n.all_inputs()?;
-        Ok(vec![n.apply(Concat { axis: 0 }, &parts)?])
-    }),
-    ("Reverse", |n| {
-        let x = n.input(0)?;
-        let flags = n.known_ints(1)?;
-        let axes: Vec<i64> = (0..).zip(flags).filter(|(_, flag)| *flag != 0).map(|(axis, _)| axis).collect();
-        reversed(n, x, &axes)
-    }),
-    ("ReverseV2", |n| {
-        let x = n.input(0)?;
-        let axes = n.known_ints(1)?;
-        reversed(n, x, &axes)
-    }),
-    ("Roll", roll),
-    ("ScatterNd", |n| {
-        let (indices, updates, shape) = (n.input(0)?, n.input(1)?, n.vector(2)?);
-        let zero = n.number(updates, 0.0);
-        let base = n.apply(ExpandTo {}, &[zero, shape])?;
-        Ok(vec![n.apply(ScatterNd { update: Update::Add }, &[base, indices, updates])?])
-    }),
-    ("Select", |n| {
-        // The condition may be a vector that tells of rows.
-        let (mut condition, a, b) = (n.input(0)?, n.input(1)?, n.input(2)?);
-        let (rank, own) = (n.builder.rank(a)?, n.builder.rank(condition)?);
-        if own == 1 && rank > 1 {
-            condition = n.unsqueeze(condition, &(1..rank as i64).collect::<Vec<_>>())?;
-        }
-        Ok(vec![n.apply(Select {}, &[condition, a, b])?])
-    }),
-    ("StridedSlice", strided_slice),
-    ("TensorScatterSub", |n| {
-        let (x, indices, updates) = (n.input(0)?, n.input(1)?, n.input(2)?);
-        let updates = n.apply(frit_ir::ops::neg::Neg {}, &[updates])?;
-        Ok(vec![n.apply(ScatterNd { update: Update::Add }, &[x, indices, updates])?])
-    }),
     ("Unpack", |n| {
         let x = n.input(0)?;
         let axis = n.axis(n.int("axis", 0), x)?;
@@ -253,6 +220,39 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("ZerosLike", |n| {
         let x = n.input(0)?;
         filled_like(n, x, 0)
+    }),
+];
+
+/// Ops that are made of several of ours.
+pub(super) const EXPANDED: &[(&str, Handler)] = &[
+    ("BroadcastArgs", |n| {
+        // Shapes broadcast as tensors of these shapes do.
+        let (a, b) = (n.vector(0)?, n.vector(1)?);
+        let first = n.input(0)?;
+        let dtype = n.builder.dtype(first);
+        let one = n.constant(Tensor::from_bools(&[], &[true]));
+        let (a, b) = (n.apply(ExpandTo {}, &[one, a])?, n.apply(ExpandTo {}, &[one, b])?);
+        let both = n.apply(frit_ir::ops::and::And {}, &[a, b])?;
+        let shape = n.shape_of(both)?;
+        Ok(vec![n.cast(shape, dtype)?])
+    }),
+    ("DynamicStitch", dynamic_stitch),
+    ("LinSpace", lin_space),
+    ("MatrixDiagPart", |n| {
+        let x = n.input(0)?;
+        diagonal(n, x)
+    }),
+    ("MatrixDiagPartV3", |n| {
+        main_diagonal(n, 1)?;
+        let x = n.input(0)?;
+        diagonal(n, x)
+    }),
+    ("OneHot", one_hot),
+    ("Roll", roll),
+    ("TensorScatterSub", |n| {
+        let (x, indices, updates) = (n.input(0)?, n.input(1)?, n.input(2)?);
+        let updates = n.apply(frit_ir::ops::neg::Neg {}, &[updates])?;
+        Ok(vec![n.apply(ScatterNd { update: Update::Add }, &[x, indices, updates])?])
     }),
 ];
 

@@ -14,6 +14,28 @@ pub(super) const OPS: &[(&str, BoundHandler)] = &[
         let axis = n.axis(-1, real)?;
         Ok(vec![Bound::Complex(n.apply(Concat { axis }, &[real, imaginary])?)])
     }),
+    ("FFT", |n| transform(n, false)),
+    ("IFFT", |n| transform(n, true)),
+    ("IRFFT", |n| {
+        let x = complex(n, 0)?;
+        let length = n.known_int(1)?;
+        let axis = n.axis(-2, x)?;
+        let bins = length / 2 + 1;
+        let x = fitted(n, x, axis, bins)?;
+        let y = n.apply(Dft { axis, length, inverse: true, onesided: true }, &[x])?;
+        Ok(vec![n.squeeze(y, &[-1])?.into()])
+    }),
+    ("RFFT", |n| {
+        let x = n.input(0)?;
+        let length = n.known_int(1)?;
+        let x = n.unsqueeze(x, &[-1])?;
+        let axis = n.axis(-2, x)?;
+        Ok(vec![Bound::Complex(n.apply(Dft { axis, length, inverse: false, onesided: true }, &[x])?)])
+    }),
+];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[(&str, BoundHandler)] = &[
     ("ComplexAbs", |n| {
         let (real, imaginary) = parts(n, 0)?;
         let (real, imaginary) = (n.mul(real, real)?, n.mul(imaginary, imaginary)?);
@@ -27,25 +49,7 @@ pub(super) const OPS: &[(&str, BoundHandler)] = &[
         let axis = n.axis(-1, real)?;
         Ok(vec![Bound::Complex(n.apply(Concat { axis }, &[real, imaginary])?)])
     }),
-    ("FFT", |n| transform(n, false)),
-    ("IFFT", |n| transform(n, true)),
-    ("IRFFT", |n| {
-        let x = complex(n, 0)?;
-        let length = n.known_int(1)?;
-        let axis = n.axis(-2, x)?;
-        let bins = length / 2 + 1;
-        let x = fitted(n, x, axis, bins)?;
-        let y = n.apply(Dft { axis, length, inverse: true, onesided: true }, &[x])?;
-        Ok(vec![n.squeeze(y, &[-1])?.into()])
-    }),
     ("Imag", |n| Ok(vec![parts(n, 0)?.1.into()])),
-    ("RFFT", |n| {
-        let x = n.input(0)?;
-        let length = n.known_int(1)?;
-        let x = n.unsqueeze(x, &[-1])?;
-        let axis = n.axis(-2, x)?;
-        Ok(vec![Bound::Complex(n.apply(Dft { axis, length, inverse: false, onesided: true }, &[x])?)])
-    }),
     ("Real", |n| Ok(vec![parts(n, 0)?.0.into()])),
 ];
 

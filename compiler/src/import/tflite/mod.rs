@@ -20,6 +20,7 @@ mod movement;
 mod nn;
 mod quantise;
 mod recurrent;
+mod signal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,9 +53,9 @@ enum How {
 type Row = (i32, &'static str, How, Handler);
 
 /// Ops that are one of ours, or none.
-const OPS: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, recurrent::OPS];
+const OPS: &[&[Row]] = &[control::OPS, image::OPS, math::OPS, movement::OPS, nn::OPS, quantise::OPS, signal::OPS];
 /// Ops that are made of several of ours.
-const EXPANDED: &[&[Row]] = &[image::EXPANDED, math::EXPANDED, movement::EXPANDED, quantise::EXPANDED];
+const EXPANDED: &[&[Row]] = &[image::EXPANDED, math::EXPANDED, movement::EXPANDED, nn::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, signal::EXPANDED];
 
 /// The number of ops that are known by name only.
 const CUSTOM: i32 = 32;
@@ -64,7 +65,6 @@ const REFUSED: &[(std::ops::RangeInclusive<i32>, Refused)] = &[
     (52..=52, ("BIDIRECTIONAL_SEQUENCE_LSTM", BOTH, BOTH_INSTEAD)),
     (46..=46, ("BIDIRECTIONAL_SEQUENCE_RNN", BOTH, BOTH_INSTEAD)),
     (31..=31, ("CALL", "converters write no calls", CONVERT)),
-    (135..=135, ("COMPLEX_ABS", COMPLEX, SAVED)),
     (29..=29, ("CONCAT_EMBEDDINGS", OLD, CONVERT)),
     (33..=33, ("EMBEDDING_LOOKUP_SPARSE", "its rows are weighted lists", SAVED)),
     (136..=136, ("HASHTABLE", TABLE, TABLE_INSTEAD)),
@@ -72,21 +72,17 @@ const REFUSED: &[(std::ops::RangeInclusive<i32>, Refused)] = &[
     (138..=138, ("HASHTABLE_IMPORT", TABLE, TABLE_INSTEAD)),
     (10..=10, ("HASHTABLE_LOOKUP", TABLE, TABLE_INSTEAD)),
     (139..=139, ("HASHTABLE_SIZE", TABLE, TABLE_INSTEAD)),
-    (133..=133, ("IMAG", COMPLEX, SAVED)),
     (15..=15, ("LSH_PROJECTION", OLD, CONVERT)),
     (16..=16, ("LSTM", STEP, STEP_INSTEAD)),
     (149..=149, ("MULTINOMIAL", RANDOM, RANDOM_INSTEAD)),
     (146..=146, ("RANDOM_STANDARD_NORMAL", RANDOM, RANDOM_INSTEAD)),
     (148..=148, ("RANDOM_UNIFORM", RANDOM, RANDOM_INSTEAD)),
-    (134..=134, ("REAL", COMPLEX, SAVED)),
     (205..=205, ("REDUCE_WINDOW", "its windows are other than pools", CONVERT)),
-    (131..=131, ("RFFT2D", COMPLEX, SAVED)),
     (24..=24, ("RNN", STEP, STEP_INSTEAD)),
     (30..=30, ("SKIP_GRAM", OLD, CONVERT)),
     (162..=202, ("STABLEHLO_*", DIALECT, CONVERT)),
     (204..=204, ("STABLEHLO_*", DIALECT, CONVERT)),
     (206..=209, ("STABLEHLO_*", DIALECT, CONVERT)),
-    (27..=27, ("SVDF", OLD, CONVERT)),
 ];
 
 /// Ops that are known by name only, by these names.
@@ -94,7 +90,6 @@ const CUSTOM_REFUSED: &[Refused] = &[("Flex*", "it is TensorFlow's own", SAVED),
 
 const BOTH: &str = "it runs in both directions";
 const BOTH_INSTEAD: &str = "export the model with two ops, one for each direction";
-const COMPLEX: &str = "its numbers are complex";
 const CONVERT: &str = "convert the model anew, with TensorFlow Lite's own ops";
 const DIALECT: &str = "it is of another dialect";
 const OLD: &str = "converters have not written it for years";
@@ -229,6 +224,11 @@ impl<'f> Importer<'f> {
             None => subgraph.outputs.iter().map(|tensor| (subgraph.tensors[*tensor].name.as_str(), *tensor)).collect(),
         };
         for (name, tensor) in outputs {
+            if signal::is_complex(&subgraph.tensors[tensor]) {
+                let error = OpError::unsupported("it holds complex numbers, which is not supported").help("export the model with real and imaginary parts as outputs");
+                self.errors.push(Error::at(error, format!("output '{name}'"), Vec::new()));
+                continue;
+            }
             match self.value(builder, &mut scope, subgraph, tensor) {
                 Ok(Some(value)) => builder.output(name, value),
                 Ok(None) => {}
@@ -326,6 +326,9 @@ impl<'f> Importer<'f> {
     fn apply(&mut self, builder: &mut Builder, scope: &mut Scope, subgraph: &'f Subgraph<'f>, operator: &'f Operator<'f>, row: &Row) -> Result<Option<Vec<ValueId>>, OpError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| OpError::invalid("subgraphs are used at too many places"))?;
         let (_, op, how, handler) = *row;
+        if !signal::COMPLEX.contains(&op) && operator.inputs.iter().flatten().chain(&operator.outputs).any(|tensor| signal::is_complex(&subgraph.tensors[*tensor])) {
+            return Err(OpError::unsupported(format!("'{op}' of complex numbers is not supported")).help(SAVED));
+        }
         let ends = operator.inputs.iter().flatten().chain(&operator.outputs).map(|tensor| quantised(&subgraph.tensors[*tensor]));
         let real = match how {
             How::Stored => false,
@@ -361,7 +364,8 @@ impl<'f> Importer<'f> {
                 value = node.quantise(value, at)?;
             }
             // Indices and the like are computed in i64.
-            values.push(node.cast(value, node.result_dtype(at)?)?);
+            let cast = if signal::is_complex(node.result(at)?) { value } else { node.cast(value, node.result_dtype(at)?)? };
+            values.push(cast);
         }
         Ok(Some(values))
     }

@@ -72,6 +72,9 @@ pub(super) const OPS: &[Row] = &[
                 n.builder.ints(if shape == [0] { &[] } else { &shape })
             }
         };
+        if n.operand(0).is_some_and(super::signal::is_complex) {
+            return Ok(vec![super::signal::reshaped(n, shape)?]);
+        }
         let x = n.input(0)?;
         Ok(vec![n.apply(ReshapeTo { zero_copies: false }, &[x, shape])?])
     }),
@@ -102,6 +105,7 @@ pub(super) const OPS: &[Row] = &[
     }),
     (77, "SHAPE", Stored, |n| n.simple(ShapeOf { start: 0, end: None }, 1)),
     (65, "SLICE", Moved, slice),
+    (68, "SPARSE_TO_DENSE", Moved, sparse_to_dense),
     (49, "SPLIT", Moved, |n| {
         let at = n.known(0)?.first().copied().unwrap_or(0);
         let axis = n.axis(at, 1)?;
@@ -136,6 +140,11 @@ pub(super) const OPS: &[Row] = &[
         let made = n.simple(Unique { axis: None, sorted: false }, 1)?;
         Ok(vec![made[0], made[2]])
     }),
+    (88, "UNPACK", Moved, unpack),
+    (154, "UNSORTED_SEGMENT_MAX", Stored, |n| unsorted(n, Update::Max)),
+    (157, "UNSORTED_SEGMENT_MIN", Stored, |n| unsorted(n, Update::Min)),
+    (153, "UNSORTED_SEGMENT_PROD", Stored, |n| unsorted(n, Update::Multiply)),
+    (155, "UNSORTED_SEGMENT_SUM", Stored, |n| unsorted(n, Update::Add)),
     (109, "WHERE", Stored, |n| {
         let places = n.simple(NonZero {}, 1)?;
         Ok(vec![n.apply(Transpose { perm: vec![1, 0] }, &places)?])
@@ -165,12 +174,6 @@ pub(super) const EXPANDED: &[Row] = &[
         Ok(vec![n.apply(Select {}, &[mask, values, x])?])
     }),
     (85, "ONE_HOT", Moved, one_hot),
-    (68, "SPARSE_TO_DENSE", Moved, sparse_to_dense),
-    (88, "UNPACK", Moved, unpack),
-    (154, "UNSORTED_SEGMENT_MAX", Stored, |n| unsorted(n, Update::Max)),
-    (157, "UNSORTED_SEGMENT_MIN", Stored, |n| unsorted(n, Update::Min)),
-    (153, "UNSORTED_SEGMENT_PROD", Stored, |n| unsorted(n, Update::Multiply)),
-    (155, "UNSORTED_SEGMENT_SUM", Stored, |n| unsorted(n, Update::Add)),
     (93, "ZEROS_LIKE", Stored, |n| {
         let x = n.input(0)?;
         let zero = n.number(x, 0.0);

@@ -33,7 +33,6 @@ pub(super) const OPS: &[Row] = &[
         convolution(n, &windows, Filter::Apart, 4)
     }),
     (9, "FULLY_CONNECTED", Stored, fully_connected),
-    (12, "L2_POOL_2D", Real, |n| pool(n, Pool::Norm)),
     (13, "LOCAL_RESPONSE_NORMALIZATION", Real, |n| {
         let size = 2 * n.int(0, 0)? + 1;
         // The sum is weighted, not the mean.
@@ -48,6 +47,9 @@ pub(super) const OPS: &[Row] = &[
         deconvolution(n, strides, 3, 0)
     }),
 ];
+
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[(12, "L2_POOL_2D", Real, |n| pool(n, Pool::Norm))];
 
 /// How windows lie along the spatial axes.
 struct Windows {

@@ -14,7 +14,8 @@ use super::node::{Node, Value, Values, dequantised, parameters};
 use super::schema::Quantisation;
 use crate::import::layout::permuted;
 
-pub(super) const OPS: &[Row] = &[(44, "UNIDIRECTIONAL_SEQUENCE_LSTM", Stored, lstm), (35, "UNIDIRECTIONAL_SEQUENCE_RNN", Stored, rnn)];
+/// Made of several of ours.
+pub(super) const EXPANDED: &[Row] = &[(27, "SVDF", Stored, svdf), (44, "UNIDIRECTIONAL_SEQUENCE_LSTM", Stored, lstm), (35, "UNIDIRECTIONAL_SEQUENCE_RNN", Stored, rnn)];
 
 /// Where an LSTM's operands begin: weights of input, forget, cell and output gate each.
 const WEIGHTS: usize = 1;
@@ -394,4 +395,79 @@ fn rnn(n: &mut Node<'_, '_>) -> Values {
     let (Some(all), Some(h)) = (results.pop(), results.pop()) else { return Err(OpError::bug("a scan of one state gives two results")) };
     n.set_state(4, h)?;
     Ok(vec![time_first(n, all, time_major)?])
+}
+
+/// A dense layer of low rank over the last steps: filters of the features, which a state remembers (`[batch, filter * step]`, the newest last),
+/// filters of those over time, and sums of `rank` filters each.
+fn svdf(n: &mut Node<'_, '_>) -> Values {
+    let (rank, asymmetric) = (n.int(0, 0)?, n.flag(2)?);
+    let state = n.state(4)?;
+    let (x, features, time) = (n.input(0)?, n.input(1)?, n.input(2)?);
+    let matrix = |n: &Node<'_, '_>, x: ValueId| <[i64; 2]>::try_from(n.builder.extents(x)?).map_err(|_| OpError::invalid(format!("an operand of '{}' is no matrix", n.op)));
+    let ([batch, width], [filters, memory]) = (matrix(n, state)?, matrix(n, time)?);
+    if rank < 1 || filters % rank != 0 || memory < 1 || filters.checked_mul(memory) != Some(width) {
+        return Err(OpError::invalid(format!("'{}' of rank {rank} with {filters} filters of {memory} steps, and a state of {width}", n.op)));
+    }
+    let integers = match (n.quantised(0), n.quantised(1)) {
+        (None, _) => None,
+        (Some(x), Some(features)) if n.builder.dtype(state) == DType::I16 => Some((x, features)),
+        _ => return Err(OpError::unsupported(format!("'{}' of quantised numbers with a state of {} is not supported", n.op, n.builder.dtype(state)))),
+    };
+    let fresh = match integers {
+        None => {
+            let x = if n.quantised(1).is_some() { rounded(n, x, asymmetric)? } else { x };
+            let features = weights_of(n, 1)?;
+            let features = stacked(n, &[features])?;
+            n.apply(MatMul {}, &[x, features])?
+        }
+        Some((of_x, of_features)) => {
+            // Products of bytes, in units of the state.
+            let [from, by, to] = [Some(of_x), Some(of_features), n.quantised(4)].map(|q| only_scale(n, q));
+            let (_, zero) = parameters(n.builder, of_x, n.builder.dtype(x))?;
+            let features = stacked(n, &[features])?;
+            let none = n.number(features, 0.0);
+            let sums = n.apply(MatMulInteger {}, &[x, features, zero, none])?;
+            let sums = n.cast(sums, DType::F32)?;
+            let sums = scaled(n, sums, from? * by? / to?)?;
+            let sums = whole(n, sums)?;
+            n.cast(sums, DType::I16)?
+        }
+    };
+    let newest = n.reshaped(fresh, &[batch, filters, 1])?;
+    let next = if memory == 1 {
+        newest
+    } else {
+        let all = n.reshaped(state, &[batch, filters, memory])?;
+        let kept = n.apply(Slice { starts: vec![0, 0, 1], extents: vec![batch, filters, memory - 1], steps: vec![1; 3] }, &[all])?;
+        n.apply(Concat { axis: 2 }, &[kept, newest])?
+    };
+    let sum = |n: &mut Node<'_, '_>, x: ValueId| n.apply(Aggregate { statistic: Statistic::Sum, axes: vec![2], keep: false }, &[x]);
+    let (seen, time) = match integers {
+        None => (next, weights_of(n, 2)?),
+        Some(_) => (n.cast(next, DType::I32)?, n.cast(time, DType::I32)?),
+    };
+    let products = n.mul(seen, time)?;
+    let each = sum(n, products)?;
+    let each = n.reshaped(each, &[batch, filters / rank, rank])?;
+    let mut y = sum(n, each)?;
+    if let Some(bias) = n.optional(3) {
+        y = n.add(y, bias)?;
+    }
+    let remembered = n.reshaped(next, &[batch, width])?;
+    n.set_state(4, remembered)?;
+    if integers.is_none() {
+        return Ok(vec![n.activated(y, 1)?]);
+    }
+    let [of_state, of_time] = [n.quantised(4), n.quantised(2)].map(|q| only_scale(n, q));
+    let y = n.cast(y, DType::F32)?;
+    let y = scaled(n, y, of_state? * of_time?)?;
+    Ok(vec![n.quantise(y, 0)?])
+}
+
+/// The scale of what has one.
+fn only_scale(n: &Node<'_, '_>, quantisation: Option<&Quantisation>) -> Result<f64, OpError> {
+    match quantisation.map(|quantisation| quantisation.scales.as_slice()) {
+        Some([scale]) => Ok(f64::from(*scale)),
+        _ => Err(OpError::invalid(format!("an operand of '{}' has not one scale", n.op))),
+    }
 }

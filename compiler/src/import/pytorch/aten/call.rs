@@ -176,7 +176,7 @@ impl Call<'_> {
             Value::None => Ok(None),
             Value::Dtype(dtype) => Ok(Some(*dtype)),
             Value::Int(number) => storage::dtype(*number).map(Some),
-            Value::ComplexDtype => Err(OpError::unsupported(format!("complex numbers are not supported in '{}'", self.name))),
+            Value::ComplexDtype(_) => Err(OpError::unsupported(format!("complex numbers are not supported in '{}'", self.name))),
             _ => Err(self.wrong(name)),
         }
     }

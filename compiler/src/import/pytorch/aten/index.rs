@@ -157,10 +157,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
         let axis = c.axis("dim", x)?;
         unique(c, Some(axis))
     }),
-    ("where", |c| {
-        let x = c.tensor("condition")?;
-        columns(c, x)
-    }),
     ("where.Scalar", choose),
     ("where.ScalarOther", choose),
     ("where.ScalarSelf", choose),
@@ -257,6 +253,10 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("searchsorted", |c| {
         let (edges, x) = (c.tensor("sorted_sequence")?, c.tensor("self")?);
         searched(c, edges, x)
+    }),
+    ("where", |c| {
+        let x = c.tensor("condition")?;
+        columns(c, x)
     }),
 ];
 

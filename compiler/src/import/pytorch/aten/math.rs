@@ -90,14 +90,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("hardsigmoid", |c| unary(c, HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 })),
     ("hardswish", |c| unary(c, HardSwish {})),
     ("hardtanh", |c| clamp(c, "min_val", "max_val")),
-    ("isinf", |c| {
-        let (_, infinite) = odd(c)?;
-        c.one(infinite)
-    }),
-    ("isnan", |c| {
-        let (nan, _) = odd(c)?;
-        c.one(nan)
-    }),
+    ("isinf", |c| float(c, IsInf { negative: true, positive: true })),
+    ("isnan", |c| float(c, IsNan {})),
     ("isneginf", |c| float(c, IsInf { negative: true, positive: false })),
     ("isposinf", |c| float(c, IsInf { negative: false, positive: true })),
     ("le", |c| compare(c, LessEqual {}, false, false)),
@@ -158,15 +152,6 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     }),
     ("remainder", |c| binary(c, Modulo {})),
     ("round", |c| rounded(c, Round {})),
-    ("round.decimals", |c| {
-        let factor = 10f64.powi(c.int("decimals")?.clamp(-300, 300) as i32);
-        float_by(c, |c, x| {
-            let x = scaled(c, x, factor)?;
-            let x = c.apply(Round {}, &[x])?;
-            let factor = c.like(x, factor);
-            c.apply(Div {}, &[x, factor])
-        })
-    }),
     ("rrelu", rrelu),
     ("rsub", |c| sum(c, false)),
     ("selu", |c| unary(c, Selu { alpha: 1.673_263_242_354_377_2, gamma: 1.050_700_987_355_480_5 })),
@@ -334,6 +319,15 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("nan_to_num", nan_to_num),
     ("ne", |c| compare(c, Equal {}, false, true)),
     ("not_equal", |c| compare(c, Equal {}, false, true)),
+    ("round.decimals", |c| {
+        let factor = 10f64.powi(c.int("decimals")?.clamp(-300, 300) as i32);
+        float_by(c, |c, x| {
+            let x = scaled(c, x, factor)?;
+            let x = c.apply(Round {}, &[x])?;
+            let factor = c.like(x, factor);
+            c.apply(Div {}, &[x, factor])
+        })
+    }),
     ("rsqrt", |c| {
         float_by(c, |c, x| {
             let root = c.apply(Sqrt {}, &[x])?;

@@ -12,6 +12,7 @@ mod promote;
 mod schema;
 
 mod attention;
+mod complex;
 mod create;
 mod fused;
 mod image;
@@ -39,36 +40,26 @@ use crate::import::{Family, Refused};
 type Handler = fn(&mut Call<'_>) -> Result<Vec<Value>, OpError>;
 
 /// Operators that are one op of ours, or none.
-const OPS: &[&[(&str, Handler)]] = &[attention::OPS, create::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
+const OPS: &[&[(&str, Handler)]] = &[attention::OPS, complex::OPS, create::OPS, image::OPS, index::OPS, math::OPS, movement::OPS, nn::OPS, recurrent::OPS, reduce::OPS, scalar::OPS];
 /// Operators that are made of several of ours.
-const EXPANDED: &[&[(&str, Handler)]] = &[fused::EXPANDED, image::EXPANDED, index::EXPANDED, math::EXPANDED, movement::EXPANDED, nn::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, reduce::EXPANDED];
+const EXPANDED: &[&[(&str, Handler)]] = &[complex::EXPANDED, fused::EXPANDED, image::EXPANDED, index::EXPANDED, math::EXPANDED, movement::EXPANDED, nn::EXPANDED, quantise::EXPANDED, recurrent::EXPANDED, reduce::EXPANDED];
 
 /// Operators that people meet and that are not supported, without their namespace.
 pub(crate) const REFUSED: &[Refused] = &[
-    ("_fft_*", COMPLEX, COMPLEX_INSTEAD),
     ("_nested_*", "nested tensors are ragged", "export the model with padded tensors"),
     ("_sparse_*", SPARSE, SPARSE_INSTEAD),
     ("_thnn_*", KERNELS, KERNELS_INSTEAD),
-    ("complex", COMPLEX, COMPLEX_INSTEAD),
     ("ctc_loss*", "it is for training", "export the model for inference"),
     ("cudnn_*", KERNELS, KERNELS_INSTEAD),
-    ("fft_*", COMPLEX, COMPLEX_INSTEAD),
-    ("istft", COMPLEX, COMPLEX_INSTEAD),
     ("linalg_*", "it factorises matrices", "compute what depends on weights only before the export"),
     ("miopen_*", KERNELS, KERNELS_INSTEAD),
     ("multinomial", "it draws as values say", "give probabilities out, and draw behind the model"),
-    ("polar", COMPLEX, COMPLEX_INSTEAD),
     ("quantize_per_*", QUANTISED, QUANTISED_INSTEAD),
     ("quantized::*", QUANTISED, QUANTISED_INSTEAD),
-    ("stft", COMPLEX, COMPLEX_INSTEAD),
     ("to_sparse*", SPARSE, SPARSE_INSTEAD),
     ("torchaudio::*", "it has kernels of its own", "say it with PyTorch's own operators"),
-    ("view_as_complex", COMPLEX, COMPLEX_INSTEAD),
-    ("view_as_real", COMPLEX, COMPLEX_INSTEAD),
 ];
 
-const COMPLEX: &str = "its numbers are complex";
-const COMPLEX_INSTEAD: &str = "compute with real and imaginary parts as tensors";
 const SPARSE: &str = "its tensors are sparse";
 const SPARSE_INSTEAD: &str = "export the model with dense tensors";
 const KERNELS: &str = "it is a GPU's kernel";
@@ -137,7 +128,7 @@ pub(crate) fn call(context: &mut Context, target: &str, overload: Option<&str>, 
     let (schema, values) = schema::resolve(target, overload, arguments)?;
     let name = target.strip_prefix("aten::").unwrap_or(target);
     if let Some(handler) = handler(name, schema.overload) {
-        return handler(&mut Call { context, name, schema, values });
+        return complex::call(&mut Call { context, name, schema, values }, handler);
     }
     // `add_` is `add`, written to its first argument.
     let pure = target.strip_suffix('_').filter(|_| schema.parameters.first().is_some_and(|first| first.written));
@@ -148,7 +139,7 @@ pub(crate) fn call(context: &mut Context, target: &str, overload: Option<&str>, 
     let keyword = keyword.into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value)).collect();
     let positional = positional.into_iter().map(|(_, value)| value).collect();
     let result = call(context, pure, Some(schema.overload), &Arguments { positional, keyword })?;
-    let Some(Value::Tensor(result)) = result.into_iter().next() else { return Err(OpError::bug(format!("'{pure}' gives no tensor"))) };
+    let Some(Value::Tensor(result)) = result.into_iter().next() else { return Err(OpError::unsupported(format!("'{target}' writes what is no tensor of real numbers"))) };
     let value = context.read(result)?;
     write(context, written, value)?;
     Ok(vec![Value::Tensor(written)])

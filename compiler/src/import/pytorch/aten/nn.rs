@@ -33,6 +33,8 @@ pub(super) const OPS: &[(&str, Handler)] = &[
     ("_native_batch_norm_legit_no_training", |c| batch_norm(c, 3)),
     ("_safe_softmax", |c| softmax(c, "dim", true)),
     ("_softmax", |c| softmax(c, "dim", false)),
+    ("adaptive_avg_pool1d", |c| adaptive_average(c, 1)),
+    ("adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
     ("addmm", |c| {
         let op = Gemm { alpha: c.float("alpha")?, beta: c.float("beta")?, trans_a: false, trans_b: false };
         let (bias, a, b) = (c.tensor("self")?, c.tensor("mat1")?, c.tensor("mat2")?);
@@ -222,8 +224,6 @@ pub(super) const EXPANDED: &[(&str, Handler)] = &[
         let value = weight_norm(c)?;
         padded_results(c, value, 2)
     }),
-    ("adaptive_avg_pool1d", |c| adaptive_average(c, 1)),
-    ("adaptive_avg_pool2d", |c| adaptive_average(c, 2)),
     ("adaptive_avg_pool3d", |c| adaptive_average(c, 3)),
     ("adaptive_max_pool1d", |c| adaptive_max(c, 1)),
     ("adaptive_max_pool2d", |c| adaptive_max(c, 2)),

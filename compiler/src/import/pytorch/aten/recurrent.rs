@@ -15,15 +15,15 @@ type Built = Result<ValueId, OpError>;
 pub(super) const OPS: &[(&str, Handler)] = &[
     ("gru.input", |c| layers(c, Cell::Gru)),
     ("lstm.input", |c| layers(c, Cell::Lstm)),
-    ("rnn_relu.input", |c| layers(c, Cell::Rnn(Activation::Relu))),
-    ("rnn_tanh.input", |c| layers(c, Cell::Rnn(Activation::Tanh))),
 ];
 
 /// Made of several of ours.
 pub(super) const EXPANDED: &[(&str, Handler)] = &[
     ("gru_cell", gru_cell),
     ("lstm_cell", lstm_cell),
+    ("rnn_relu.input", |c| layers(c, Cell::Rnn(Activation::Relu))),
     ("rnn_relu_cell", |c| rnn_cell(c, true)),
+    ("rnn_tanh.input", |c| layers(c, Cell::Rnn(Activation::Tanh))),
     ("rnn_tanh_cell", |c| rnn_cell(c, false)),
 ];
 

@@ -155,13 +155,14 @@ impl Type {
 
     fn takes_one(&self, value: &Value) -> bool {
         match value {
-            Value::Tensor(_) => self.base == "Tensor",
+            Value::Tensor(_) | Value::Complex(..) => self.base == "Tensor",
             Value::Bool(_) => matches!(self.base, "bool" | "Scalar" | "t"),
             Value::Int(_) => matches!(self.base, "int" | "SymInt" | "float" | "Scalar" | "ScalarType" | "Layout" | "MemoryFormat" | "t"),
             Value::Float(_) => matches!(self.base, "float" | "Scalar" | "t"),
+            Value::ComplexNumber(..) => self.base == "Scalar",
             Value::Symbol(_) => matches!(self.base, "int" | "SymInt" | "float" | "bool" | "Scalar" | "t"),
             Value::Str(_) => matches!(self.base, "str" | "Dimname" | "Device"),
-            Value::Dtype(_) | Value::ComplexDtype => self.base == "ScalarType",
+            Value::Dtype(_) | Value::ComplexDtype(_) => self.base == "ScalarType",
             Value::Device(_) => self.base == "Device",
             Value::Layout => matches!(self.base, "Layout" | "MemoryFormat"),
             Value::None | Value::List(_) | Value::Tuple(_) | Value::Dict(_) => false,

@@ -180,9 +180,10 @@ impl Importer {
             let (Some(arg), Some(name)) = (spec["arg"]["name"].as_str(), spec[field].as_str()) else { return Err(one(odd("signature"))) };
             let made = weights.get(name, constant).and_then(|view| {
                 if !changed.contains(arg) {
-                    let value = view.value(&mut context.builder)?;
-                    context.builder.name(value, name);
-                    return Ok(value);
+                    return view.tensor(&mut context, name);
+                }
+                if view.complex {
+                    return Err(OpError::unsupported(format!("buffer '{name}' is written to and holds complex numbers, which is not supported")).help("keep real and imaginary parts as two buffers"));
                 }
                 // A state begins with a tensor that lies row by row.
                 let mut rows = Builder::new("").folding(Folding::All);
@@ -192,10 +193,10 @@ impl Importer {
                 let clashes = outputs.iter().any(|(output, _)| output == name) || declared.iter().any(|(input, _)| *input == name);
                 let state = context.builder.state(if clashes { arg } else { name }, initial);
                 states.push((name.to_owned(), arg.to_owned(), state));
-                Ok(state)
+                Ok(context.fresh(state))
             });
             match made {
-                Ok(value) => drop(scope.insert(arg.to_owned(), Bound::Value(context.fresh(value)))),
+                Ok(value) => drop(scope.insert(arg.to_owned(), Bound::Value(value))),
                 Err(error) => {
                     self.errors.push(Error::at(error, format!("tensor '{name}'"), Vec::new()));
                     scope.insert(arg.to_owned(), Bound::Failed);
@@ -374,6 +375,7 @@ impl Importer {
             let value = match self.argument(scope, arg) {
                 Ok(Some(Value::Tensor(tensor))) => context.read(tensor),
                 Ok(Some(Value::Symbol(symbol))) => Ok(symbol.value),
+                Ok(Some(Value::Complex(..))) => Err(OpError::unsupported("it holds complex numbers, which is not supported").help("export the model with torch.view_as_real of the output")),
                 // What is no tensor is the same in every run.
                 Ok(_) => continue,
                 Err(error) => Err(error),
@@ -430,7 +432,7 @@ fn plain(kind: &str, content: &Json) -> Result<Value, OpError> {
         "as_scalar_type" => dtype(content)?,
         "as_device" => Value::Device(content["type"].as_str().unwrap_or_default().to_owned()),
         "as_layout" | "as_memory_format" => Value::Layout,
-        "as_complex" => return Err(OpError::unsupported("complex numbers are not supported here")),
+        "as_complex" => Value::ComplexNumber(content["real"].as_f64().ok_or_else(wrong)?, content["imag"].as_f64().ok_or_else(wrong)?),
         "as_custom_obj" => return Err(OpError::unsupported("objects of a class of the program's own are not supported")),
         "as_graph" => return Err(OpError::unsupported("a graph as an argument is not supported here")),
         other => return Err(OpError::unsupported(format!("arguments of kind '{other}' are not supported"))),
@@ -454,7 +456,7 @@ fn user_input<'j>(graph: &Json, arg: &'j Json) -> Result<Option<(&'j str, Option
             let meta = &graph["tensor_values"][name];
             let dtype = match dtype(&meta["dtype"])? {
                 Value::Dtype(dtype) => dtype,
-                _ => return Err(OpError::unsupported(format!("input '{name}' holds complex numbers, which is not supported"))),
+                _ => return Err(OpError::unsupported(format!("input '{name}' holds complex numbers, which is not supported")).help("export the model with torch.view_as_complex of an input")),
             };
             let dims = (0..).zip(list(meta, "sizes")).map(|(axis, size)| expression::dim(size).unwrap_or_else(|| Dim::symbol(format!("{name}.{axis}")))).collect();
             let ty = TensorType::ranked(dtype, dims);
@@ -534,8 +536,13 @@ fn bind(context: &mut Context, scope: &mut Scope, outputs: &[Json], values: Vec<
             at += 1;
             let Some(name) = name else { continue };
             let value = value.ok_or_else(|| OpError::invalid(format!("the node has {} outputs, and its operator gives {}", outputs.len(), flat.len())))?;
-            if let Value::Tensor(tensor) = &value {
-                let value = context.read(*tensor)?;
+            let parts = match &value {
+                Value::Tensor(tensor) => vec![*tensor],
+                Value::Complex(real, imaginary) => vec![*real, *imaginary],
+                _ => Vec::new(),
+            };
+            for tensor in parts {
+                let value = context.read(tensor)?;
                 // No tensor that is larger than memory can be is computed with.
                 if let Some(extents) = context.builder.ty(value).shape.extents() {
                     checked_elems(&extents)?;

@@ -86,9 +86,10 @@ fn view(archive: &Archive, folder: &str, entry: &Json, big_endian: bool) -> Resu
     let meta = &entry["tensor_meta"];
     let number = |json: &Json| json["as_int"].as_i64().ok_or_else(|| odd("list of tensors"));
     let numbers = |name: &str| list(meta, name).iter().map(number).collect::<Result<Vec<_>, _>>();
-    let dtype = match dtype(&meta["dtype"])? {
-        Value::Dtype(dtype) => dtype,
-        _ => return Err(OpError::unsupported("complex numbers are not supported")),
+    let (dtype, complex) = match dtype(&meta["dtype"])? {
+        Value::ComplexDtype(dtype) => (dtype, true),
+        Value::Dtype(dtype) => (dtype, false),
+        _ => return Err(odd("list of tensors")),
     };
-    Ok(View { storage, dtype, sizes: numbers("sizes")?, strides: numbers("strides")?, offset: number(&meta["storage_offset"])?, big_endian })
+    Ok(View { storage, dtype, complex, sizes: numbers("sizes")?, strides: numbers("strides")?, offset: number(&meta["storage_offset"])?, big_endian })
 }

@@ -70,7 +70,7 @@ struct Frame {
 }
 
 /// Which elements of which storage: address, dtype, sizes, strides, offset.
-type Elements = (usize, DType, Vec<i64>, Vec<i64>, i64);
+type Elements = (usize, (DType, bool), Vec<i64>, Vec<i64>, i64);
 
 /// The variables of a call.
 pub(super) type Scope = HashMap<Rc<str>, Var>;
@@ -892,16 +892,12 @@ impl<'a> Interpreter<'a> {
             Node::Persistent(_) => return Err(OpError::invalid("a storage stands where a value should")),
             Node::Call { .. } => match library.tensor(part, id)? {
                 Some(Pickled::Plain(view)) => {
-                    let key = (view.storage.bytes.as_ptr() as usize, view.dtype, view.sizes.clone(), view.strides.clone(), view.offset);
+                    let key = (view.storage.bytes.as_ptr() as usize, (view.dtype, view.complex), view.sizes.clone(), view.strides.clone(), view.offset);
                     let value = match self.tensors.get(&key) {
                         Some(known) => known.clone(),
                         None => {
                             self.context.builder.set_origins(Origins::default());
-                            let value = view.value(&mut self.context.builder)?;
-                            if self.context.builder.graph().value(value).name.is_none() {
-                                self.context.builder.name(value, path);
-                            }
-                            let tensor = self.context.fresh(value);
+                            let tensor = view.tensor(&mut self.context, path)?;
                             self.tensors.insert(key, tensor.clone());
                             tensor
                         }

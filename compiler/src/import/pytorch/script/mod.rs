@@ -307,6 +307,7 @@ fn named(interpreter: &mut Interpreter<'_>, name: &str, result: &Var, depth: usi
                 Value::Int(n) => builder.constant(Tensor::scalar(DType::I64, frit_ir::Scalar::Int(i128::from(*n)))),
                 Value::Float(x) => builder.scalar(DType::F64, *x),
                 Value::Bool(x) => builder.constant(Tensor::from_bools(&[], &[*x])),
+                Value::Complex(..) => return Err(OpError::unsupported(format!("the result '{name}' holds complex numbers, which is not supported")).help("save a module that gives torch.view_as_real of it")),
                 _ => return Err(OpError::unsupported(format!("the result '{name}' is {}", plain.words()))),
             };
             outputs.push((name.to_owned(), value));

@@ -70,6 +70,11 @@ fn gather(interpreter: &mut Interpreter<'_>, var: &Var, depth: usize, all: &mut 
     let depth = depth.checked_sub(1).ok_or_else(|| OpError::unsupported("an attribute nests too deep"))?;
     match var {
         Var::Plain(Value::Tensor(tensor)) => all.push(Leaf::Open(interpreter.context.read(*tensor)?, false)),
+        Var::Plain(Value::Complex(real, imaginary)) => {
+            for part in [real, imaginary] {
+                all.push(Leaf::Open(interpreter.context.read(*part)?, false));
+            }
+        }
         Var::Plain(Value::Symbol(symbol)) => all.push(Leaf::Open(symbol.value, true)),
         Var::List(_) | Var::Tuple(..) => {
             let items = var.elements().unwrap_or_default();
@@ -166,6 +171,9 @@ fn shaped<'a>(interpreter: &mut Interpreter<'a>, name: &str, var: &Var, make: &m
         Var::Plain(Value::Tensor(tensor)) => {
             let value = interpreter.context.read(*tensor)?;
             make(interpreter, name, &Leaf::Open(value, false))?
+        }
+        Var::Plain(Value::Complex(..)) => {
+            return Err(OpError::unsupported(format!("attribute '{name}' holds complex numbers, and is kept for the next run")).help("keep real and imaginary parts as two attributes"));
         }
         Var::Plain(Value::Symbol(symbol)) => make(interpreter, name, &Leaf::Open(symbol.value, true))?,
         Var::List(_) | Var::Tuple(..) => {
