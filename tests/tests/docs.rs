@@ -36,7 +36,7 @@ fn the_list_of_onnx_ops_is_fresh() {
 fn the_list_of_pytorch_ops_is_fresh() {
     let intro = "# PyTorch operators that Frit imports\n\nOperators of ATen and of torchvision, with all their overloads unless one is named, from exported programs (undecomposed and \
          decomposed) and TorchScript. Those that write to a tensor (`add_`, `copy_`) are the same with an underscore. Beside them: `cond`, `while_loop`, `scan` and `map`; arithmetic on \
-         sizes.";
+         sizes. Tensors of complex numbers are computed with, but can't be inputs or outputs.";
     listed("pytorch.md", intro, import::pytorch::known());
 }
 
