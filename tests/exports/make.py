@@ -18,6 +18,8 @@ import sys
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
+sys.path.append(str(HERE.parent / "frameworks"))
+from anonymise import anonymise  # noqa: E402
 WIDTH, HEADS, TIME, BATCH = 8, 2, 5, 2
 
 
@@ -434,6 +436,8 @@ def torch_main():
         torch.export.save(program, HERE / f"{block}.torch-export.pt2")
         torch.export.save(program.run_decompositions(), HERE / f"{block}.torch-core.pt2")
         torch.jit.trace(module, tuple(given)).save(HERE / f"{block}.torch-traced.pt")
+        for end in ("export.pt2", "core.pt2", "traced.pt"):
+            anonymise(HERE / f"{block}.torch-{end}")
         for opset in (13, 14, 17, 20):
             attempt(block, f"torch-script-{opset}", lambda path: torch.onnx.export(module, tuple(given), path, opset_version=opset, dynamo=False))
         for opset in (18, 20, 23):

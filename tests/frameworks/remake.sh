@@ -50,6 +50,10 @@ for format in "${formats[@]}"; do
     esac
     echo "remake   $format"
     (cd "$here/$format" && "$venv/bin/python" make.py)
+    case $format in
+        pytorch) "$venv/bin/python" "$here/anonymise.py" "$here/$format"/*.pt2 ;;
+        torchscript) "$venv/bin/python" "$here/anonymise.py" "$here/$format"/*.pt ;;
+    esac
     if [[ $sweeps == 1 ]]; then
         for sweep in "${sweeps_of[@]}"; do
             echo "remake   sweep: ${sweep%% *}"
