@@ -116,7 +116,7 @@ impl Fused {
     }
 
     /// The axes whose index, or what remains of it when it is divided, says which of several expressions is computed: each axis, and of how
-    /// many. None where these are too many together.
+    /// many. Those that would be too many together are left out.
     pub(super) fn phases(&self) -> Vec<(usize, i64)> {
         let axis_of = |id: ExprId| if let Expr::Var(Var(k)) = self.exprs.get(id) { self.extents.get(*k as usize).map(|extent| (*k as usize, *extent)) } else { None };
         let mut phases: BTreeMap<usize, i64> = BTreeMap::new();

@@ -107,14 +107,20 @@ fn fold(graph: &Graph, node: &Node, constant: impl Fn(ValueId) -> Option<Tensor>
 /// Which nodes are not folded although only constants feed them: those whose one reader computes the elements that it
 /// needs, from smaller constants, or packs them at compile time.
 fn kept(graph: &Graph, uses: &[Vec<NodeId>], device: &Device<'_>) -> Vec<bool> {
+    // What is cut out of a constant or transposed, and nothing else.
+    let mut moved = vec![false; graph.values().len()];
+    for (_, node) in graph.nodes() {
+        let from = |v: &ValueId| graph.constant(*v).is_some() || moved[v.0 as usize];
+        if let (Op::Transpose(_) | Op::Slice(_), [out]) = (&node.op, node.outputs.as_slice()) {
+            moved[out.0 as usize] = node.inputs.iter().all(from);
+        }
+    }
     let mut kept = vec![false; graph.nodes().len()];
     for (id, node) in graph.nodes().rev() {
         let readers = |out: &ValueId| &uses[out.0 as usize];
-        let is_constant = |v: &ValueId| graph.constant(*v).is_some();
         kept[id.0 as usize] = match (&node.op, node.outputs.as_slice()) {
-            // Products pack a constant that is moved from the original.
-            (Op::Transpose(_), [out]) if node.inputs.iter().all(is_constant) => readers(out).iter().all(|user| kept[user.0 as usize] || matches!(graph.node(*user).op, Op::MatMul(_))),
-            (Op::Slice(_), [out]) => matches!(readers(out).as_slice(), [user] if kept[user.0 as usize] || matches!(graph.node(*user).op, Op::MatMul(_))),
+            // Products pack a constant that is only moved from the original.
+            (Op::Transpose(_) | Op::Slice(_), [out]) if moved[out.0 as usize] => readers(out).iter().all(|user| kept[user.0 as usize] || matches!(graph.node(*user).op, Op::MatMul(_))),
             (Op::Cast(_) | Op::Dequantize(_) | Op::StrassenWeight(_) | Op::Transpose(_) | Op::Reshape(_) | Op::Sub(_) | Op::Mul(_), [out]) => match readers(out).as_slice() {
                 [user] => (kept[user.0 as usize] || reads_as_needed(graph, graph.node(*user), *out)) && nest(graph, node).is_some_and(|nest| (device.supported)(&nest).is_ok()),
                 _ => false,
