@@ -2,7 +2,8 @@
 //!
 //! In: the caller's choice, and a number of grid points. Out: calls over ranges of grid points. Must not know: kernels.
 //!
-//! The ranges depend on who is free; results don't, because grid points are independent.
+//! Each thread begins with a part of the grid that is its own in every kernel, so that it finds in its cache what it wrote before,
+//! and then helps others with theirs. The ranges depend on who is free; results don't, because grid points are independent.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,9 +17,12 @@ use crate::pool::Pool;
 /// More threads than this are a mistake.
 const MOST: usize = 1024;
 
-/// A range is at most this part of a thread's share of what is left: ranges get shorter, so that a thread that gets less
+/// A range is at most this part of what is left of a thread's share: ranges get shorter, so that a thread that gets less
 /// time than the others does not hold them up.
 const PARTS: u64 = 4;
+
+/// Threads above so many begin together with another one.
+const SHARES: u64 = 16;
 
 /// Ranges of least length that are worth waking a thread for. One that is awake joins for less.
 const WORTH_WAKING: u64 = 4;
@@ -106,17 +110,23 @@ impl Threads {
         if workers == 1 {
             return work(0, 0..points);
         }
-        let next = AtomicU64::new(0);
+        // Grains that are taken of each share.
+        let taken = [const { AtomicU64::new(0) }; SHARES as usize];
+        let shares = workers.min(SHARES);
+        let first = |share: u64| grains / shares * share + share.min(grains % shares);
         let run = |worker: usize| {
-            let mut begin = next.load(Ordering::Relaxed);
-            while begin < points {
-                let end = begin + ((points - begin) / (workers * PARTS)).max(grain).min(points - begin);
-                match next.compare_exchange_weak(begin, end, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => {
-                        work(worker, begin..end);
-                        begin = next.load(Ordering::Relaxed);
+            for share in (0..shares).map(|next| (worker as u64 + next) % shares) {
+                let (taken, first, end) = (&taken[share as usize], first(share), first(share + 1));
+                let mut begin = first + taken.load(Ordering::Relaxed);
+                while begin < end {
+                    let next = begin + ((end - begin) / PARTS).max(1);
+                    match taken.compare_exchange_weak(begin - first, next - first, Ordering::Relaxed, Ordering::Relaxed) {
+                        Ok(_) => {
+                            work(worker, begin * grain..if next == grains { points } else { next * grain });
+                            begin = first + taken.load(Ordering::Relaxed);
+                        }
+                        Err(now) => begin = first + now,
                     }
-                    Err(now) => begin = now,
                 }
             }
         };
