@@ -176,6 +176,8 @@ pub(crate) fn additions(exprs: &Exprs, root: ExprId) -> u32 {
                 sum += match op {
                     Unary::Neg | Unary::Abs | Unary::Not | Unary::IsNan | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc | Unary::Sign => 1,
                     Unary::Sqrt => 8,
+                    // An exponential and a quotient.
+                    Unary::Tanh | Unary::Sinh | Unary::Cosh | Unary::Atanh => 24,
                     _ => 16,
                 };
                 open.push(*a);

@@ -205,6 +205,29 @@ fn functions_of_one_f32_keep_their_bounds() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Far below 0 it is smaller than x by any factor, and held to units of x: no more can be asked of what is written with an error function.
+#[test]
+fn gelu_is_exact_to_units_of_its_argument() {
+    let mut xs = samples();
+    xs.resize(xs.len().next_multiple_of(WIDE), 1.0);
+    let want: Vec<f64> = xs.iter().map(|x| Unary::Gelu.apply(Scalar::Float(f64::from(*x)), DType::F64).as_f64()).collect();
+    for (target, bound) in targets().iter().zip([1.89, 2.25]) {
+        let expanded = expand(DType::F32, 1, target.fma, |e, x| e.unary(Unary::Gelu, x[0]));
+        for got in run("gelu", &expanded, target, DType::F32, &[&xs]) {
+            let error = |at: usize| {
+                let (x, got, want) = (xs[at], got[at], want[at]);
+                if !x.is_finite() || want.is_nan() {
+                    return if got.to_bits() == (want as f32).to_bits() || got.is_nan() && want.is_nan() { 0.0 } else { f64::INFINITY };
+                }
+                let unit = f64::from(x.abs().max(f32::MIN_POSITIVE)) * 2f64.powi(-24);
+                (f64::from(got) - want).abs() / unit
+            };
+            let at = (0..xs.len()).max_by(|a, b| error(*a).total_cmp(&error(*b))).expect("samples");
+            assert!(holds(error(at), bound), "gelu (fma {}): {:.3} units, not {bound}, at {:e}: {:e}, not {:e}", target.fma, error(at), xs[at], got[at], want[at]);
+        }
+    }
+}
+
 #[test]
 fn functions_of_two_f32_keep_their_bounds() {
     let special = [0.0f32, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 1.5, -2.5, 1e-40, -1e-40, 1e30, -1e30, 16_777_217.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 7.3, -0.1];

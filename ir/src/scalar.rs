@@ -215,6 +215,7 @@ scalar_ops! {
         Acosh "acosh" "Inverse hyperbolic cosine.",
         Atanh "atanh" "Inverse hyperbolic tangent.",
         Erf "erf" "Error function.",
+        Gelu "gelu" "x times the part of a normal distribution that lies below x.",
         Not "not" "Bitwise complement; logical for bool.",
         IsNan "is_nan" "Is it NaN? Gives bool.",
     }
@@ -312,6 +313,8 @@ impl Unary {
             Unary::Acosh => if x < 1.0 { f64::NAN } else { libm::acosh(x) },
             Unary::Atanh => libm::atanh(x),
             Unary::Erf => libm::erf(x),
+            // (1 + erf z) / 2 = erfc(-z) / 2, which does not cancel.
+            Unary::Gelu => x * (libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2) / 2.0),
             Unary::Not => x,
             Unary::IsNan => return Scalar::Bool(x.is_nan()),
         };

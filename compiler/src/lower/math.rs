@@ -202,6 +202,22 @@ const ERFC_LOG: &[f64] = &[
     -0.0029476347845047712,
     0.00018637553148437291,
 ];
+/// log2 of the part of a normal distribution that lies above x, for x up to 6: 2^-26.5 of the whole. From there it goes on falling, and
+/// comes to -127 at [`ABOVE_END`].
+const ABOVE_LOG2: &[f64] = &[
+    -1.0,
+    -1.1511054039001465,
+    -0.4592054784297943,
+    -0.052507705986499786,
+    0.007085228338837624,
+    -0.0001579282688908279,
+    -0.0001755491684889421,
+    3.669486250146292e-05,
+    -2.570391416156781e-06,
+];
+const ABOVE_END: f64 = 10.08895;
+/// -2^r on [-1/2, 1/2]: 2^-23.3 of it.
+const MINUS_EXP2: &[f64] = &[-1.0, -0.6931470036506653, -0.24022246897220612, -0.0555071085691452, -0.009671294130384922, -0.0013269572518765926];
 /// 1 / (2 pi) in pieces of 29 bits, largest first: their products with an f32 are exact in f64. What is left out counts less
 /// than 2^-76 of a turn for every f32.
 const TURN: [f64; 7] = [
@@ -309,7 +325,8 @@ fn is_math(op: Unary) -> bool {
         | Unary::Asinh
         | Unary::Acosh
         | Unary::Atanh
-        | Unary::Erf => true,
+        | Unary::Erf
+        | Unary::Gelu => true,
         Unary::Neg
         | Unary::Abs
         | Unary::Sign
@@ -451,6 +468,7 @@ impl Math {
             }
             Unary::Asin | Unary::Acos => self.asin_or_acos(op, x),
             Unary::Erf if single => self.erf(x),
+            Unary::Gelu if single => self.gelu(x),
             Unary::Sin | Unary::Cos | Unary::Tan if single => self.trigonometric(op, x),
             _ => return None,
         })
@@ -947,6 +965,26 @@ impl Math {
         let is_near = self.less(size, 1.0);
         let y = self.e.select(is_near, near, far);
         self.with_sign(y, x)
+    }
+
+    /// With a = |x| and q, the part of a normal distribution above a: max(x, 0) - a q. No difference cancels, and far below 0 it
+    /// is as exact, in parts of x, as above.
+    fn gelu(&mut self, x: ExprId) -> ExprId {
+        let Format { fraction, bias, .. } = *self.format(x);
+        // At the end the power is 2^-127, the bits of which are those of 0: nothing is taken from what is larger, be it infinite.
+        let size = self.at_most(x, ABOVE_END);
+        let size = self.abs(size);
+        let held = self.at_most(size, ABOVE_END);
+        let log = self.polynomial(held, ABOVE_LOG2);
+        let magic = self.k(x, 1.5 * 2f64.powi(fraction as i32) + bias as f64);
+        let shifted = self.e.add(log, magic);
+        let k = self.e.sub(shifted, magic);
+        let r = self.e.sub(log, k);
+        let power = self.power(shifted);
+        let rest = self.polynomial(r, MINUS_EXP2);
+        let above = self.e.mul(rest, power);
+        let positive = self.at_least(x, 0.0);
+        self.mad(size, above, positive)
     }
 
     // ---- trigonometry ----
