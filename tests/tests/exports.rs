@@ -57,19 +57,13 @@ const WANTED_IF_FINITE: &[(&str, &[(&str, usize)])] = &[
 /// Exports that other numbers of kernels come out of, and how they differ.
 const KERNELS_OTHERWISE: &[(&str, usize)] = &[
     // The cells' equations are written out in another order, in which less is merged.
-    ("gru.torch-core", 13),
     ("gru.torch-traced", 12),
-    // Weights are repeated for each sample. At this size these are constants, products of small batches, which need no kernel of their own.
+    // Rows of products lie along one axis, and so few of them are done at once: the products need no kernel of their own.
     ("half.torch-core", 1),
     ("llama.torch-core", 2),
     ("swiglu.torch-core", 1),
-    // Weights are repeated for each sample, and what follows attention is not grouped with it.
-    ("sdpa.torch-core", 5),
     // The same ops, but for the norms' factors, which are in the weights; what follows attention is not grouped with it.
     ("llama.tensorflow-lite", 13),
-    // As the GRU's; the first step, whose state is 0, is computed apart.
-    ("lstm.tensorflow-lite", 12),
-    ("lstm.torch-core", 12),
 ];
 
 const COMPOSITES: &[&str] = &[

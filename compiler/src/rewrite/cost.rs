@@ -18,6 +18,9 @@ const FUSED: f64 = 0.25;
 /// What is left of both where the kernel that makes an operand can do it: nothing but the arithmetic, and a reason to do less.
 const JOINED: f64 = 4.0;
 
+/// Rows that lie along one axis can't be grouped with what is done to some of them: less than a reshape, for programs that are alike otherwise.
+const FLAT: f64 = 0.5;
+
 /// What an op does with its operands' elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -81,7 +84,7 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], join
     }
     match op.def().body(operands) {
         _ if kind(op, operands) == Kind::Elementwise => machine.time(work(op, operands)) + if joined { JOINED } else { 20.0 + traffic * FUSED },
-        Ok(Body::Loops(_)) => machine.kernel(work(op, operands), moved),
+        Ok(Body::Loops(_)) => machine.kernel(work(op, operands), moved) + if flat(op, operands) { FLAT } else { 0.0 },
         Ok(Body::Expansion) if let Some(graph) = expanded(op, operands) => {
             let ty = |value: &ValueId| graph.ty(*value);
             let price = |node: &Node| {
@@ -101,6 +104,11 @@ pub(super) fn op(op: &Op, operands: &[&TensorType], results: &[TensorType], join
         }
         _ => machine.launch + traffic + machine.time(Arithmetic { elementwise: IRREGULAR * elems, ..Arithmetic::default() }),
     }
+}
+
+/// Does a product have all its rows along one axis?
+fn flat(op: &Op, operands: &[&TensorType]) -> bool {
+    matches!((op, operands), (Op::MatMul(_), [rows, _]) if rows.rank().is_ok_and(|rank| rank == 2))
 }
 
 /// What an op computes.

@@ -211,8 +211,8 @@ fn unmerged(from: &[i64], to: &[i64], axes: &[i64]) -> Option<Vec<i64>> {
     Some(found)
 }
 
-/// So many ops are looked through for a value whose halves are the same.
-const HALVES_DEPTH: usize = 8;
+/// So many ops are looked through for a value whose parts are the same.
+const DEPTH: usize = 8;
 
 /// Are the two halves of a value along its last axis the same, because they were joined so or are those of a constant?
 fn halves(site: &Site<'_>, id: Id, depth: usize) -> bool {
@@ -240,6 +240,25 @@ fn halves(site: &Site<'_>, id: Id, depth: usize) -> bool {
                 (Op::Gather(pick), [table, _]) => kept(table) && site.facts(site.graph.find(*table)).extents().is_some_and(|from| pick.axis + 1 < from.len()) && of(table),
                 _ => false,
             }
+        })
+}
+
+/// Are the matrices of a value, along its last two axes, all the same, because they were repeated or are those of a constant?
+fn repeats(site: &Site<'_>, id: Id, depth: usize) -> bool {
+    let Some(own) = site.facts(id).extents() else { return false };
+    let Some((outer, matrix)) = own.split_last_chunk::<2>() else { return false };
+    if own.contains(&0) || outer.iter().all(|n| *n == 1) {
+        return !own.contains(&0);
+    }
+    if let Some(value) = tensor(site, &Bound::Class(id)) {
+        let size = matrix.iter().product::<i64>() as usize * value.dtype().size();
+        return value.dtype() != DType::Str && value.bytes().chunks(size).all(|one| one == &value.bytes()[..size]);
+    }
+    depth > 0
+        && site.graph[id].nodes.iter().any(|term| {
+            let moved = matches!(site.graph.analysis.heads.get(term.head), Head::Op(Op::Broadcast(_) | Op::Reshape(_)));
+            let whole = |child: Id| site.facts(child).extents().is_some_and(|from| from.ends_with(matrix)) && repeats(site, child, depth - 1);
+            moved && term.children.first().is_some_and(|child| whole(site.graph.find(*child)))
         })
 }
 
@@ -471,7 +490,8 @@ pub const FUNCTIONS: &[Function] = &[
             truth(numbers.iter().enumerate().all(|(k, n)| *n == if k == 1 { to[1] } else { 1 }))
         },
     },
-    Function { name: "halves", about: "the two halves of a value along its last axis are the same", call: |site, x| truth(halves(site, class(&x[0])?, HALVES_DEPTH)) },
+    Function { name: "halves", about: "the two halves of a value along its last axis are the same", call: |site, x| truth(halves(site, class(&x[0])?, DEPTH)) },
+    Function { name: "repeats", about: "the matrices of a value, along its last two axes, are all the same", call: |site, x| truth(repeats(site, class(&x[0])?, DEPTH)) },
     Function {
         name: "angles",
         about: "extents of a rotary embedding's angles, for one table of them that is twice as wide, and for what they turn, heads before time",

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use egg::{Id, Language};
 use frit_ir::ops::Attr;
 use frit_ir::{Op, Tensor};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// What a term applies: an entry of [`Heads`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -103,7 +104,7 @@ impl Heads {
 }
 
 /// Tensors of up to this many elements are compared by value, larger ones by where they lie.
-const COMPARED: usize = 64;
+const COMPARED: usize = 1 << 12;
 
 /// Two ops with one key are equal. Ops with subgraphs have none.
 pub(crate) fn key(op: &Op) -> Option<String> {
@@ -122,6 +123,6 @@ fn tensor_key(tensor: &Tensor) -> String {
     if tensor.elems() > COMPARED || !tensor.strings().is_empty() {
         format!("{:x}:{}", tensor.address(), tensor.ty())
     } else {
-        format!("{}:{:?}", tensor.ty(), tensor.bytes())
+        format!("{}:{:x}", tensor.ty(), xxh3_128(tensor.bytes()))
     }
 }

@@ -3,7 +3,7 @@
 //! In: a graph. Out: [`Part`]s in an order in which operands come first. A cut goes where few values cross it, so that what
 //! belongs together stays together: between the layers of a network that is one or two. Must not know: rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use frit_ir::Op;
 use frit_ir::graph::{Graph, Node, NodeId, Producer, ValueId};
@@ -61,18 +61,31 @@ pub(super) fn parts(graph: &Graph, uses: &[Vec<NodeId>]) -> Vec<Part> {
     parts
 }
 
-/// The nodes that are live, operands first. Products of parts of one value by one constant follow each other, so that a
+/// For each value that depends on constants only the first one that is computed as it is.
+fn fixed(graph: &Graph, live: &[bool]) -> BTreeMap<ValueId, ValueId> {
+    let mut known: HashMap<String, ValueId> = HashMap::new();
+    let mut fixed = BTreeMap::new();
+    for (id, node) in graph.nodes() {
+        let ([value], true, true) = (node.outputs.as_slice(), live[id.0 as usize], node.op.def().deterministic()) else { continue };
+        let operands: Option<Vec<ValueId>> = node.inputs.iter().map(|v| fixed.get(v).copied()).collect();
+        if let (Some(operands), Some(key)) = (operands, key(&node.op)) {
+            fixed.insert(*value, *known.entry(format!("{key}{operands:?}")).or_insert(*value));
+        }
+    }
+    fixed
+}
+
+/// The nodes that are live, operands first, what depends on constants only before all others. Products of parts of one value by the same weights follow each other, so that a
 /// region holds all of them: the steps of an unrolled loop use them one by one. Also the nodes after which no region ends
 /// therefore.
 fn ordered(graph: &Graph, live: &[bool]) -> (Vec<NodeId>, BTreeSet<NodeId>) {
     let mut groups: BTreeMap<(ValueId, ValueId), Vec<Vec<NodeId>>> = BTreeMap::new();
     let mut keys: BTreeMap<NodeId, (ValueId, ValueId)> = BTreeMap::new();
+    let fixed = fixed(graph, live);
     let nodes = || graph.nodes().filter(|(id, node)| live[id.0 as usize] && !matches!(node.op, Op::Constant(_)));
     for (id, node) in nodes() {
         let (Op::MatMul(_) | Op::Gemm(_), [part, weights, rest @ ..]) = (&node.op, node.inputs.as_slice()) else { continue };
-        if std::iter::once(weights).chain(rest).any(|value| graph.constant(*value).is_none()) {
-            continue;
-        }
+        let Some(weights) = fixed.get(weights).filter(|_| rest.iter().all(|value| fixed.contains_key(value))) else { continue };
         let mut taken = vec![id];
         let mut whole = *part;
         while let Some(maker) = made_by(graph, whole) {
@@ -92,7 +105,8 @@ fn ordered(graph: &Graph, live: &[bool]) -> (Vec<NodeId>, BTreeSet<NodeId>) {
     let mut order = Vec::new();
     let mut inside = BTreeSet::new();
     let mut placed = vec![false; graph.nodes().len()];
-    for (id, _) in nodes() {
+    let of_constants = nodes().filter(|(_, node)| node.outputs.iter().all(|value| fixed.contains_key(value)));
+    for (id, _) in of_constants.chain(nodes()) {
         let members: Vec<NodeId> = keys.get(&id).and_then(|key| groups.remove(key)).map_or(vec![id], |group| group.concat());
         let first = order.len();
         for member in members {

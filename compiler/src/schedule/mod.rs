@@ -30,6 +30,7 @@ use group::{Group, Grouped};
 use memory::Life;
 use nest::Built;
 use tuning::{Trial, Tuning};
+use xxhash_rust::xxh3::xxh3_64;
 pub use precision::Precision;
 
 use crate::cost::{Arithmetic, Machine};
@@ -151,7 +152,7 @@ pub fn price(graph: &Graph, device: &Device<'_>) -> Result<f64, Error> {
 
 fn plan(graph: &Graph, device: &Device<'_>, grouping: bool) -> Result<Schedule, Error> {
     let graph = legalise::legalise(graph, device)?;
-    let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new(), trials: Vec::new() };
+    let mut planner = Planner { device, grouping, kernels: Vec::new(), costs: Vec::new(), known: HashMap::new(), constants: Vec::new(), constant_ids: HashMap::new(), packed_ids: HashMap::new(), buffers: Vec::new(), dynamics: 0, clock: 0, steps: Vec::new(), scopes: Vec::new(), launches: Vec::new(), trials: Vec::new() };
     let inputs: Vec<Place> = (0..graph.inputs().len() as u32).map(Place::Input).collect();
     let places = planner.graph(&graph, &inputs)?;
     let mut taken = BTreeSet::new();
@@ -256,6 +257,8 @@ struct Planner<'a> {
     constants: Vec<Tensor>,
     /// Constants by where they lie and their type.
     constant_ids: HashMap<(usize, String), u32>,
+    /// Those that were packed by a hash of their elements and their type.
+    packed_ids: HashMap<(u64, String), u32>,
     buffers: Vec<Buffer>,
     dynamics: u32,
     clock: u64,
@@ -332,6 +335,19 @@ impl Planner<'_> {
         id
     }
 
+    /// A constant that was packed for a kernel. The steps of an unrolled loop pack the same weights.
+    fn packed(&mut self, tensor: Tensor) -> u32 {
+        let key = (xxh3_64(tensor.bytes()), tensor.ty().to_string());
+        if let Some(id) = self.packed_ids.get(&key)
+            && self.constants[*id as usize].bytes() == tensor.bytes()
+        {
+            return *id;
+        }
+        let id = self.constant(tensor);
+        self.packed_ids.insert(key, id);
+        id
+    }
+
     fn buffer(&mut self, bytes: u64) -> Place {
         self.buffers.push(Buffer { bytes, first: self.clock, last: self.clock, output: None });
         Place::Buffer(self.buffers.len() - 1)
@@ -404,7 +420,7 @@ impl Planner<'_> {
                 nest::Operand::Value(value) => self.used(graph, value),
                 nest::Operand::Packed(tensor) => {
                     let ty = tensor.ty();
-                    let place = Place::Constant(self.constant(tensor));
+                    let place = Place::Constant(self.packed(tensor));
                     self.operand(&place, &ty)
                 }
             })

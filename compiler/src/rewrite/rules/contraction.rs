@@ -7,6 +7,8 @@ rules! {
         "With known statistics it is one factor and one summand for each channel, which fold into weights.";
     exact "gemm": "gemm(?a, ?b, ?c)" => "expansion", if "constant(?b)",
         "It is the definition; rules then need to know of products and sums only.";
+    exact "gemm-plain": "gemm(?a, ?b)" => "expansion", if "constant(?b)",
+        "As with gemm, where nothing is added.";
     exact "einsum": "einsum(?x, ?y)" => "expansion",
         "As with gemm. Attention of Keras is written so.";
     reassociating "scale-conv": "mul(conv@c(?x, ?w), ?s)" => "conv@c(?x, mul(?w, reshape[extents=spread(?s, ?w, 0)](?s)))", if "constant(?w), constant(?s), along(?s, ?@, 1), alone(1), moderate(?s), bounded(?w)",
@@ -66,6 +68,9 @@ rules! {
         "Rows need not lie along one axis. Layers are decomposed so.";
     exact "matmul-rows-bias": "reshape(add(matmul(reshape(?x), ?w), ?b))" => "add(matmul(?x, ?w), ?b)", if "same(rank(?w), 2), same(extents(?@), with_last(extents(?x), extent(?w, 1))), same(last(extents(?x)), extent(?w, 0)), same(rank(?b), 1)",
         "Rows need not lie along one axis. Layers are decomposed so.";
+    exact "matmul-repeated": "matmul(?x, ?w)" => "matmul(?x, reshape[extents=[last(extents(?x)), last(extents(?w))]](slice[starts=zeros(?w), extents=with_item(with_last(ones(?w), last(extents(?w))), plus(rank(?w), -2), last(extents(?x))), steps=ones(?w)](?w)))",
+        if "constant(?w), less(2, rank(?w)), same(extents(?@), with_last(extents(?x), last(extents(?w)))), repeats(?w)",
+        "Weights that are repeated for each sample are there once. Layers are decomposed so.";
     exact "merge-matmul": "matmul(?x, ?w*)" => "slice[starts=start(?w*, 1), extents=extents(?@), steps=ones(?@)](matmul(?x, concat[axis=1](?w*)))",
         if "constant(?w), same(rank(?w), 2), !joined(?w)",
         "Products of one operand with several constants are one product: its operand is read once, and it is one kernel.";
