@@ -10,9 +10,11 @@
 use frit::{Options, RunOptions, Session, Tensor, Threads, compile};
 use frit_compiler::lower::target;
 use frit_ir::ops::matmul::MatMul;
+use frit_ir::ops::pad::Pad;
+use frit_ir::ops::reshape::Reshape;
 use frit_ir::ops::{Domain, OpDef};
 use frit_ir::vector::Target;
-use frit_ir::{Builder, DType, Graph, TensorType};
+use frit_ir::{Builder, DType, Graph, Scalar, TensorType};
 use frit_tests::draw;
 
 /// Errors in units that results may have at most.
@@ -41,9 +43,13 @@ fn graph(x: &[i64], w: &Tensor) -> Graph {
 
 /// Results of code for a target, and how many kernels are Strassen's.
 fn run(x: &Tensor, w: &Tensor, without: &[&str], target: Target) -> (Tensor, usize) {
+    run_graph(&graph(x.extents(), w), x, without, target)
+}
+
+fn run_graph(graph: &Graph, x: &Tensor, without: &[&str], target: Target) -> (Tensor, usize) {
     let mut options = Options { target, ..Options::default() };
     options.rewrite.without = without.iter().map(|name| (*name).to_owned()).collect();
-    let executable = compile(&graph(x.extents(), w), &options).expect("a program");
+    let executable = compile(graph, &options).expect("a program");
     let kernels = executable.kernels.iter().filter(|kernel| kernel.name.contains("strassen")).count();
     let session = Session::new(executable, &RunOptions { threads: Threads::one() }).expect("a session");
     (session.run_named(vec![("x".to_owned(), x.clone())]).expect("a result").remove(0).1, kernels)
@@ -109,6 +115,25 @@ fn large_rows_stay_in_their_pair() {
         assert_eq!(row(&plain, r), row(&other, r), "row {r}");
     }
     assert!(error(&large, &w, &other) <= BOUND);
+}
+
+/// Rows of zeros that padding made give zeros, not what is left of the other row of a pair: shifted windows of attention divide keys by their length.
+#[test]
+fn padded_rows_give_zeros() {
+    let w = draw::tensor(DType::F32, &[512, 1024], Domain::Ordinary, 1).expect("weights");
+    let x = draw::tensor(DType::F32, &[1, 7, 7, 512], Domain::Ordinary, 2).expect("rows");
+    let mut b = Builder::new("padded");
+    let input = b.input("x", x.ty());
+    let weights = b.constant(w);
+    let padded = b.apply(Pad { before: vec![0; 4], after: vec![0, 1, 1, 0], value: Scalar::Float(0.0) }, &[input]).expect("padding");
+    let rows = b.apply(Reshape { extents: vec![64, 512] }, &[padded]).expect("rows");
+    let y = b.apply(MatMul {}, &[rows, weights]).expect("a product");
+    b.output("y", y);
+    let (y, kernels) = run_graph(&b.finish(), &x, &[], target::host());
+    assert_eq!(kernels, 0);
+    for (r, row) in y.f64s().chunks(1024).enumerate() {
+        assert_eq!(row.iter().all(|x| *x == 0.0), r / 8 == 7 || r % 8 == 7, "row {r}");
+    }
 }
 
 #[test]

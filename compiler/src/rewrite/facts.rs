@@ -57,12 +57,14 @@ pub(super) struct Facts {
     pub splat: Option<Scalar>,
     /// What its elements lie in.
     pub range: Range,
+    /// Are there zeros that padding put around others, wherever they were moved since?
+    pub padded: bool,
 }
 
 impl Facts {
     /// Of a value from outside of the region.
     pub(super) fn outside(ty: TensorType) -> Facts {
-        Facts { types: vec![ty], constant: false, value: None, splat: None, range: Range::ANY }
+        Facts { types: vec![ty], constant: false, value: None, splat: None, range: Range::ANY, padded: false }
     }
 
     /// The type of the one result.
@@ -142,7 +144,7 @@ impl Analysis<Term> for Knowledge {
             Head::Leaf(k) => egraph.analysis.leaves[k].clone(),
             Head::Part(k) => {
                 let whole = &egraph[term.children[0]].data;
-                Facts { types: whole.types.get(k).cloned().into_iter().collect(), constant: whole.constant, value: None, splat: None, range: Range::ANY }
+                Facts { types: whole.types.get(k).cloned().into_iter().collect(), constant: whole.constant, value: None, splat: None, range: Range::ANY, padded: false }
             }
             Head::Op(Op::Constant(Constant { value })) => of_constant(&value),
             Head::Op(op) => {
@@ -161,18 +163,19 @@ impl Analysis<Term> for Knowledge {
         if a.types != b.types {
             self.conflict("type", &a.types, &b.types);
         }
-        let before = (a.constant, a.value.is_some(), a.splat.is_some(), a.range);
-        let theirs = (b.constant, b.value.is_some(), b.splat.is_some(), b.range);
+        let before = (a.constant, a.value.is_some(), a.splat.is_some(), a.range, a.padded);
+        let theirs = (b.constant, b.value.is_some(), b.splat.is_some(), b.range, b.padded);
         if let (Some(x), Some(y)) = (&a.value, &b.value)
             && !(if self.exact { same(x, y) } else { close(x, y) })
         {
             self.conflict("value", x, y);
         }
         a.constant |= b.constant;
+        a.padded |= b.padded;
         a.range = a.range.meet(&b.range);
         a.value = a.value.take().or(b.value);
         a.splat = a.splat.or(b.splat);
-        let after = (a.constant, a.value.is_some(), a.splat.is_some(), a.range);
+        let after = (a.constant, a.value.is_some(), a.splat.is_some(), a.range, a.padded);
         DidMerge(before != after, theirs != after)
     }
 
@@ -219,7 +222,7 @@ fn folded(egraph: &mut Graph, id: Id) -> Option<Id> {
 fn of_constant(value: &Tensor) -> Facts {
     let small = value.elems() <= SMALL;
     let (splat, range) = if small { Facts::of_value(value) } else { (None, Range::ANY) };
-    Facts { types: vec![value.ty()], constant: true, value: small.then(|| value.clone()), splat, range }
+    Facts { types: vec![value.ty()], constant: true, value: small.then(|| value.clone()), splat, range, padded: false }
 }
 
 fn of_op(op: &Op, operands: &[&Facts]) -> Facts {
@@ -238,7 +241,17 @@ fn of_op(op: &Op, operands: &[&Facts]) -> Facts {
         [ty] if ty.dtype.is_float() => range(op, operands),
         _ => Range::ANY,
     };
-    Facts { types, constant, value: None, splat, range }
+    Facts { types, constant, value: None, splat, range, padded: pads(op) || carries(op) && operands.first().is_some_and(|facts| facts.padded) }
+}
+
+/// Does an op put zeros around its operand?
+pub(super) fn pads(op: &Op) -> bool {
+    matches!(op, Op::Pad(pad) if pad.value.as_f64() == 0.0 && pad.before.iter().chain(&pad.after).any(|n| *n > 0))
+}
+
+/// Are elements of an op's first operand all that it gives, but for a border?
+pub(super) fn carries(op: &Op) -> bool {
+    matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Pad(_))
 }
 
 /// What an op's result lies in, for floats.

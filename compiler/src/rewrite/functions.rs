@@ -491,6 +491,7 @@ pub const FUNCTIONS: &[Function] = &[
         },
     },
     Function { name: "halves", about: "the two halves of a value along its last axis are the same", call: |site, x| truth(halves(site, class(&x[0])?, DEPTH)) },
+    Function { name: "padded", about: "a value has zeros that padding put around others", call: |site, x| truth(facts(site, &x[0])?.padded) },
     Function { name: "repeats", about: "the matrices of a value, along its last two axes, are all the same", call: |site, x| truth(repeats(site, class(&x[0])?, DEPTH)) },
     Function {
         name: "angles",

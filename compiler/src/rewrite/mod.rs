@@ -373,7 +373,7 @@ impl Loaded {
                 let head = match from.producer(*value).map(|node| &node.op) {
                     Some(Op::Constant(constant)) => Head::Op(constant.clone().into()),
                     _ => {
-                        graph.analysis.leaves.push(Facts::outside(from.ty(*value).clone()));
+                        graph.analysis.leaves.push(Facts { padded: padded(from, *value), ..Facts::outside(from.ty(*value).clone()) });
                         outside.push(*value);
                         Head::Leaf(outside.len() - 1)
                     }
@@ -398,6 +398,17 @@ impl Loaded {
         }
         Ok(Self { graph, history, classes, outside })
     }
+}
+
+/// Are there zeros in a value that padding put around others, wherever they were moved since?
+fn padded(graph: &Graph, mut value: ValueId) -> bool {
+    while let Some(node) = graph.producer(value).filter(|node| !facts::pads(&node.op)) {
+        match node.inputs.first().filter(|_| facts::carries(&node.op)) {
+            Some(operand) => value = *operand,
+            None => return false,
+        }
+    }
+    graph.producer(value).is_some()
 }
 
 fn added(graph: &mut facts::Graph, head: Head, children: Vec<egg::Id>) -> Result<(egg::Id, language::Term), Error> {

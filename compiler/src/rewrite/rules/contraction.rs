@@ -87,6 +87,6 @@ rules! {
         if "constant(?w), !constant(?x), wide(?x), same(rank(?w), 2), !joined(?w), less(47, item(as_matrix(?x), 0)), even(extent(?w, 0)), !even(extent(?w, 1)), less(255, extent(?w, 0)), less(1023, extent(?w, 1))",
         "Of an even number of columns `strassen` makes seven products.";
     blocked "strassen": "matmul(?x, ?w)" => "reshape[extents=extents(?@)](strassen_output[rows=item(as_matrix(?x), 0)](matmul(strassen_input(reshape[extents=as_matrix(?x)](?x)), strassen_weight(?w))))",
-        if "constant(?w), !constant(?x), bounded(?w), wide(?x), same(rank(?w), 2), less(47, item(as_matrix(?x), 0)), even(extent(?w, 0)), even(extent(?w, 1)), less(plus(times(extent(?w, 0), 128), times(extent(?w, 1), 96)), times(extent(?w, 0), extent(?w, 1)))",
-        "Seven products of sums of parts do the work of eight of parts, with 7/4 as many weights, for which fewer rows would wait, and sums of rows that small products are not worth. Strassen, Gaussian Elimination is not Optimal, 1969.";
+        if "constant(?w), !constant(?x), !padded(?x), bounded(?w), wide(?x), same(rank(?w), 2), less(47, item(as_matrix(?x), 0)), even(extent(?w, 0)), even(extent(?w, 1)), less(plus(times(extent(?w, 0), 128), times(extent(?w, 1), 96)), times(extent(?w, 0), extent(?w, 1)))",
+        "Seven products of sums of parts do the work of eight of parts, with 7/4 as many weights, for which fewer rows would wait, and sums of rows that small products are not worth. Rows lie in pairs, and one of zeros must give zeros: some networks divide them by their length. Strassen, Gaussian Elimination is not Optimal, 1969.";
 }
