@@ -2,8 +2,9 @@
 //!
 //! In: the caller's choice, and a number of grid points. Out: calls over ranges of grid points. Must not know: kernels.
 //!
-//! Each thread begins with a part of the grid that is its own in every kernel, so that it finds in its cache what it wrote before,
-//! and then helps others with theirs. The ranges depend on who is free; results don't, because grid points are independent.
+//! A thread begins with the same part of every grid, so that it finds in its cache what it wrote before (of two threads always; of
+//! more as long as they join in the same order), and then helps others with theirs. The ranges depend on who is free; results don't,
+//! because grid points are independent.
 
 use std::fmt;
 use std::ops::Range;
