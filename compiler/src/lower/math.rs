@@ -970,17 +970,12 @@ impl Math {
     /// With a = |x| and q, the part of a normal distribution above a: max(x, 0) - a q. No difference cancels, and far below 0 it
     /// is as exact, in parts of x, as above.
     fn gelu(&mut self, x: ExprId) -> ExprId {
-        let Format { fraction, bias, .. } = *self.format(x);
         // At the end the power is 2^-127, the bits of which are those of 0: nothing is taken from what is larger, be it infinite.
         let size = self.at_most(x, ABOVE_END);
         let size = self.abs(size);
         let held = self.at_most(size, ABOVE_END);
         let log = self.polynomial(held, ABOVE_LOG2);
-        let magic = self.k(x, 1.5 * 2f64.powi(fraction as i32) + bias as f64);
-        let shifted = self.e.add(log, magic);
-        let k = self.e.sub(shifted, magic);
-        let r = self.e.sub(log, k);
-        let power = self.power(shifted);
+        let (r, power) = self.reduce(log, &[1.0]);
         let rest = self.polynomial(r, MINUS_EXP2);
         let above = self.e.mul(rest, power);
         let positive = self.at_least(x, 0.0);
