@@ -553,7 +553,7 @@ fn infix(op: Binary) -> Option<&'static str> {
         Binary::Ne => "!=",
         Binary::Lt => "<",
         Binary::Le => "<=",
-        Binary::Rem | Binary::Pow | Binary::Min | Binary::Max | Binary::Atan2 | Binary::Dot | Binary::DotPairs => return None,
+        Binary::Rem | Binary::Pow | Binary::Min | Binary::Max | Binary::Atan2 | Binary::Scale | Binary::Dot | Binary::DotPairs => return None,
     })
 }
 

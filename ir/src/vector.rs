@@ -67,6 +67,11 @@ impl Target {
         self.masks() && self.features.iter().any(|name| name == "has_avx512bf16")
     }
 
+    /// Has it an instruction for [`Binary::Scale`]?
+    pub fn scales(&self) -> bool {
+        self.masks()
+    }
+
     /// Elements of a dtype in one vector register.
     pub fn lanes(&self, dtype: DType) -> u32 {
         self.vector_bits / 8 / dtype.size().max(1) as u32

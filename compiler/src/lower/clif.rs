@@ -932,7 +932,7 @@ impl Emitter<'_> {
         let vector = shape(ty)?.lanes > 1;
         let by_lane = vector
             && match ty.dtype.class() {
-                Class::Float => matches!(op, Binary::FloorDiv | Binary::Rem | Binary::Mod),
+                Class::Float => matches!(op, Binary::FloorDiv | Binary::Rem | Binary::Mod | Binary::Scale),
                 Class::Bool => false,
                 _ => match op {
                     Binary::Div | Binary::FloorDiv | Binary::Rem | Binary::Mod => !self.is_power_of_two(op, ty.dtype, known),
@@ -1019,9 +1019,29 @@ impl Emitter<'_> {
                 };
                 return Ok(self.narrow_double(value, dtype));
             }
+            Binary::Scale if dtype == DType::F32 => {
+                let (x, y) = (self.b.ins().fpromote(F64, x), self.b.ins().fpromote(F64, y));
+                let power = self.power_of_two(y);
+                let value = self.b.ins().fmul(x, power);
+                return Ok(self.narrow_double(value, dtype));
+            }
             _ => return Err(self.unsupported(op.name(), dtype)),
         };
         Ok(self.round(value, dtype))
+    }
+
+    /// 2 to the power of an f64 that is rounded down, where that is a power of f32s, else some power beyond those; of NaN NaN.
+    fn power_of_two(&mut self, y: Value) -> Value {
+        let floor = self.b.ins().floor(y);
+        let whole = self.b.ins().fcvt_to_sint_sat(I64, floor);
+        let (low, high) = (self.b.ins().iconst(I64, -400), self.b.ins().iconst(I64, 400));
+        let whole = self.b.ins().smax(whole, low);
+        let whole = self.b.ins().smin(whole, high);
+        let biased = self.b.ins().iadd_imm_s(whole, 1023);
+        let bits = self.b.ins().ishl_imm_s(biased, 52);
+        let power = self.b.ins().bitcast(F64, MemFlagsData::new(), bits);
+        let number = self.b.ins().fcmp(FloatCC::Ordered, y, y);
+        self.b.ins().select(number, power, y)
     }
 
     /// The smaller or larger of two floats.

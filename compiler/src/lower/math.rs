@@ -19,10 +19,13 @@ use frit_ir::error::Error;
 use frit_ir::expr::{Expr, ExprId, Exprs};
 use frit_ir::loops::{Kernel, Stmt};
 use frit_ir::scalar::{Binary, Scalar, Unary};
+use frit_ir::vector::Target;
 
 /// (exp(r) - 1 - r) / r^2 on [-ln 2, ln 2]: 2^-26 of exp(r).
 const EXP_F32: &[f64] =
     &[0.5000003576278687, 0.166666179895401, 0.041661228984594345, 0.008335934951901436, 0.0014104777947068214, 0.00019629750749027597];
+/// (exp(r) - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2]: 2^-28 of exp(r).
+const EXP_NEAR: &[f64] = &[0.4999999403953552, 0.1666652113199234, 0.041668254882097244, 0.008368662558495998, 0.0013821468455716968];
 /// (exp(r) - 1 - r) / r^2 on [-ln 2, ln 2]: 2^-29 of exp(r) - 1.
 const EXPM1_F32: &[f64] = &[
     0.5,
@@ -238,14 +241,29 @@ const LN2_F64: [f64; 2] = [0.6931471805592082, 7.371002565167799e-13];
 /// From here on 1 + x^2 is x^2 and log(1 + x) is log(x), while squares still are numbers.
 const LARGE: f64 = (1u64 << 60) as f64;
 
-/// Expands what emitters do not have in a whole kernel. `fma` says whether fused multiply-adds may be used.
+/// What a target has besides the arithmetic that all have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Has {
+    /// Fused multiply-adds.
+    pub fma: bool,
+    /// [`Binary::Scale`].
+    pub scale: bool,
+}
+
+impl From<&Target> for Has {
+    fn from(target: &Target) -> Self {
+        Self { fma: target.fma, scale: target.scales() }
+    }
+}
+
+/// Expands what emitters do not have in a whole kernel.
 ///
 /// # Errors
 /// Unsupported, naming the function and the dtype, where there is no expansion.
-pub fn legalise_kernel(kernel: &Kernel, fma: bool) -> Result<Kernel, Error> {
+pub fn legalise_kernel(kernel: &Kernel, has: Has) -> Result<Kernel, Error> {
     let mut roots = Vec::new();
     visit(&kernel.body, &mut roots);
-    let (exprs, map) = legalise(&kernel.exprs, &roots, fma)?;
+    let (exprs, map) = legalise(&kernel.exprs, &roots, has)?;
     let mut body = kernel.body.clone();
     rename(&mut body, &map);
     Ok(Kernel { exprs, body, ..kernel.clone() })
@@ -284,8 +302,8 @@ fn rename(body: &mut [Stmt], map: &[ExprId]) {
 ///
 /// # Errors
 /// Unsupported, naming the function and the dtype, where there is no expansion.
-pub fn legalise(exprs: &Exprs, roots: &[ExprId], fma: bool) -> Result<(Exprs, Vec<ExprId>), Error> {
-    let mut math = Math { e: Exprs::new(), fma };
+pub fn legalise(exprs: &Exprs, roots: &[ExprId], has: Has) -> Result<(Exprs, Vec<ExprId>), Error> {
+    let mut math = Math { e: Exprs::new(), has };
     let mut map = vec![ExprId(0); exprs.len()];
     let mut bounds = vec![ANYTHING; exprs.len()];
     for id in exprs.reachable(roots) {
@@ -294,7 +312,7 @@ pub fn legalise(exprs: &Exprs, roots: &[ExprId], fma: bool) -> Result<(Exprs, Ve
             Expr::Unary(op, a) if is_math(*op) => math.unary(*op, map[a.0 as usize], bounds[a.0 as usize])?,
             Expr::Binary(op @ (Binary::Pow | Binary::Atan2), a, b) => math.binary(*op, map[a.0 as usize], map[b.0 as usize])?,
             // Where there is no such instruction it rounds twice.
-            Expr::Fma(a, b, c) if !fma => {
+            Expr::Fma(a, b, c) if !has.fma => {
                 let product = math.e.mul(map[a.0 as usize], map[b.0 as usize]);
                 math.e.add(product, map[c.0 as usize])
             }
@@ -423,9 +441,19 @@ fn bounds_of(expr: &Expr, bounds: &[Bounds]) -> Bounds {
     }
 }
 
+/// What is left of a number when whole steps are taken out.
+struct Reduced {
+    /// The rest.
+    r: ExprId,
+    /// How many steps.
+    k: ExprId,
+    /// The float that holds k and the exponent's bias in its lowest bits.
+    shifted: ExprId,
+}
+
 struct Math {
     e: Exprs,
-    fma: bool,
+    has: Has,
 }
 
 impl Math {
@@ -501,7 +529,7 @@ impl Math {
 
     /// `a * b + c`, fused where the target can.
     fn mad(&mut self, a: ExprId, b: ExprId, c: ExprId) -> ExprId {
-        if self.fma {
+        if self.has.fma {
             return self.e.fma(a, b, c);
         }
         let product = self.e.mul(a, b);
@@ -616,9 +644,9 @@ impl Math {
 
     // ---- exponentials ----
 
-    /// x = k step + r with an integer k and |r| up to half a step. Gives r and 2^k. The step is a sum, the first of its terms short
-    /// enough that its products are exact where there is a second.
-    fn reduce(&mut self, x: ExprId, step: &[f64]) -> (ExprId, ExprId) {
+    /// x = k step + r with an integer k and |r| up to half a step. The step is a sum, the first of its terms short enough that its
+    /// products are exact where there is a second.
+    fn reduce(&mut self, x: ExprId, step: &[f64]) -> Reduced {
         let Format { fraction, bias, .. } = *self.format(x);
         // Adding 1.5 * 2^fraction rounds to an integer, which then stands in the lowest bits: an exponent, as the bias is added too.
         let magic = self.k(x, 1.5 * 2f64.powi(fraction as i32) + bias as f64);
@@ -630,6 +658,12 @@ impl Math {
             let part = self.k(x, -part);
             r = self.mad(k, part, r);
         }
+        Reduced { r, k, shifted }
+    }
+
+    /// As [`Math::reduce`], but gives r and 2^k.
+    fn reduce_to_power(&mut self, x: ExprId, step: &[f64]) -> (ExprId, ExprId) {
+        let Reduced { r, shifted, .. } = self.reduce(x, step);
         (r, self.power(shifted))
     }
 
@@ -641,26 +675,42 @@ impl Math {
         self.e.bitcast(dtype, bits)
     }
 
-    /// As [`Math::reduce`] for a step of 2 ln 2, so that exp x = 2^k 2^k exp r: either power is a normal number for every result.
+    /// As [`Math::reduce_to_power`] for a step of 2 ln 2, so that exp x = 2^k 2^k exp r: either power is a normal number for every result.
     fn reduce_exp(&mut self, x: ExprId) -> (ExprId, ExprId) {
         let ln2 = self.format(x).ln2;
-        self.reduce(x, &ln2.map(|part| 2.0 * part))
+        self.reduce_to_power(x, &ln2.map(|part| 2.0 * part))
     }
 
     fn exp(&mut self, x: ExprId, (low, high): Bounds) -> ExprId {
         let Format { exp_ends, exp, .. } = self.format(x);
         let x = if low < exp_ends[0] { self.at_least(x, exp_ends[0]) } else { x };
         let x = if high > exp_ends[1] { self.at_most(x, exp_ends[1]) } else { x };
-        let (r, power) = self.reduce_exp(x);
-        self.exp_of_rest(r, power, exp, 1.0)
+        self.exp_of_held(x, exp, 1.0)
     }
 
-    /// `scale 2^k 2^k exp r`
-    fn exp_of_rest(&mut self, r: ExprId, power: ExprId, exp: &[f64], scale: f64) -> ExprId {
+    /// `factor exp x` for x that has no larger result than what is just infinite, and no smaller one than 0; `exp` is the polynomial on
+    /// [-ln 2, ln 2].
+    fn exp_of_held(&mut self, x: ExprId, exp: &[f64], factor: f64) -> ExprId {
+        if self.has.scale && self.e.dtype(x) == DType::F32 {
+            let Reduced { r, k, .. } = self.reduce(x, &LN2_F32);
+            let y = self.exp_of_rest(r, EXP_NEAR, factor);
+            return self.e.binary(Binary::Scale, y, k);
+        }
+        let (r, power) = self.reduce_exp(x);
+        let y = self.exp_of_rest(r, exp, factor);
+        self.times_square(y, power)
+    }
+
+    /// `factor exp r`
+    fn exp_of_rest(&mut self, r: ExprId, exp: &[f64], factor: f64) -> ExprId {
         let rest = self.second_order(r, exp);
-        let scale = self.k(r, scale);
+        let factor = self.k(r, factor);
         let one = self.k(r, 1.0);
-        let y = if scale == one { self.e.add(rest, one) } else { self.mad(rest, scale, scale) };
+        if factor == one { self.e.add(rest, one) } else { self.mad(rest, factor, factor) }
+    }
+
+    /// `y power power`
+    fn times_square(&mut self, y: ExprId, power: ExprId) -> ExprId {
         let y = self.e.mul(y, power);
         self.e.mul(y, power)
     }
@@ -812,7 +862,8 @@ impl Math {
         let magic = self.k(x, 1.5 * 2f64.powi(F32.fraction as i32) + F32.bias as f64);
         let shifted = self.e.add(k, magic);
         let scale = self.power(shifted);
-        let power = self.exp_of_rest(r, scale, EXP_F32, 1.0);
+        let power = self.exp_of_rest(r, EXP_F32, 1.0);
+        let power = self.times_square(power, scale);
 
         let one = self.k(x, 1.0);
         // (-1)^inf and 1^anything are 1.
@@ -854,7 +905,7 @@ impl Math {
         let size = self.abs(x);
         let held = self.at_most(size, tanh_end);
         // Where k is more than a few, nothing depends on the last bits of r.
-        let (r, power) = self.reduce(held, &[LN_2]);
+        let (r, power) = self.reduce_to_power(held, &[LN_2]);
         let doubled: Vec<f64> = expm1.iter().zip(1..).map(|(c, power)| c * 2f64.powi(power)).collect();
         let p = self.second_order(r, &doubled);
         let power = self.e.mul(power, power);
@@ -871,8 +922,7 @@ impl Math {
     fn half_exp(&mut self, size: ExprId) -> ExprId {
         let Format { exp_ends, expm1, .. } = *self.format(size);
         let held = self.at_most(size, exp_ends[1] + 1.0);
-        let (r, power) = self.reduce_exp(held);
-        self.exp_of_rest(r, power, expm1, 0.5)
+        self.exp_of_held(held, expm1, 0.5)
     }
 
     fn sinh(&mut self, x: ExprId) -> ExprId {
@@ -957,7 +1007,7 @@ impl Math {
         let near = self.mad(near, held, held);
         // 1 - exp(log(1 - erf)). The exponential is at most 0.16, so that its last bits don't matter.
         let log = self.polynomial(held, ERFC_LOG);
-        let (r, power) = self.reduce(log, &[LN_2]);
+        let (r, power) = self.reduce_to_power(log, &[LN_2]);
         let rest = self.second_order(r, EXP_SHORT);
         let one = self.k(x, 1.0);
         let rest = self.mad(rest, power, power);
@@ -975,7 +1025,7 @@ impl Math {
         let size = self.abs(size);
         let held = self.at_most(size, ABOVE_END);
         let log = self.polynomial(held, ABOVE_LOG2);
-        let (r, power) = self.reduce(log, &[1.0]);
+        let (r, power) = self.reduce_to_power(log, &[1.0]);
         let rest = self.polynomial(r, MINUS_EXP2);
         let above = self.e.mul(rest, power);
         let positive = self.at_least(x, 0.0);

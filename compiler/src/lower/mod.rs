@@ -33,7 +33,7 @@ const GRAIN: f64 = 2000.0;
 /// # Errors
 /// Why it can't be.
 pub fn supported(nest: &Compute) -> Result<(), String> {
-    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], true).map_err(|error| error.message)?;
+    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], math::Has { fma: true, scale: false }).map_err(|error| error.message)?;
     clif::supported(&exprs).map_err(|error| error.message)
 }
 
@@ -42,7 +42,7 @@ pub fn supported(nest: &Compute) -> Result<(), String> {
 /// # Errors
 /// Why it can't be.
 pub fn supported_on_gpu(nest: &Compute) -> Result<(), String> {
-    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], true).map_err(|error| error.message)?;
+    let (exprs, _) = math::legalise(&nest.exprs, &[nest.value], math::Has { fma: true, scale: false }).map_err(|error| error.message)?;
     cuda::supported(&exprs).map_err(|error| error.message)
 }
 
@@ -52,7 +52,7 @@ pub fn supported_on_gpu(nest: &Compute) -> Result<(), String> {
 /// Unsupported where a function has no expansion; a bug where the kernel is malformed.
 pub fn program(kernel: &Kernel, target: &Target) -> Result<Program, Error> {
     let named = |error: OpError| Error::at(error, format!("kernel '{}'", kernel.name), Vec::new());
-    let kernel = math::legalise_kernel(kernel, target.fma)?;
+    let kernel = math::legalise_kernel(kernel, target.into())?;
     vectorise::vectorise(&kernel, target).map_err(named)
 }
 
@@ -70,7 +70,7 @@ struct Emitted {
 /// # Errors
 /// As [`program`], and what the emitter says.
 pub fn text(kernel: &Kernel, target: &Target) -> Result<cuda::Text, Error> {
-    cuda::emit(&math::legalise_kernel(kernel, target.fma)?, target)
+    cuda::emit(&math::legalise_kernel(kernel, target.into())?, target)
 }
 
 fn emit(kernel: &Kernel, cost: f64, target: &Target) -> Result<Emitted, Error> {

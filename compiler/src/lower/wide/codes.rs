@@ -35,6 +35,9 @@ pub(super) const DIV_F_32: Family = [EVEX_Vdivps_xmm_k1z_xmm_xmmm128b32, EVEX_Vd
 /// Floats: div (64-bit lanes).
 pub(super) const DIV_F_64: Family = [EVEX_Vdivpd_xmm_k1z_xmm_xmmm128b64, EVEX_Vdivpd_ymm_k1z_ymm_ymmm256b64, EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er];
 
+/// Floats: times a power of two (32-bit lanes).
+pub(super) const SCALE_F_32: Family = [EVEX_Vscalefps_xmm_k1z_xmm_xmmm128b32, EVEX_Vscalefps_ymm_k1z_ymm_ymmm256b32, EVEX_Vscalefps_zmm_k1z_zmm_zmmm512b32_er];
+
 /// Floats: min (32-bit lanes).
 pub(super) const MIN_F_32: Family = [EVEX_Vminps_xmm_k1z_xmm_xmmm128b32, EVEX_Vminps_ymm_k1z_ymm_ymmm256b32, EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae];
 
@@ -46,6 +49,12 @@ pub(super) const MAX_F_32: Family = [EVEX_Vmaxps_xmm_k1z_xmm_xmmm128b32, EVEX_Vm
 
 /// Floats: max (64-bit lanes).
 pub(super) const MAX_F_64: Family = [EVEX_Vmaxpd_xmm_k1z_xmm_xmmm128b64, EVEX_Vmaxpd_ymm_k1z_ymm_ymmm256b64, EVEX_Vmaxpd_zmm_k1z_zmm_zmmm512b64_sae];
+
+/// Floats: the smaller or larger, as the immediate says (32-bit lanes).
+pub(super) const RANGE_F_32: Family = [EVEX_Vrangeps_xmm_k1z_xmm_xmmm128b32_imm8, EVEX_Vrangeps_ymm_k1z_ymm_ymmm256b32_imm8, EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae];
+
+/// Floats: the smaller or larger, as the immediate says (64-bit lanes).
+pub(super) const RANGE_F_64: Family = [EVEX_Vrangepd_xmm_k1z_xmm_xmmm128b64_imm8, EVEX_Vrangepd_ymm_k1z_ymm_ymmm256b64_imm8, EVEX_Vrangepd_zmm_k1z_zmm_zmmm512b64_imm8_sae];
 
 /// Floats: and (32-bit lanes).
 pub(super) const AND_F_32: Family = [EVEX_Vandps_xmm_k1z_xmm_xmmm128b32, EVEX_Vandps_ymm_k1z_ymm_ymmm256b32, EVEX_Vandps_zmm_k1z_zmm_zmmm512b32];

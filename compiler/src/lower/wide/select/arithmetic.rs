@@ -9,7 +9,7 @@ use frit_ir::vector::{Reg, RegType};
 use iced_x86::Code;
 
 use super::super::codes::{self, Family};
-use super::super::machine::{Alu, Condition, Division, Isa, Op, VReg};
+use super::super::machine::{Alu, Condition, Division, Instruction, Isa, Op, VReg};
 use super::{DOWN, EQUAL, GREATER, INT_EQUAL, INT_LESS, INT_LESS_OR_EQUAL, INT_NOT_EQUAL, LESS, LESS_OR_EQUAL, NEAREST, NOT_EQUAL, TO_ZERO, UNORDERED, UP, Held, Selector, by_size, carrier, integer, is_narrow_float, is_signed, power_of_two};
 
 impl Selector<'_> {
@@ -333,6 +333,7 @@ impl Selector<'_> {
             Binary::Sub => (family(codes::SUB_F_32, codes::SUB_F_64), false),
             Binary::Mul => (family(codes::MUL_F_32, codes::MUL_F_64), true),
             Binary::Div => (family(codes::DIV_F_32, codes::DIV_F_64), false),
+            Binary::Scale if self.isa == Isa::Avx512 && dtype == DType::F32 => (codes::SCALE_F_32[width], false),
             Binary::Min | Binary::Max => {
                 self.extreme(dst, op, dtype, width, x, y, known);
                 return Ok(());
@@ -368,6 +369,19 @@ impl Selector<'_> {
                 self.emit(Op::Simd(family(codes::ADD_F_32, codes::ADD_F_64)), Some(dst), &[larger, y]);
                 return;
             }
+        }
+        if self.isa == Isa::Avx512 {
+            // Of two zeros this gives the right one, of a number and NaN the number. There the sum is NaN.
+            let nan = self.masking(family(codes::COMPARE_F_32, codes::COMPARE_F_64), &[x, y], Some(UNORDERED));
+            let result = if dst == x || dst == y { self.vector() } else { dst };
+            let sign_of_result = 4;
+            self.emit_with(Op::Simd(family(codes::RANGE_F_32, codes::RANGE_F_64)), result, &[x, y], sign_of_result + i64::from(max));
+            let sum = Op::Updates(family(codes::ADD_F_32, codes::ADD_F_64));
+            self.push(Instruction { mask: Some(nan), ..Instruction::new(sum, Some(result), &[x, y]) });
+            if result != dst {
+                self.emit(Op::Copy, Some(dst), &[result]);
+            }
+            return;
         }
         // Of two zeros the bits are joined; where one is NaN, the sum is.
         let (first, second) = (self.simd(code, &[x, y]), self.simd(code, &[y, x]));
