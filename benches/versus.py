@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Times Frit beside ONNX Runtime (and OpenVINO) on the models of the tests.
 
-    versus.py [TEXT...] [--threads 1 2] [--rounds 3] [--seconds 1] [--openvino] [--write]
+    versus.py [TEXT...] [--threads 1 2] [--rounds 5] [--seconds 0.5] [--openvino] [--write]
 
 Takes the models whose name holds one of the TEXTs, or all. Each engine runs in a process of its own, on the
-inputs of the model's oracle; the engines take turns, round after round, and a model's figure is the median
-over the rounds of each process's median. First Frit's outputs are checked against the oracle: a wrong answer
-has no time. Nor has an engine that can't run a model; the others do. ONNX Runtime and OpenVINO optimise as much as they can without changing f32. --write keeps the
-table in benches/results/versus.md and the figures in versus.json.
+inputs of the model's oracle; the engines take turns, round after round. A model's times are medians over the
+rounds of each process's median, and a ratio is the median of those within one round: machines whose cores are
+slower at times slow engines that take turns alike. First outputs are checked against the oracle: a wrong
+answer has no time. Nor has an engine that can't run a model; the others do. ONNX Runtime and OpenVINO optimise
+as much as they can without changing f32 (so OpenVINO does not quantise what f32 weights are multiplied by,
+which is its default where the weights are stored as integers). --write keeps the table in
+benches/results/versus.md and the figures in versus.json.
 
 Run it with the Python that tests/setup.sh made (tests/data/python benches/versus.py), after
 cargo build --release. --openvino needs the package openvino in that Python.
@@ -40,7 +43,8 @@ def ort_runner(model, feed, threads):
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, feed)
+    names = [output.name for output in session.get_outputs()]
+    return lambda: session.run(None, feed), lambda results: dict(zip(names, results))
 
 
 def openvino_runner(model, feed, threads):
@@ -50,17 +54,20 @@ def openvino_runner(model, feed, threads):
     net.reshape({name: list(value.shape) for name, value in feed.items()})
     request = core.compile_model(net, "CPU", {
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     }).create_infer_request()
-    return lambda: request.infer(feed)
+    return lambda: request.infer(feed), lambda results: {name: value for output, value in results.items() for name in output.get_names()}
 
 
 RUNNERS = {"ort": ort_runner, "openvino": openvino_runner}
 
 
-def child(engine, model, inputs, threads, runs):
-    """Time one engine; print the median in ms."""
-    run = RUNNERS[engine](model, dict(np.load(inputs)), int(threads))
-    run()
+def child(engine, model, inputs, threads, runs, outputs=None):
+    """Time one engine; print the median in ms. Keep what it computes."""
+    run, named = RUNNERS[engine](model, dict(np.load(inputs)), int(threads))
+    results = run()
+    if outputs:
+        np.savez(outputs, **named(results))
     times = []
     for _ in range(int(runs)):
         start = time.perf_counter()
@@ -73,47 +80,53 @@ def child(engine, model, inputs, threads, runs):
 
 def time_engine(engine, frit, model, inputs, threads, runs):
     if engine != "frit":
-        return json.loads(call(sys.executable, __file__, "--child", engine, model, inputs, threads, runs).stdout.splitlines()[-1])
+        return report_of(engine, model, inputs, threads, runs)
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "bench.json"
         call(frit, "bench", model, "--inputs", inputs, "--threads", threads, "--runs", runs, "--json", report)
         return json.loads(report.read_text())
 
 
-def check(frit, model, stem, threads):
-    """Compare Frit's outputs with the oracle."""
+def report_of(engine, *args):
+    return json.loads(call(sys.executable, __file__, "--child", engine, *args).stdout.splitlines()[-1])
+
+
+def check(engine, frit, model, stem, threads):
+    """Compare an engine's outputs with the oracle."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out.npz"
-        call(frit, "run", model, "--inputs", f"{stem}.in.npz", "--output", output, "--threads", threads)
-        got, expected = np.load(output), np.load(f"{stem}.out.npz")
-        compare(got, expected)
+        if engine == "frit":
+            call(frit, "run", model, "--inputs", f"{stem}.in.npz", "--output", output, "--threads", threads)
+        else:
+            report_of(engine, model, f"{stem}.in.npz", threads, 1, output)
+        compare(np.load(output), np.load(f"{stem}.out.npz"))
 
 
 def measure(frit, name, model, engines, threads, args):
-    """One row, the engines' medians; and why others have none."""
+    """One row: the engines' medians, and Frit's part of each; and why others have none."""
     stem = DATA / "oracles" / name
-    check(frit, model, stem, threads)
-    times, extra = {engine: [] for engine in engines}, {}
-    runs = {engine: 3 for engine in engines}
-    missing = {}
+    rounds, extra, missing, runs = [], {}, {}, {}
     for turn in range(args.rounds + 1):
+        times = {}
         for engine in [engine for engine in engines if engine not in missing]:
             try:
-                report = time_engine(engine, frit, model, f"{stem}.in.npz", threads, runs[engine])
+                if turn == 0:
+                    check(engine, frit, model, stem, threads)
+                report = time_engine(engine, frit, model, f"{stem}.in.npz", threads, runs.get(engine, 3))
             except Failed as error:
                 if engine == "frit":
                     raise
                 missing[engine] = str(error)
                 continue
-            if turn == 0:  # a short round, to know how many runs fill the time
-                runs[engine] = max(5, min(500, math.ceil(args.seconds * 1e3 / max(report["median_ms"], 1e-3))))
-                continue
-            times[engine].append(report["median_ms"])
+            # The first round is a short one, to know how many runs fill the time.
+            runs.setdefault(engine, max(5, min(500, math.ceil(args.seconds * 1e3 / max(report["median_ms"], 1e-3)))))
+            times[engine] = report["median_ms"]
             if engine == "frit":
                 extra = {key: report[key] for key in ("compile_ms", "load_ms", "arena_bytes") if key in report}
-    medians = {engine: statistics.median(values) for engine, values in times.items() if engine not in missing}
-    row = {"model": name, "threads": threads, **{f"{engine}_ms": median for engine, median in medians.items()},
-           **{f"frit_over_{engine}": medians["frit"] / median for engine, median in medians.items() if engine != "frit"}, **extra}
+        rounds.append(times)
+    timed, rounds = [engine for engine in engines if engine not in missing], rounds[1:]
+    row = {"model": name, "threads": threads, **{f"{engine}_ms": statistics.median(times[engine] for times in rounds) for engine in timed},
+           **{f"frit_over_{engine}": statistics.median(times["frit"] / times[engine] for times in rounds) for engine in timed if engine != "frit"}, **extra}
     return row, missing
 
 
@@ -136,7 +149,7 @@ def table(rows, failures, engines):
     titles = {"ort": f"ONNX Runtime {onnxruntime.__version__}", "openvino": "OpenVINO"}
     head = ["model", "threads", "Frit ms", *[f"{titles[o]} ms" for o in others], *[f"Frit / {titles[o].split(' 1')[0]}" for o in others]]
     lines = ["# Frit beside other engines", "", f"Made by `benches/versus.py --write` on: {machine()}. Milliseconds for one run, "
-             "medians; a ratio above 1 means that Frit is slower.", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+             "medians; a ratio, the median of those within a round, above 1 means that Frit is slower.", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for row in rows:
         cells = [row["model"], str(row["threads"]), f"{row['frit_ms']:.3g}", *[cell(row, f"{o}_ms", ".3g") for o in others],
                  *[cell(row, f"frit_over_{o}", ".2f") for o in others]]
@@ -162,8 +175,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="*", metavar="TEXT")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1, help="how long each process measures, about")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="how long each process measures, about")
     parser.add_argument("--openvino", action="store_true")
     parser.add_argument("--frit", type=pathlib.Path, default=HERE.parent / "target" / "release" / "frit")
     parser.add_argument("--write", action="store_true", help="write benches/results/versus.md and .json")

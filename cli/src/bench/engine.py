@@ -31,7 +31,7 @@ def onnxruntime_session(ort, model, feed, threads):
 def openvino_session(openvino, model, feed, threads):
     net = openvino.Core().read_model(model)
     net.reshape({name: list(value.shape) for name, value in feed.items()})
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
     compiled = openvino.Core().compile_model(net, "CPU", settings)
     request = compiled.create_infer_request()
 
