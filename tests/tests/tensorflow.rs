@@ -12,6 +12,7 @@ use frit_ir::{Error, Tensor};
 use frit_proto::tensorflow as wire;
 use frit_proto::tensorflow::attribute::Value;
 use frit_tests::damage::{complaint, damage};
+use frit_tests::data;
 use frit_tests::draw::Random;
 use frit_tests::golden::home;
 use prost::Message;
@@ -117,6 +118,13 @@ fn signatures_are_chosen_by_name() {
     holds(&said(&module, Some("text")), &["unsupported", "input 'text'", "text, which is not supported", "'other', 'serving_default'"]);
     assert_eq!(said(&module, Some("other")), "imported");
     holds(&said(&models().join("case_v2.pb"), Some("other")), &["invalid", "there is no signature 'other'"]);
+}
+
+/// guesslang reads programs.
+#[test]
+fn a_model_of_text_is_refused() {
+    let guesslang = data::folder().expect("the data").join("models/guesslang/model");
+    holds(&said(&guesslang, None), &["unsupported", "input 'inputs'", "text, which is not supported", "all its signatures take text", "prepare text before"]);
 }
 
 #[test]
