@@ -1,7 +1,7 @@
 //! How long each stage of compiling takes.
 //!
 //! `cargo bench --workspace --bench compile_time -- [MODEL..]`: transformers of 12, 24, 48 and 96 layers, whose time must grow
-//! linearly, then the given models, open dimensions being 1. Prints a table: for each stage the least of several times in
+//! linearly, then the given models, open dimensions being 1; `MODEL=1,3,224,224` says the shape of an input of floats where the model does not. Prints a table: for each stage the least of several times in
 //! milliseconds, how fast the file is imported, terms and bounds of the e-graph, and the most memory that the process held.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
@@ -31,21 +31,29 @@ fn main() {
             Err(error) => println!("transformer, {layers} layers: {error}"),
         }
     }
-    for path in models.iter().map(Path::new) {
-        match imported(path) {
+    for model in &models {
+        let (path, shape) = model.split_once('=').map_or((model.as_str(), None), |(path, shape)| (path, Some(shape)));
+        let path = Path::new(path);
+        match imported(path, shape) {
             Ok((graph, took)) => measure(&path.file_name().unwrap_or_default().to_string_lossy(), &graph, Some((took, size(path)))),
             Err(errors) => errors.iter().for_each(|error| println!("{}: {error}", path.display())),
         }
     }
 }
 
-/// A model's graph, and the seconds that its import takes.
-fn imported(path: &Path) -> Result<(Graph, f64), Vec<Error>> {
+/// A model's graph, and the seconds that its import takes. `shape` is its first input's.
+fn imported(path: &Path, shape: Option<&str>) -> Result<(Graph, f64), Vec<Error>> {
     let mut least = f64::INFINITY;
-    let mut graph = import::load(path, &Binding::default(), None)?;
+    let mut binding = Binding::default();
+    if let Some(shape) = shape {
+        let extents = shape.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|error| vec![Error::invalid(format!("'{shape}' is no shape: {error}"))])?;
+        binding.shapes.insert("0".to_owned(), extents);
+        binding.dtypes.insert("0".to_owned(), DType::F32);
+    }
+    let mut graph = import::load(path, &binding, None)?;
     for _ in 0..RUNS {
         let start = Instant::now();
-        graph = import::load(path, &Binding::default(), None)?;
+        graph = import::load(path, &binding, None)?;
         least = least.min(start.elapsed().as_secs_f64());
     }
     Ok((graph, least))

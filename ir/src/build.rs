@@ -63,6 +63,12 @@ impl Builder {
         self
     }
 
+    /// Is a table of so many elements, which an expansion makes of a few numbers, more than what is folded so far? Then the expansion waits,
+    /// which it says by [`OpError::unknown`].
+    pub fn waits(&self, elems: i64) -> bool {
+        self.folding == Folding::Early && elems > MAX_FOLDED as i64
+    }
+
     /// The graph so far.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use frit_ir::build::Folding;
 use frit_ir::ops::{Arg, Body, Input, Op, Sample, eval_body, if_::If};
 use frit_ir::verify::{agree, verify};
 use frit_ir::{Builder, DType, Dim, Graph, Kind, Shape, Tensor, TensorType, ValueId, text};
@@ -281,6 +282,23 @@ fn if_takes_the_branch_that_its_condition_names() {
     for (cond, expected) in [(true, [11.0f32, 21.0]), (false, [9.0, 19.0])] {
         let results = frit_ir::eval::run(&graph, &[&Tensor::from_bools(&[], &[cond]), &x]).unwrap();
         assert_eq!(results, [Tensor::from_slice(&[2], &expected)]);
+    }
+}
+
+/// An image as wide as a hostile file says makes no table while it is read.
+#[test]
+fn large_tables_wait() {
+    use frit_ir::ops::resize_to::{Coordinates, Interpolation, ResizeTo};
+    for (width, waits) in [(300, false), (5_000_000, true)] {
+        let mut b = Builder::new("resize").folding(Folding::Early);
+        let x = b.input("x", TensorType::known(DType::F32, &[1, 1, 200]));
+        let (none, sizes) = (b.constant(Tensor::from_slice::<f32>(&[0], &[])), b.ints(&[1, 1, width]));
+        let y = b.apply(ResizeTo::new(Interpolation::Linear, Coordinates::HalfPixel), &[x, none, none, sizes]).unwrap();
+        assert_eq!(b.ty(y), &TensorType::known(DType::F32, &[1, 1, width]));
+        b.output("y", y);
+        let graph = b.finish();
+        verify(&graph).unwrap();
+        assert_eq!(graph.nodes().any(|(_, node)| node.op.name() == "resize_to"), waits);
     }
 }
 

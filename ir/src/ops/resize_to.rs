@@ -1,5 +1,5 @@
 //! Images made larger or smaller.
-use crate::build::Builder;
+use crate::build::{Builder, MAX_FOLDED};
 use crate::dtype::DType;
 use crate::error::OpError;
 use crate::graph::ValueId;
@@ -103,8 +103,14 @@ struct Plan {
     region: (f64, f64),
 }
 
-/// Longest axis of a result: the tables of weights are made at compile time.
+/// Longest axis of a result.
 const MAX_EXTENT: i64 = 1 << 24;
+
+/// Up to so many elements around a coordinate are picked; more are a row of a matrix.
+const NARROW: i64 = 4;
+
+/// Most elements of a table of weights; these are made at compile time.
+const MAX_TABLE: i64 = 4 * MAX_EXTENT;
 
 impl ResizeTo {
     fn axes(&self, rank: usize) -> Result<Vec<usize>, OpError> {
@@ -155,6 +161,24 @@ impl ResizeTo {
         Ok(plans)
     }
 
+    /// How many elements around a coordinate are weighted on either side.
+    fn reach(&self, scale: f64) -> i64 {
+        // With antialiasing the kernel is as wide in the result as it would be in `x`.
+        let shrink = if self.antialias { scale.min(1.0) } else { 1.0 };
+        match self.interpolation {
+            Interpolation::Nearest => 0,
+            Interpolation::Linear => (1.0 / shrink).ceil() as i64,
+            Interpolation::Cubic => (2.0 / shrink).ceil() as i64,
+        }
+    }
+
+    /// How many elements the tables of an axis have.
+    fn table(&self, plan: &Plan, dims: &[Dim]) -> i64 {
+        let width = self.reach(plan.scale).saturating_mul(2).max(1);
+        let row = if width <= NARROW { width } else { width.max(dims[plan.axis].known().unwrap_or(0)) };
+        plan.extent.saturating_mul(row)
+    }
+
     fn coordinate(&self, i: f64, n: f64, plan: &Plan) -> f64 {
         let (scale, wide) = (plan.scale, plan.scale * n);
         let half = (i + 0.5) / scale - 0.5;
@@ -176,8 +200,8 @@ impl ResizeTo {
     fn taps(&self, x: f64, scale: f64) -> Vec<(i64, f64)> {
         let floor = x.floor();
         let around = |first: i64, last: i64, weight: &dyn Fn(f64) -> f64| (first..=last).map(|k| (floor as i64 + k, weight(floor + k as f64 - x))).collect();
-        // With antialiasing the kernel is as wide in the result as it would be in `x`.
         let shrink = if self.antialias { scale.min(1.0) } else { 1.0 };
+        let reach = self.reach(scale);
         match self.interpolation {
             Interpolation::Nearest => {
                 let nearest = match self.rounding {
@@ -189,12 +213,9 @@ impl ResizeTo {
                 };
                 vec![(nearest as i64, 1.0)]
             }
-            Interpolation::Linear => {
-                let reach = (1.0 / shrink).ceil() as i64;
-                around(1 - reach, reach, &|d| (1.0 - (d * shrink).abs()).max(0.0))
-            }
+            Interpolation::Linear => around(1 - reach, reach, &|d| (1.0 - (d * shrink).abs()).max(0.0)),
             Interpolation::Cubic => {
-                let (a, reach) = (self.cubic, (2.0 / shrink).ceil() as i64);
+                let a = self.cubic;
                 around(1 - reach, reach, &|d| {
                     let d = (d * shrink).abs();
                     if d <= 1.0 {
@@ -214,6 +235,9 @@ impl ResizeTo {
         let dims = b.ty(x).dims()?.to_vec();
         let n = dims[plan.axis].known().ok_or_else(OpError::unknown)?;
         let dtype = b.dtype(x);
+        if self.table(plan, &dims) > MAX_TABLE {
+            return Err(OpError::unsupported(format!("resampling from {n} to {} elements", plan.extent)));
+        }
         let mut rows: Vec<Vec<(i64, f64)>> = Vec::new();
         let mut outside = Vec::new();
         for i in 0..plan.extent {
@@ -221,9 +245,6 @@ impl ResizeTo {
             outside.push(self.coordinates == Coordinates::TfCropAndResize && !(0.0..=(n - 1) as f64).contains(&at));
             let at = if at.is_finite() { at.clamp(-1e9, 1e9) } else { 0.0 };
             let mut taps = self.taps(at, plan.scale);
-            if taps.len() as i64 > 8 * MAX_EXTENT / plan.extent.max(1) + 64 {
-                return Err(OpError::unsupported(format!("antialiasing by a scale of {}", plan.scale)));
-            }
             if self.exclude_outside {
                 taps.retain(|(k, _)| (0..n).contains(k));
             }
@@ -236,7 +257,7 @@ impl ResizeTo {
             }
             rows.push(taps);
         }
-        let width = rows.iter().map(Vec::len).max().unwrap_or(1);
+        let width = rows.iter().map(Vec::len).max().unwrap_or(1) as i64;
         let mut column = vec![1i64; dims.len() - plan.axis];
         column[0] = plan.extent;
         let mut y = if self.interpolation == Interpolation::Nearest {
@@ -256,9 +277,9 @@ impl ResizeTo {
                 let indices = b.ints(&places);
                 b.apply(Gather { axis: plan.axis }, &[x, indices])?
             }
-        } else if width <= 4 {
+        } else if width <= NARROW {
             let mut sum = None;
-            for t in 0..width {
+            for t in 0..width as usize {
                 let tap = |taps: &Vec<(i64, f64)>| taps.get(t).copied().unwrap_or((0, 0.0));
                 let weights: Vec<f64> = rows.iter().map(|taps| tap(taps).1).collect();
                 let indices = b.ints(&rows.iter().map(|taps| tap(taps).0).collect::<Vec<_>>());
@@ -276,11 +297,7 @@ impl ResizeTo {
             let extents = b.extents(x)?;
             let outer: i64 = extents[..plan.axis].iter().product();
             let inner: i64 = extents[plan.axis + 1..].iter().product();
-            let elems = crate::tensor::checked_elems(&[plan.extent, n])?;
-            if elems as i64 > 4 * MAX_EXTENT {
-                return Err(OpError::unsupported(format!("antialiasing from {n} to {} elements", plan.extent)));
-            }
-            let mut matrix = vec![0.0; elems];
+            let mut matrix = vec![0.0; crate::tensor::checked_elems(&[plan.extent, n])?];
             for (i, taps) in rows.iter().enumerate() {
                 for (k, w) in taps {
                     matrix[i * n as usize + *k as usize] += w;
@@ -322,6 +339,17 @@ impl OpDef for ResizeTo {
         true
     }
     fn infer(&self, args: &[Arg<'_>]) -> Result<Vec<TensorType>, OpError> {
+        // Shapes are told without large tables.
+        if let [x, parameters @ ..] = args
+            && let [Some(region), Some(scales), Some(sizes)] = parameters.iter().map(|arg| arg.value).collect::<Vec<_>>()[..]
+            && let Ok(dims) = x.ty.dims()
+            && let Ok(plans) = self.plan(dims, &region.f64s(), &scales.f64s(), &sizes.ints())
+            && plans.iter().any(|plan| self.table(plan, dims) > MAX_FOLDED as i64)
+        {
+            let mut dims = dims.to_vec();
+            plans.iter().for_each(|plan| dims[plan.axis] = Dim::Known(plan.extent));
+            return Ok(vec![TensorType::ranked(x.ty.dtype, dims)]);
+        }
         infer_parameters(self, args, || {
             let mut dims = args[0].ty.dims()?.to_vec();
             let scales = args[2].value.map(Tensor::f64s);
@@ -345,6 +373,9 @@ impl OpDef for ResizeTo {
         let (scales, sizes) = (floats(b, inputs[2])?, b.as_ints(inputs[3])?);
         let dims = b.ty(inputs[0]).dims()?.to_vec();
         let plans = self.plan(&dims, &region, &scales, &sizes)?;
+        if plans.iter().any(|plan| b.waits(self.table(plan, &dims))) {
+            return Err(OpError::unknown());
+        }
         let dtype = b.dtype(inputs[0]);
         if self.interpolation == Interpolation::Nearest || plans.is_empty() {
             let mut x = inputs[0];
@@ -410,6 +441,8 @@ impl ResizeTo {
             samples.push(sample(small, DType::F32, &[2, 1, 17, 33], &[], &[4, 5]));
             samples.push(sample(ResizeTo::new(interpolation, Coordinates::HalfPixel), DType::U8, &[1, 1, 3, 3], &[], &[1, 1, 5, 1]));
         }
+        // A table that waits.
+        samples.push(sample(ResizeTo::new(Interpolation::Linear, Coordinates::HalfPixel), DType::F32, &[1, 1, 6000], &[], &[1, 1, 10_000]));
         samples
     }
 }
