@@ -300,6 +300,12 @@ fn large_tables_wait() {
         verify(&graph).unwrap();
         assert_eq!(graph.nodes().any(|(_, node)| node.op.name() == "resize_to"), waits);
     }
+    // Nor does one of no rows, which can be folded.
+    let mut b = Builder::new("resize").folding(Folding::Early);
+    let x = b.constant(Tensor::from_slice::<f32>(&[0, 1, 200], &[]));
+    let (none, sizes) = (b.constant(Tensor::from_slice::<f32>(&[0], &[])), b.ints(&[5_000_000]));
+    let y = b.apply(ResizeTo { axes: Some(vec![2]), ..ResizeTo::new(Interpolation::Linear, Coordinates::HalfPixel) }, &[x, none, none, sizes]).unwrap();
+    assert_eq!(b.as_constant(y).map(Tensor::extents), Some(&[0, 1, 5_000_000][..]));
 }
 
 #[test]

@@ -103,14 +103,21 @@ struct Plan {
     region: (f64, f64),
 }
 
-/// Longest axis of a result.
+/// Longest axis of a result: the tables of weights are made at compile time.
 const MAX_EXTENT: i64 = 1 << 24;
 
 /// Up to so many elements around a coordinate are picked; more are a row of a matrix.
 const NARROW: i64 = 4;
 
-/// Most elements of a table of weights; these are made at compile time.
-const MAX_TABLE: i64 = 4 * MAX_EXTENT;
+/// Most elements of such a matrix.
+const MAX_MATRIX: i64 = 1 << 22;
+
+/// The dims of what plans make.
+fn result(dims: &[Dim], plans: &[Plan]) -> Vec<Dim> {
+    let mut dims = dims.to_vec();
+    plans.iter().for_each(|plan| dims[plan.axis] = Dim::Known(plan.extent));
+    dims
+}
 
 impl ResizeTo {
     fn axes(&self, rank: usize) -> Result<Vec<usize>, OpError> {
@@ -172,11 +179,15 @@ impl ResizeTo {
         }
     }
 
-    /// How many elements the tables of an axis have.
-    fn table(&self, plan: &Plan, dims: &[Dim]) -> i64 {
+    /// How many elements a row of an axis's table has: one for each index of the result.
+    fn row(&self, plan: &Plan, dims: &[Dim]) -> i64 {
         let width = self.reach(plan.scale).saturating_mul(2).max(1);
-        let row = if width <= NARROW { width } else { width.max(dims[plan.axis].known().unwrap_or(0)) };
-        plan.extent.saturating_mul(row)
+        if width <= NARROW { width } else { width.max(dims[plan.axis].known().unwrap_or(0)) }
+    }
+
+    /// How many elements the table of an axis has.
+    fn table(&self, plan: &Plan, dims: &[Dim]) -> i64 {
+        plan.extent.saturating_mul(self.row(plan, dims))
     }
 
     fn coordinate(&self, i: f64, n: f64, plan: &Plan) -> f64 {
@@ -235,7 +246,7 @@ impl ResizeTo {
         let dims = b.ty(x).dims()?.to_vec();
         let n = dims[plan.axis].known().ok_or_else(OpError::unknown)?;
         let dtype = b.dtype(x);
-        if self.table(plan, &dims) > MAX_TABLE {
+        if self.row(plan, &dims) > NARROW && self.table(plan, &dims) > MAX_MATRIX {
             return Err(OpError::unsupported(format!("resampling from {n} to {} elements", plan.extent)));
         }
         let mut rows: Vec<Vec<(i64, f64)>> = Vec::new();
@@ -346,9 +357,7 @@ impl OpDef for ResizeTo {
             && let Ok(plans) = self.plan(dims, &region.f64s(), &scales.f64s(), &sizes.ints())
             && plans.iter().any(|plan| self.table(plan, dims) > MAX_FOLDED as i64)
         {
-            let mut dims = dims.to_vec();
-            plans.iter().for_each(|plan| dims[plan.axis] = Dim::Known(plan.extent));
-            return Ok(vec![TensorType::ranked(x.ty.dtype, dims)]);
+            return Ok(vec![TensorType::ranked(x.ty.dtype, result(dims, &plans))]);
         }
         infer_parameters(self, args, || {
             let mut dims = args[0].ty.dims()?.to_vec();
@@ -377,6 +386,9 @@ impl OpDef for ResizeTo {
             return Err(OpError::unknown());
         }
         let dtype = b.dtype(inputs[0]);
+        if let Some(extents) = result(&dims, &plans).iter().map(Dim::known).collect::<Option<Vec<_>>>().filter(|extents| extents.contains(&0)) {
+            return Ok(vec![b.constant(Tensor::zeros(dtype, &extents)?)]);
+        }
         if self.interpolation == Interpolation::Nearest || plans.is_empty() {
             let mut x = inputs[0];
             for plan in &plans {

@@ -50,7 +50,8 @@ fn reordered(c: &mut Call<'_>, x: ValueId, gates: &[i64]) -> Built {
     if gates.len() == 1 {
         return Ok(x);
     }
-    let size = c.extents(x)?[0] / gates.len() as i64;
+    let Some(rows) = c.extents(x)?.first().copied() else { return Err(OpError::invalid("a cell's parameter has no axis")) };
+    let size = rows / gates.len() as i64;
     let axes = c.builder().ints(&[0]);
     let mut parts = Vec::new();
     for gate in gates {
