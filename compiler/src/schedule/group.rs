@@ -357,8 +357,8 @@ impl<'a> Grouper<'a> {
         if members.len() > MAX_MEMBERS || operands.len() > MAX_OPERANDS || !alike || !sound {
             return None;
         }
-        let rows = rows(&nests, &made);
-        self.widths(members, &nests, rows)
+        // What is small may be done whole by one grid point where rows don't do.
+        self.widths(members, &nests, rows(&nests, &made)).or_else(|| self.widths(members, &nests, Vec::new()))
     }
 
     /// Are all elements that a nest's kernel touches 8 bytes long?
