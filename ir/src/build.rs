@@ -275,7 +275,8 @@ impl Builder {
     /// evaluation complains about is left to be reported when the program runs.
     fn evaluated(&mut self, op: &Op, inputs: &[ValueId]) -> Option<Vec<ValueId>> {
         let constants: Vec<Tensor> = inputs.iter().map(|v| self.as_constant(*v).cloned()).collect::<Option<_>>()?;
-        if !op.def().deterministic() {
+        // What is expanded now anyway is folded piece by piece: its expansion may wait, which its evaluation can't.
+        if !op.def().deterministic() || (self.folding == Folding::Early && op.def().expands_early()) {
             return None;
         }
         let given: usize = constants.iter().map(Tensor::elems).sum();

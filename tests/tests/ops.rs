@@ -300,12 +300,22 @@ fn large_tables_wait() {
         verify(&graph).unwrap();
         assert_eq!(graph.nodes().any(|(_, node)| node.op.name() == "resize_to"), waits);
     }
-    // Nor does one of no rows, which can be folded.
+    // Nor does one of no rows, which needs no table.
     let mut b = Builder::new("resize").folding(Folding::Early);
     let x = b.constant(Tensor::from_slice::<f32>(&[0, 1, 200], &[]));
     let (none, sizes) = (b.constant(Tensor::from_slice::<f32>(&[0], &[])), b.ints(&[5_000_000]));
     let y = b.apply(ResizeTo { axes: Some(vec![2]), ..ResizeTo::new(Interpolation::Linear, Coordinates::HalfPixel) }, &[x, none, none, sizes]).unwrap();
     assert_eq!(b.as_constant(y).map(Tensor::extents), Some(&[0, 1, 5_000_000][..]));
+    // Of constants neither: their tables are as large. Later, every image that people have is resampled.
+    for (folding, from, to, waits) in [(Folding::Early, 1_000_000, 16, true), (Folding::All, 3840, 1280, false)] {
+        let mut b = Builder::new("resize").folding(folding);
+        let x = b.constant(Tensor::from_slice(&[1, 1, from as i64], &vec![0.5f32; from]));
+        let (none, sizes) = (b.constant(Tensor::from_slice::<f32>(&[0], &[])), b.ints(&[1, 1, to]));
+        let y = b.apply(ResizeTo { antialias: true, ..ResizeTo::new(Interpolation::Linear, Coordinates::HalfPixel) }, &[x, none, none, sizes]).unwrap();
+        assert_eq!(b.ty(y), &TensorType::known(DType::F32, &[1, 1, to]));
+        b.output("y", y);
+        assert_eq!(b.finish().nodes().any(|(_, node)| node.op.name() == "resize_to"), waits);
+    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ const MAX_EXTENT: i64 = 1 << 24;
 const NARROW: i64 = 4;
 
 /// Most elements of such a matrix.
-const MAX_MATRIX: i64 = 1 << 22;
+const MAX_MATRIX: i64 = 4 * MAX_EXTENT;
 
 /// The dims of what plans make.
 fn result(dims: &[Dim], plans: &[Plan]) -> Vec<Dim> {
@@ -382,12 +382,12 @@ impl OpDef for ResizeTo {
         let (scales, sizes) = (floats(b, inputs[2])?, b.as_ints(inputs[3])?);
         let dims = b.ty(inputs[0]).dims()?.to_vec();
         let plans = self.plan(&dims, &region, &scales, &sizes)?;
-        if plans.iter().any(|plan| b.waits(self.table(plan, &dims))) {
-            return Err(OpError::unknown());
-        }
         let dtype = b.dtype(inputs[0]);
         if let Some(extents) = result(&dims, &plans).iter().map(Dim::known).collect::<Option<Vec<_>>>().filter(|extents| extents.contains(&0)) {
             return Ok(vec![b.constant(Tensor::zeros(dtype, &extents)?)]);
+        }
+        if plans.iter().any(|plan| b.waits(self.table(plan, &dims))) {
+            return Err(OpError::unknown());
         }
         if self.interpolation == Interpolation::Nearest || plans.is_empty() {
             let mut x = inputs[0];
