@@ -436,7 +436,8 @@ fn broadcast_args(n: &mut Node<'_, '_>) -> Values {
 }
 
 fn one_hot(n: &mut Node<'_, '_>) -> Values {
-    let axis = n.int(0, -1)?;
+    // The schema's default: a file does not say 0.
+    let axis = n.int(0, 0)?;
     let (indices, depth, on, off) = (n.indices(0)?, n.indices(1)?, n.input(2)?, n.input(3)?);
     let (on, off) = (n.reshaped(on, &[1])?, n.reshaped(off, &[1])?);
     let values = n.apply(Concat { axis: 0 }, &[off, on])?;
