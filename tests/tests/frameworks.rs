@@ -9,6 +9,7 @@
 //!
 //! `frameworks/public/` has those of the models that `fetch.py` brings; `/` is `__` in their names.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use frit::{Options, RunOptions, Session, Threads};
@@ -99,6 +100,10 @@ fn later(session: &Session, tensors: &[(String, Tensor)]) -> Result<(), String> 
 /// Checks all models of a folder.
 fn check(folder: &str) {
     let folder = home().join("frameworks").join(folder);
+    let names: Vec<String> = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())).map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let compared: HashSet<&str> = names.iter().filter_map(|name| name.strip_suffix(".npz")).map(|stem| stem.split_once('@').map_or(stem, |(name, _)| name)).collect();
+    let bare: Vec<&String> = names.iter().filter(|name| !name.ends_with(".npz") && !name.ends_with(".py") && *name != "__pycache__" && !compared.contains(name.as_str())).collect();
+    assert!(bare.is_empty(), "models without an oracle: {bare:?}");
     check_all(&folder, |name| folder.join(name));
 }
 

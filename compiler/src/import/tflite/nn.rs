@@ -17,19 +17,19 @@ use crate::import::layout::{channels_first, channels_last, permuted};
 pub(super) const OPS: &[Row] = &[
     (126, "BATCH_MATMUL", Stored, batch_matmul),
     (3, "CONV_2D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 1)?, n.int(1, 1)?], dilations: vec![n.int(5, 1)?, n.int(4, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 0)?, n.int(1, 0)?], dilations: vec![n.int(5, 1)?, n.int(4, 1)?] };
         convolution(n, &windows, Filter::Joined, 3)
     }),
     (132, "CONV_3D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(1, 1)?, n.int(3, 1)?, n.int(2, 1)?], dilations: vec![n.int(5, 1)?, n.int(7, 1)?, n.int(6, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(1, 0)?, n.int(3, 0)?, n.int(2, 0)?], dilations: vec![n.int(5, 1)?, n.int(7, 1)?, n.int(6, 1)?] };
         convolution(n, &windows, Filter::Behind, 4)
     }),
     (141, "CONV_3D_TRANSPOSE", Stored, |n| {
-        let strides = vec![n.int(1, 1)?, n.int(3, 1)?, n.int(2, 1)?];
+        let strides = vec![n.int(1, 0)?, n.int(3, 0)?, n.int(2, 0)?];
         deconvolution(n, strides, 4, 4)
     }),
     (4, "DEPTHWISE_CONV_2D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 1)?, n.int(1, 1)?], dilations: vec![n.int(6, 1)?, n.int(5, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 0)?, n.int(1, 0)?], dilations: vec![n.int(6, 1)?, n.int(5, 1)?] };
         convolution(n, &windows, Filter::Apart, 4)
     }),
     (9, "FULLY_CONNECTED", Stored, fully_connected),
@@ -43,7 +43,7 @@ pub(super) const OPS: &[Row] = &[
     }),
     (17, "MAX_POOL_2D", Moved, |n| pool(n, Pool::Max)),
     (67, "TRANSPOSE_CONV", Stored, |n| {
-        let strides = vec![n.int(2, 1)?, n.int(1, 1)?];
+        let strides = vec![n.int(2, 0)?, n.int(1, 0)?];
         deconvolution(n, strides, 3, 0)
     }),
 ];
@@ -539,7 +539,7 @@ fn clamped_max_pool(n: &mut Node<'_, '_>) -> Values {
 
 fn pooled(n: &mut Node<'_, '_>, how: Pool, x: ValueId) -> Value {
     let padding = padding(n.choice(0)?)?;
-    let (strides, extents) = (vec![n.int(2, 1)?, n.int(1, 1)?], vec![n.int(4, 1)?, n.int(3, 1)?]);
+    let (strides, extents) = (vec![n.int(2, 0)?, n.int(1, 0)?], vec![n.int(4, 0)?, n.int(3, 0)?]);
     let (dilations, before, after) = (Vec::new(), Vec::new(), Vec::new());
     let image = channels_first(n.builder, x)?;
     let y = match how {
