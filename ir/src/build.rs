@@ -29,6 +29,10 @@ pub enum Folding {
 /// when all is known about those who read it, if at all.
 pub const MAX_FOLDED: usize = 1 << 14;
 
+/// What composites make of constants on the way to their results has no more elements than [`MAX_FOLDED`], or than this many times what they
+/// are given: statistics of an empty tensor can be as many as its other extents say.
+const MAX_GROWTH: usize = 4;
+
 /// Composites nest no deeper than this.
 const MAX_DEPTH: usize = 64;
 
@@ -291,7 +295,8 @@ impl Builder {
         let bytes: usize = constants.iter().map(|tensor| tensor.bytes().len()).sum();
         let args: Vec<Arg<'_>> = inputs.iter().zip(&constants).map(|(v, tensor)| Arg { ty: self.graph.ty(*v), value: Some(tensor) }).collect();
         let small = |ty: &TensorType| ty.shape.elems().is_none_or(|n| n as usize <= MAX_FOLDED || n as usize <= bytes / ty.dtype.size().max(1));
-        if !op.infer(&args).ok()?.iter().all(small) {
+        let limit = MAX_FOLDED.max(given.saturating_mul(MAX_GROWTH));
+        if !op.infer(&args).ok()?.iter().all(small) || !expands_within(op, &args, limit) {
             return None;
         }
         let results = op.def().eval(&constants.iter().collect::<Vec<_>>()).ok()?;
@@ -358,4 +363,25 @@ pub const APPLIED: &str = "frit::applied";
 /// One origin, as nodes carry them.
 pub fn origin(name: impl Into<String>, op: impl Into<String>, opset: impl Into<String>) -> Origins {
     Origins { nodes: vec![Arc::new(crate::graph::Origin { name: name.into(), op: op.into(), opset: opset.into() })], rules: Vec::new() }
+}
+
+/// Has nothing that an op's expansion makes more elements than `limit`, as far as can be told?
+fn expands_within(op: &Op, args: &[Arg<'_>], limit: usize) -> bool {
+    let types: Vec<&TensorType> = args.iter().map(|arg| arg.ty).collect();
+    if !matches!(op.def().body(&types), Ok(Body::Expansion)) {
+        return true;
+    }
+    let mut builder = Builder::new(op.name());
+    let inputs = crate::ops::bind(&mut builder, args);
+    if op.def().expand(&mut builder, &inputs).is_err() {
+        return true;
+    }
+    let small = |v: &ValueId| {
+        let shape = &builder.graph.ty(*v).shape;
+        shape.extents().is_none() || shape.elems().is_some_and(|n| n as usize <= limit)
+    };
+    builder.graph.nodes.iter().all(|node| {
+        let args: Vec<Arg<'_>> = node.inputs.iter().map(|v| Arg { ty: builder.graph.ty(*v), value: builder.graph.constant(*v) }).collect();
+        node.outputs.iter().all(small) && expands_within(&node.op, &args, limit)
+    })
 }

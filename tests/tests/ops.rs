@@ -318,6 +318,18 @@ fn large_tables_wait() {
     }
 }
 
+/// Constants are not folded where their expansion is large on the way: the maxima and sums of an empty tensor's rows, of which there may be billions.
+#[test]
+fn large_steps_wait() {
+    use frit_ir::ops::log_softmax::LogSoftmax;
+    for (rows, waits) in [(100, false), (1 << 31, true), (i64::MAX, true)] {
+        let mut b = Builder::new("rows").folding(Folding::Early);
+        let x = b.constant(Tensor::from_slice::<f32>(&[rows, 0], &[]));
+        let y = b.apply(LogSoftmax { axis: 1 }, &[x]).unwrap();
+        assert_eq!(b.as_constant(y).is_none(), waits, "{rows} rows");
+    }
+}
+
 #[test]
 fn fail_fails_only_where_it_runs() {
     let source = r#"graph "if" {

@@ -216,7 +216,8 @@ impl Arg<'_> {
     }
 }
 
-fn bind(builder: &mut Builder, args: &[Arg<'_>]) -> Vec<ValueId> {
+/// The operands in a builder of their own: what is known as constants, the others as inputs.
+pub(crate) fn bind(builder: &mut Builder, args: &[Arg<'_>]) -> Vec<ValueId> {
     args.iter()
         .enumerate()
         .map(|(at, arg)| match arg.value {
