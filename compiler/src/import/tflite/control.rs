@@ -150,7 +150,7 @@ fn assign(n: &mut Node<'_, '_>) -> Values {
 
 /// The subgraph says what variables are at first. It is run here, since it has no operands.
 fn call_once(n: &mut Node<'_, '_>) -> Values {
-    let index = usize::try_from(n.int(0, 0)?).map_err(|_| OpError::invalid("a negative subgraph"))?;
+    let index = usize::try_from(n.int(0)?).map_err(|_| OpError::invalid("a negative subgraph"))?;
     let schema = n.importer.schema;
     let subgraph = schema.subgraphs.get(index).ok_or_else(|| OpError::invalid(format!("there is no subgraph {index}")))?;
     if n.importer.depth > 0 || n.importer.initialising || !subgraph.inputs.is_empty() {
@@ -202,7 +202,7 @@ fn given(n: &Node<'_, '_>, value: ValueId) -> Given {
 }
 
 fn index(n: &Node<'_, '_>, slot: usize) -> Result<usize, OpError> {
-    usize::try_from(n.int(slot, 0)?).map_err(|_| OpError::invalid("a negative subgraph"))
+    usize::try_from(n.int(slot)?).map_err(|_| OpError::invalid("a negative subgraph"))
 }
 
 fn if_(n: &mut Node<'_, '_>) -> Values {

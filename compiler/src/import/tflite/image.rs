@@ -14,7 +14,7 @@ use crate::import::layout::{channels_first, channels_last};
 pub(super) const OPS: &[Row] = &[
     (37, "BATCH_TO_SPACE_ND", Moved, batch_to_space),
     (5, "DEPTH_TO_SPACE", Moved, |n| {
-        let block = n.int(0, 0)?;
+        let block = n.int(0)?;
         let x = channels_first(n.builder, n.input(0)?)?;
         let y = n.apply(DepthToSpace { block, channels_first: false }, &[x])?;
         Ok(vec![channels_last(n.builder, y)?])
@@ -29,7 +29,7 @@ pub(super) const OPS: &[Row] = &[
     }),
     (38, "SPACE_TO_BATCH_ND", Moved, space_to_batch),
     (26, "SPACE_TO_DEPTH", Moved, |n| {
-        let block = n.int(0, 0)?;
+        let block = n.int(0)?;
         let x = channels_first(n.builder, n.input(0)?)?;
         let y = n.apply(SpaceToDepth { block }, &[x])?;
         Ok(vec![channels_last(n.builder, y)?])

@@ -49,7 +49,7 @@ pub(super) const OPS: &[Row] = &[
     (61, "GREATER", Real, |n| swapped(n, Less {}.into())),
     (62, "GREATER_EQUAL", Real, |n| swapped(n, LessEqual {}.into())),
     (98, "LEAKY_RELU", Real, |n| {
-        let alpha = n.float(0, 0.0)?;
+        let alpha = n.float(0)?;
         n.simple(LeakyRelu { alpha }, 1)
     }),
     (58, "LESS", Real, |n| n.simple(Less {}, 2)),
@@ -85,7 +85,7 @@ pub(super) const OPS: &[Row] = &[
     (158, "SIGN", Real, |n| n.simple(Sign {}, 1)),
     (66, "SIN", Real, |n| n.simple(Sin {}, 1)),
     (25, "SOFTMAX", Real, |n| {
-        let (beta, axis) = (n.float(0, 0.0)?, n.axis(-1, 0)?);
+        let (beta, axis) = (n.float(0)?, n.axis(-1, 0)?);
         let mut x = n.input(0)?;
         if beta != 1.0 {
             let factor = n.number(x, beta);
@@ -234,7 +234,7 @@ fn bucketize(n: &mut Node<'_, '_>) -> Values {
 
 /// Rounded to the nearest of evenly spaced numbers, of which zero is one.
 fn fake_quant(n: &mut Node<'_, '_>) -> Values {
-    let (low, high, bits, narrow) = (n.float(0, 0.0)?, n.float(1, 0.0)?, n.int(2, 0)?, n.flag(3)?);
+    let (low, high, bits, narrow) = (n.float(0)?, n.float(1)?, n.int(2)?, n.flag(3)?);
     if !((2..=16).contains(&bits) && low <= 0.0 && high >= 0.0 && low < high) {
         return Err(OpError::invalid(format!("'FAKE_QUANT' to {bits} bits between {low} and {high}")));
     }

@@ -79,7 +79,7 @@ pub(super) const OPS: &[Row] = &[
         Ok(vec![n.apply(ReshapeTo { zero_copies: false }, &[x, shape])?])
     }),
     (112, "REVERSE_SEQUENCE", Moved, |n| {
-        let (time, batch) = (n.axis(n.int(0, 0)?, 0)?, n.axis(n.int(1, 0)?, 0)?);
+        let (time, batch) = (n.axis(n.int(0)?, 0)?, n.axis(n.int(1)?, 0)?);
         let operands = [n.input(0)?, n.indices(1)?];
         Ok(vec![n.apply(ReverseSequence { batch, time }, &operands)?])
     }),
@@ -251,7 +251,7 @@ fn mirror_pad(n: &mut Node<'_, '_>) -> Values {
 fn concatenation(n: &mut Node<'_, '_>) -> Values {
     let inputs = n.all_inputs()?;
     let rank = inputs.iter().find_map(|v| n.builder.rank(*v).ok()).ok_or_else(OpError::unknown)?;
-    let axis = axis(n.int(0, 0)?, rank)?;
+    let axis = axis(n.int(0)?, rank)?;
     let joined = n.apply(Concat { axis }, &inputs)?;
     if !n.real && n.quantised(0).is_some() && n.choice(1)? != 0 {
         return Err(OpError::unsupported("'CONCATENATION' of quantised numbers with an activation is not supported"));
@@ -262,7 +262,7 @@ fn concatenation(n: &mut Node<'_, '_>) -> Values {
 fn pack(n: &mut Node<'_, '_>) -> Values {
     let inputs = n.all_inputs()?;
     let rank = inputs.iter().find_map(|v| n.builder.rank(*v).ok()).ok_or_else(OpError::unknown)?;
-    let axis = axis(n.int(1, 0)?, rank + 1)?;
+    let axis = axis(n.int(1)?, rank + 1)?;
     let at = n.builder.ints(&[axis as i64]);
     let inputs = inputs.into_iter().map(|x| n.apply(Unsqueeze {}, &[x, at])).collect::<Result<Vec<_>, _>>()?;
     Ok(vec![n.apply(Concat { axis }, &inputs)?])
@@ -274,7 +274,7 @@ fn parts(n: &Node<'_, '_>) -> Result<usize, OpError> {
 }
 
 fn unpack(n: &mut Node<'_, '_>) -> Values {
-    let (axis, parts) = (n.axis(n.int(1, 0)?, 0)?, parts(n)?);
+    let (axis, parts) = (n.axis(n.int(1)?, 0)?, parts(n)?);
     let x = n.input(0)?;
     let at = n.builder.ints(&[axis as i64]);
     let split = if parts == 1 { vec![x] } else { n.builder.apply_all(Split { axis, parts }, &[x])? };
@@ -319,7 +319,7 @@ fn strided_slice(n: &mut Node<'_, '_>) -> Values {
     let rank = n.builder.rank(x)?;
     let mut masks = [0; 5];
     for (slot, mask) in masks.iter_mut().enumerate() {
-        *mask = n.int(slot, 0)?;
+        *mask = n.int(slot)?;
     }
     let [begin_mask, end_mask, ellipsis, new_axis, shrink] = masks;
     let offset = n.flag(5)?;
@@ -402,9 +402,9 @@ fn entry_of(n: &mut Node<'_, '_>, list: ValueId, entry: usize) -> Value {
 
 fn gather(n: &mut Node<'_, '_>) -> Values {
     let (x, indices) = (n.input(0)?, n.indices(1)?);
-    let axis = n.axis(n.int(0, 0)?, 0)?;
+    let axis = n.axis(n.int(0)?, 0)?;
     let rank = n.builder.rank(indices)?;
-    let batch = n.int(1, 0)?;
+    let batch = n.int(1)?;
     let batch = usize::try_from(if batch < 0 { batch + rank as i64 } else { batch }).ok().filter(|batch| *batch <= rank.min(axis));
     let batch = batch.ok_or_else(|| OpError::invalid("'GATHER' with more batch axes than there are"))?;
     if batch == 0 {
@@ -436,8 +436,7 @@ fn broadcast_args(n: &mut Node<'_, '_>) -> Values {
 }
 
 fn one_hot(n: &mut Node<'_, '_>) -> Values {
-    // The schema's default: a file does not say 0.
-    let axis = n.int(0, 0)?;
+    let axis = n.int(0)?;
     let (indices, depth, on, off) = (n.indices(0)?, n.indices(1)?, n.input(2)?, n.input(3)?);
     let (on, off) = (n.reshaped(on, &[1])?, n.reshaped(off, &[1])?);
     let values = n.apply(Concat { axis: 0 }, &[off, on])?;

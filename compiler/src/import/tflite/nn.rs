@@ -17,33 +17,33 @@ use crate::import::layout::{channels_first, channels_last, permuted};
 pub(super) const OPS: &[Row] = &[
     (126, "BATCH_MATMUL", Stored, batch_matmul),
     (3, "CONV_2D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 0)?, n.int(1, 0)?], dilations: vec![n.int(5, 1)?, n.int(4, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2)?, n.int(1)?], dilations: vec![n.dilation(5)?, n.dilation(4)?] };
         convolution(n, &windows, Filter::Joined, 3)
     }),
     (132, "CONV_3D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(1, 0)?, n.int(3, 0)?, n.int(2, 0)?], dilations: vec![n.int(5, 1)?, n.int(7, 1)?, n.int(6, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(1)?, n.int(3)?, n.int(2)?], dilations: vec![n.dilation(5)?, n.dilation(7)?, n.dilation(6)?] };
         convolution(n, &windows, Filter::Behind, 4)
     }),
     (141, "CONV_3D_TRANSPOSE", Stored, |n| {
-        let strides = vec![n.int(1, 0)?, n.int(3, 0)?, n.int(2, 0)?];
+        let strides = vec![n.int(1)?, n.int(3)?, n.int(2)?];
         deconvolution(n, strides, 4, 4)
     }),
     (4, "DEPTHWISE_CONV_2D", Stored, |n| {
-        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2, 0)?, n.int(1, 0)?], dilations: vec![n.int(6, 1)?, n.int(5, 1)?] };
+        let windows = Windows { padding: n.choice(0)?, strides: vec![n.int(2)?, n.int(1)?], dilations: vec![n.dilation(6)?, n.dilation(5)?] };
         convolution(n, &windows, Filter::Apart, 4)
     }),
     (9, "FULLY_CONNECTED", Stored, fully_connected),
     (13, "LOCAL_RESPONSE_NORMALIZATION", Real, |n| {
-        let size = 2 * n.int(0, 0)? + 1;
+        let size = 2 * n.int(0)? + 1;
         // The sum is weighted, not the mean.
-        let op = Lrn { alpha: n.float(2, 0.0)? * size as f64, beta: n.float(3, 0.0)?, bias: n.float(1, 0.0)?, size };
+        let op = Lrn { alpha: n.float(2)? * size as f64, beta: n.float(3)?, bias: n.float(1)?, size };
         let x = channels_first(n.builder, n.input(0)?)?;
         let y = n.apply(op, &[x])?;
         Ok(vec![channels_last(n.builder, y)?])
     }),
     (17, "MAX_POOL_2D", Moved, |n| pool(n, Pool::Max)),
     (67, "TRANSPOSE_CONV", Stored, |n| {
-        let strides = vec![n.int(2, 0)?, n.int(1, 0)?];
+        let strides = vec![n.int(2)?, n.int(1)?];
         deconvolution(n, strides, 3, 0)
     }),
 ];
@@ -539,7 +539,7 @@ fn clamped_max_pool(n: &mut Node<'_, '_>) -> Values {
 
 fn pooled(n: &mut Node<'_, '_>, how: Pool, x: ValueId) -> Value {
     let padding = padding(n.choice(0)?)?;
-    let (strides, extents) = (vec![n.int(2, 0)?, n.int(1, 0)?], vec![n.int(4, 0)?, n.int(3, 0)?]);
+    let (strides, extents) = (vec![n.int(2)?, n.int(1)?], vec![n.int(4)?, n.int(3)?]);
     let (dilations, before, after) = (Vec::new(), Vec::new(), Vec::new());
     let image = channels_first(n.builder, x)?;
     let y = match how {

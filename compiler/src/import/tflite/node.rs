@@ -110,9 +110,14 @@ impl<'f> Node<'_, 'f> {
         self.option(false, |table| table.flag(slot))
     }
 
-    /// An option that is an integer.
-    pub(super) fn int(&self, slot: usize, default: i32) -> Result<i64, OpError> {
-        self.option(default, |table| table.i32(slot, default)).map(i64::from)
+    /// An option that is an integer: 0 unless the file says more, as in the schema.
+    pub(super) fn int(&self, slot: usize) -> Result<i64, OpError> {
+        self.option(0, |table| table.i32(slot, 0)).map(i64::from)
+    }
+
+    /// A dilation: the only integers that are 1 unless the file says more.
+    pub(super) fn dilation(&self, slot: usize) -> Result<i64, OpError> {
+        self.option(1, |table| table.i32(slot, 1)).map(i64::from)
     }
 
     /// An option that is one of a few.
@@ -121,8 +126,8 @@ impl<'f> Node<'_, 'f> {
     }
 
     /// An option that is a float.
-    pub(super) fn float(&self, slot: usize, default: f32) -> Result<f64, OpError> {
-        self.option(default, |table| table.f32(slot, default)).map(f64::from)
+    pub(super) fn float(&self, slot: usize) -> Result<f64, OpError> {
+        self.option(0.0, |table| table.f32(slot, 0.0)).map(f64::from)
     }
 
     /// An option that is a list of integers.

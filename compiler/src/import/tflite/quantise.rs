@@ -218,7 +218,7 @@ fn mean(n: &mut Node<'_, '_>) -> Values {
 
 /// Means of bytes are rounded away from zero where they lie between two.
 fn average_pool(n: &mut Node<'_, '_>) -> Values {
-    let (strides, extents) = (vec![n.int(2, 0)?, n.int(1, 0)?], vec![n.int(4, 0)?, n.int(3, 0)?]);
+    let (strides, extents) = (vec![n.int(2)?, n.int(1)?], vec![n.int(4)?, n.int(3)?]);
     let op = AveragePool { extents, strides, dilations: Vec::new(), before: Vec::new(), after: Vec::new(), padding: super::nn::padding(n.choice(0)?)?, ceil: false, counts_margin: false };
     let alike = grids::<1>(n)?.filter(|([a], made)| a.scale == made.scale && a.zero == made.zero);
     let Some((_, made)) = alike else {

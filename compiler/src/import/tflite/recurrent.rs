@@ -151,7 +151,7 @@ fn lstm(n: &mut Node<'_, '_>) -> Values {
 
 fn float_lstm(n: &mut Node<'_, '_>, x: ValueId, h: ValueId, c: ValueId, kind: Kind) -> Values {
     let [time, batch, features] = n.builder.extents(x)?[..] else { return Err(OpError::invalid("the input of a recurrent op has three axes")) };
-    let (cell_clip, projection_clip, asymmetric) = (n.float(1, 0.0)?, n.float(2, 0.0)?, n.flag(4)?);
+    let (cell_clip, projection_clip, asymmetric) = (n.float(1)?, n.float(2)?, n.flag(4)?);
     // Without an input gate it is what the forget gate leaves.
     let coupled = n.optional(WEIGHTS).is_none();
     let gates: Vec<usize> = (usize::from(coupled)..4).collect();
@@ -301,7 +301,7 @@ fn integer_lstm(n: &mut Node<'_, '_>, x: ValueId, h: ValueId, c: ValueId) -> Val
     let needed = |value: Option<&'_ Quantisation>, what: &str| value.filter(|q| q.scales.len() == 1).cloned().ok_or_else(|| OpError::invalid(format!("{what} of an integer LSTM has not one scale")));
     let (x_scale, h_scale, c_scale) = (needed(n.quantised(0), "the input")?, needed(n.quantised(HIDDEN), "the hidden state")?, needed(n.quantised(CELL), "the cell")?);
     let cell_unit = f64::from(c_scale.scales[0]);
-    let clip = n.float(1, 0.0)?;
+    let clip = n.float(1)?;
     let limit = if clip > 0.0 { (clip / cell_unit).min(32767.0) } else { 32767.0 };
     let mut units = (Vec::new(), Vec::new());
     let (mut weights, mut recurrent, mut biases) = (Vec::new(), Vec::new(), Vec::new());
@@ -400,7 +400,7 @@ fn rnn(n: &mut Node<'_, '_>) -> Values {
 /// A dense layer of low rank over the last steps: filters of the features, which a state remembers (`[batch, filter * step]`, the newest last),
 /// filters of those over time, and sums of `rank` filters each.
 fn svdf(n: &mut Node<'_, '_>) -> Values {
-    let (rank, asymmetric) = (n.int(0, 0)?, n.flag(2)?);
+    let (rank, asymmetric) = (n.int(0)?, n.flag(2)?);
     let state = n.state(4)?;
     let (x, features, time) = (n.input(0)?, n.input(1)?, n.input(2)?);
     let matrix = |n: &Node<'_, '_>, x: ValueId| <[i64; 2]>::try_from(n.builder.extents(x)?).map_err(|_| OpError::invalid(format!("an operand of '{}' is no matrix", n.op)));
