@@ -641,15 +641,16 @@ fn strided_slice(n: &mut Node<'_, '_>) -> Values {
     };
     let (begin_mask, end_mask, ellipsis, new_axis, shrink) = (mask("begin_mask"), mask("end_mask"), mask("ellipsis_mask"), mask("new_axis_mask"), mask("shrink_axis_mask"));
     let rank = n.builder.rank(x)?;
+    if (0..count).filter(|k| ellipsis(*k)).count() > 1 {
+        return Err(OpError::invalid("'StridedSlice' of more than one ellipsis"));
+    }
     let consumed = (0..count).filter(|k| !ellipsis(*k) && !new_axis(*k)).count();
     if consumed > rank {
         return Err(OpError::invalid(format!("'StridedSlice' of {consumed} axes of {}", n.builder.ty(x))));
     }
     let mut entries = Vec::new();
-    let mut spread = false;
     for k in 0..count {
-        if ellipsis(k) && !spread {
-            spread = true;
+        if ellipsis(k) {
             entries.extend((0..rank - consumed).map(|_| Entry::Whole));
         } else if new_axis(k) {
             entries.push(Entry::New);

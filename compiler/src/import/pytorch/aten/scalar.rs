@@ -136,6 +136,7 @@ pub(crate) fn python(context: &mut Context, name: &str, arguments: &[Value]) -> 
         inputs.push(operand(builder, value, dtype)?);
     }
     let one = |builder: &mut Builder, op: Op| builder.apply(op, &inputs);
+    let at = |k: usize| inputs.get(k).copied().ok_or_else(|| OpError::invalid(format!("'{name}' of {} numbers", inputs.len())));
     let value = match name {
         "add" => one(builder, Add {}.into())?,
         "sub" => one(builder, Sub {}.into())?,
@@ -145,8 +146,8 @@ pub(crate) fn python(context: &mut Context, name: &str, arguments: &[Value]) -> 
         "mod" => one(builder, frit_ir::ops::modulo::Modulo {}.into())?,
         "floordiv" => {
             let rest = builder.apply(frit_ir::ops::modulo::Modulo {}, &inputs)?;
-            let even = builder.apply(Sub {}, &[inputs[0], rest])?;
-            builder.apply(Div {}, &[even, inputs[1]])?
+            let even = builder.apply(Sub {}, &[at(0)?, rest])?;
+            builder.apply(Div {}, &[even, at(1)?])?
         }
         "sym_max" | "max" => one(builder, Max {}.into())?,
         "sym_min" | "min" => one(builder, Min {}.into())?,
@@ -158,15 +159,15 @@ pub(crate) fn python(context: &mut Context, name: &str, arguments: &[Value]) -> 
         }
         "lt" => one(builder, Less {}.into())?,
         "le" => one(builder, LessEqual {}.into())?,
-        "gt" => builder.apply(Less {}, &[inputs[1], inputs[0]])?,
-        "ge" => builder.apply(LessEqual {}, &[inputs[1], inputs[0]])?,
+        "gt" => builder.apply(Less {}, &[at(1)?, at(0)?])?,
+        "ge" => builder.apply(LessEqual {}, &[at(1)?, at(0)?])?,
         "and_" => one(builder, And {}.into())?,
         "or_" => one(builder, Or {}.into())?,
         "not_" | "sym_not" => one(builder, Not {}.into())?,
         "sqrt" | "sym_sqrt" => one(builder, Sqrt {}.into())?,
-        "pos" | "sym_float" | "float" | "index" => inputs[0],
-        "sym_int" | "int" | "trunc" => promote::cast(builder, inputs[0], DType::I64)?,
-        "floor" | "ceil" if integers => inputs[0],
+        "pos" | "sym_float" | "float" | "index" => at(0)?,
+        "sym_int" | "int" | "trunc" => promote::cast(builder, at(0)?, DType::I64)?,
+        "floor" | "ceil" if integers => at(0)?,
         "floor" => {
             let value = one(builder, Floor {}.into())?;
             promote::cast(builder, value, DType::I64)?
